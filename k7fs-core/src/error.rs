@@ -1,0 +1,199 @@
+//! What can go wrong, each limit by its own name.
+
+use crate::flash::FlashError;
+
+/// Why a call was refused or failed. A refused call has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// The chip refused or failed an operation, and no retry helped.
+    Flash(FlashError),
+    /// A page holds more errors than its code corrects; only what lies on it is lost.
+    Uncorrectable {
+        /// The page, counted through the volume.
+        page: u32,
+    },
+    /// A structure is readable but makes no sense: never produced by a sound writer.
+    Corrupt {
+        /// The page where it was found, counted through the volume.
+        page: u32,
+    },
+    /// No signature of a K7FS volume was found in the chip's first blocks.
+    NotAVolume,
+    /// A signature is there, but damaged beyond correction.
+    DamagedSignature,
+    /// The volume needs features that this build does not know.
+    UnknownFeature {
+        /// The unknown bits of the incompatible feature set.
+        bits: u64,
+    },
+    /// The volume was made for a chip of another shape.
+    WrongGeometry {
+        /// Which value differs.
+        field: GeometryField,
+        /// The value in the volume's signature.
+        volume: u32,
+        /// The value of the chip.
+        chip: u32,
+    },
+    /// The shape of this chip cannot hold a volume.
+    UnsupportedGeometry {
+        /// Which value is outside the limits.
+        field: GeometryField,
+        /// The value of the chip.
+        chip: u32,
+    },
+    /// The buffer given to `format` or `mount` is too small.
+    BufferTooSmall {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+    /// The chip is too small for a volume.
+    VolumeTooSmall {
+        /// Blocks needed.
+        blocks_min: u32,
+    },
+    /// A name has no bytes, or a path is empty.
+    NameEmpty,
+    /// A name is longer than 255 bytes.
+    NameTooLong,
+    /// A name contains `/` or NUL, or is `.` or `..`.
+    NameInvalid,
+    /// A path is longer than [`crate::PATH_BYTES_MAX`].
+    PathTooLong,
+    /// A directory would lie deeper than [`crate::DEPTH_MAX`].
+    PathTooDeep,
+    /// No object has this path.
+    NotFound,
+    /// An object with this path exists already.
+    AlreadyExists,
+    /// A part of the path, or the object, is not a directory.
+    NotADirectory,
+    /// The object is a directory.
+    IsADirectory,
+    /// The object is a symbolic link, which the core does not follow.
+    IsASymlink,
+    /// The object is not a symbolic link.
+    NotASymlink,
+    /// The directory still has entries.
+    DirectoryNotEmpty,
+    /// A directory cannot be moved below itself.
+    RenameIntoItself,
+    /// Offset plus length exceeds 64 bits, or a seek goes below zero.
+    OffsetOverflow,
+    /// The file would exceed [`crate::FILE_SIZE_MAX`].
+    FileTooLarge,
+    /// The object has [`crate::LINKS_MAX`] names already.
+    TooManyLinks,
+    /// The caller's buffer cannot hold the whole result.
+    ResultTooLarge {
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// The volume, or the handle, is open for reading only.
+    ReadOnly,
+    /// The handle was opened for writing only.
+    WriteOnly,
+    /// The volume is full. Nothing was changed; deleting works.
+    NoSpace,
+    /// [`crate::OPEN_FILES_MAX`] files are open.
+    TooManyOpenFiles,
+    /// The object is in use by an open handle or a running transaction.
+    Busy,
+    /// The handle was closed, or its file was created by a transaction that was rolled back.
+    StaleHandle,
+    /// The chip has run out of good blocks; the volume is read-only from now on.
+    WornOut,
+    /// A counter of the format has reached its end.
+    Exhausted,
+    /// An earlier failure left the state in memory unsure; the state on flash is sound. Mount again.
+    NeedsRemount,
+    /// An option's value is outside its bounds.
+    InvalidOption,
+}
+
+/// A value of a chip's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum GeometryField {
+    /// Data bytes of a page.
+    PageSize,
+    /// Spare bytes of a page.
+    SpareSize,
+    /// Pages in a block.
+    PagesPerBlock,
+    /// Blocks in the volume.
+    BlockCount,
+}
+
+impl From<FlashError> for Error {
+    fn from(error: FlashError) -> Self {
+        Error::Flash(error)
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Error::Flash(error) => write!(f, "the chip failed: {error:?}"),
+            Error::Uncorrectable { page } => write!(f, "page {page} is damaged beyond correction"),
+            Error::Corrupt { page } => write!(f, "page {page} holds an impossible structure"),
+            Error::NotAVolume => f.write_str("not a K7FS volume"),
+            Error::DamagedSignature => f.write_str("the volume's signature is damaged"),
+            Error::UnknownFeature { bits } => write!(f, "the volume needs unknown features {bits:#x}"),
+            Error::WrongGeometry { field, volume, chip } => {
+                write!(f, "the volume has {field:?} {volume}, the chip {chip}")
+            }
+            Error::UnsupportedGeometry { field, chip } => write!(f, "{field:?} {chip} is not supported"),
+            Error::BufferTooSmall { needed, given } => write!(f, "the buffer has {given} bytes, {needed} are needed"),
+            Error::VolumeTooSmall { blocks_min } => write!(f, "a volume needs at least {blocks_min} blocks"),
+            Error::NameEmpty => f.write_str("the name is empty"),
+            Error::NameTooLong => f.write_str("the name is longer than 255 bytes"),
+            Error::NameInvalid => f.write_str("the name contains '/' or NUL, or is '.' or '..'"),
+            Error::PathTooLong => f.write_str("the path is too long"),
+            Error::PathTooDeep => f.write_str("the path is too deep"),
+            Error::NotFound => f.write_str("not found"),
+            Error::AlreadyExists => f.write_str("exists already"),
+            Error::NotADirectory => f.write_str("not a directory"),
+            Error::IsADirectory => f.write_str("is a directory"),
+            Error::IsASymlink => f.write_str("is a symbolic link"),
+            Error::NotASymlink => f.write_str("not a symbolic link"),
+            Error::DirectoryNotEmpty => f.write_str("the directory is not empty"),
+            Error::RenameIntoItself => f.write_str("a directory cannot be moved below itself"),
+            Error::OffsetOverflow => f.write_str("the offset is out of range"),
+            Error::FileTooLarge => f.write_str("the file is too large"),
+            Error::TooManyLinks => f.write_str("too many links"),
+            Error::ResultTooLarge { needed } => write!(f, "the result needs {needed} bytes"),
+            Error::ReadOnly => f.write_str("read-only"),
+            Error::WriteOnly => f.write_str("the handle is write-only"),
+            Error::NoSpace => f.write_str("no space left on the volume"),
+            Error::TooManyOpenFiles => f.write_str("too many open files"),
+            Error::Busy => f.write_str("busy"),
+            Error::StaleHandle => f.write_str("the handle is stale"),
+            Error::WornOut => f.write_str("the chip is worn out; the volume is read-only"),
+            Error::Exhausted => f.write_str("a counter of the format has reached its end"),
+            Error::NeedsRemount => f.write_str("the volume must be mounted again"),
+            Error::InvalidOption => f.write_str("an option is outside its bounds"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl embedded_io::Error for Error {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        use embedded_io::ErrorKind;
+        match self {
+            Error::NotFound => ErrorKind::NotFound,
+            Error::AlreadyExists => ErrorKind::AlreadyExists,
+            Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
+            Error::NoSpace => ErrorKind::OutOfMemory,
+            Error::OffsetOverflow | Error::InvalidOption => ErrorKind::InvalidInput,
+            Error::Uncorrectable { .. } | Error::Corrupt { .. } => ErrorKind::InvalidData,
+            _ => ErrorKind::Other,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The values that go in and out of the public API.
+
+/// Seconds and 100-nanosecond ticks since the start of 1601, UTC: the time of NT, which K7FS stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Timestamp {
+    /// Whole seconds since 1601-01-01T00:00:00Z.
+    pub seconds: u64,
+    /// Ticks of 100 ns within the second, 0 to 9,999,999.
+    pub ticks: u32,
+}
+
+/// Seconds from the NT epoch (1601) to the UNIX epoch (1970): 369 years with 89 leap days.
+const UNIX_EPOCH_SECONDS: i64 = 11_644_473_600;
+
+impl Timestamp {
+    /// Converts from UNIX time; `None` before 1601. Exact to 100 ns, finer digits are cut off.
+    pub fn from_unix(seconds: i64, nanoseconds: u32) -> Option<Self> {
+        let seconds = u64::try_from(seconds.checked_add(UNIX_EPOCH_SECONDS)?).ok()?;
+        (nanoseconds < 1_000_000_000).then_some(Self { seconds, ticks: nanoseconds / 100 })
+    }
+
+    /// Seconds since 1970, negative before it, and nanoseconds.
+    pub fn to_unix(self) -> (i64, u32) {
+        (self.seconds.cast_signed().saturating_sub(UNIX_EPOCH_SECONDS), self.ticks.saturating_mul(100))
+    }
+}
+
+/// What `format` needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct FormatOptions {
+    /// Random bytes from the caller: they tell this volume from every other, and key its checksums and name hashes.
+    pub volume_id: [u8; 16],
+    /// Bytes of a file's logical block: a power of two from 4 KiB to 32 MiB; the longest record.
+    pub logical_block_size: u32,
+    /// Whether roots and inner tree nodes are kept twice, in different blocks. On by default.
+    pub second_copies: bool,
+    /// The time of the root directory.
+    pub time: Timestamp,
+}
+
+impl Default for FormatOptions {
+    fn default() -> Self {
+        Self { volume_id: [0; 16], logical_block_size: 4096, second_copies: true, time: Timestamp::default() }
+    }
+}
+
+/// How to mount.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountOptions {
+    /// Write nothing. After an unclean stop such a mount is [`Usage::unsettled`].
+    pub read_only: bool,
+    /// Where new times come from; without it objects keep the time zero.
+    pub clock: Option<fn() -> Timestamp>,
+}
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// What is known about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Metadata {
+    /// The object's number: unique in the volume, never reused.
+    pub object: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes of a file or of a link's target, entries of a directory.
+    pub size: u64,
+    /// How many names a file has; 1 for directories.
+    pub links: u32,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When its content last changed.
+    pub modified: Timestamp,
+}
+
+/// How to open a file. Without `write` or `append` the handle only reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) append: bool,
+    pub(crate) create: bool,
+    pub(crate) create_new: bool,
+    pub(crate) truncate: bool,
+}
+
+impl OpenOptions {
+    /// Everything off.
+    pub const fn new() -> Self {
+        Self { read: false, write: false, append: false, create: false, create_new: false, truncate: false }
+    }
+    /// Allows reading.
+    pub const fn read(mut self, on: bool) -> Self {
+        self.read = on;
+        self
+    }
+    /// Allows writing.
+    pub const fn write(mut self, on: bool) -> Self {
+        self.write = on;
+        self
+    }
+    /// Every write goes to the end of the file.
+    pub const fn append(mut self, on: bool) -> Self {
+        self.append = on;
+        self
+    }
+    /// Creates the file where it is missing; needs write or append.
+    pub const fn create(mut self, on: bool) -> Self {
+        self.create = on;
+        self
+    }
+    /// Creates the file and fails with `AlreadyExists` where it is there; needs write or append.
+    pub const fn create_new(mut self, on: bool) -> Self {
+        self.create_new = on;
+        self
+    }
+    /// Empties the file when it is opened; needs write.
+    pub const fn truncate(mut self, on: bool) -> Self {
+        self.truncate = on;
+        self
+    }
+}
+
+/// An open file: a plain token, without a borrow of the volume.
+///
+/// Dropping it without [`close`](crate::Volume::close) loses no data, but keeps one of the
+/// [`OPEN_FILES_MAX`](crate::OPEN_FILES_MAX) slots taken until the volume is mounted again; if the file has lost its last
+/// name, its space comes back then.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct File {
+    pub(crate) object: u64,
+    pub(crate) slot: u8,
+    pub(crate) serial: u32,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) append: bool,
+    pub(crate) position: u64,
+}
+
+impl File {
+    /// Where the next read or write through [`io`](crate::Volume::io) happens.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+/// Where a walk through a directory stands. Survives deletes, inserts and commits: every entry that is there
+/// from start to end is seen exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DirCursor {
+    pub(crate) directory: u64,
+    /// The next name hash and tie to look at; `None` at the end.
+    pub(crate) next: Option<u64>,
+}
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DirEntry<'n> {
+    /// The name, in the caller's buffer.
+    pub name: &'n str,
+    /// The object's number.
+    pub object: u64,
+    /// What the object is.
+    pub kind: Kind,
+}
+
+/// How full the volume is, and what the mount saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Usage {
+    /// Bytes that files and their bookkeeping may fill.
+    pub capacity_bytes: u64,
+    /// Bytes still free of them.
+    pub free_bytes: u64,
+    /// Blocks known to be bad.
+    pub bad_blocks: u32,
+    /// Blocks erased or ready to be erased.
+    pub free_blocks: u32,
+    /// Bits corrected by reads since the mount.
+    pub corrected_bits: u64,
+    /// Read retries since the mount.
+    pub retried_reads: u64,
+    /// The largest erase count of a block.
+    pub erase_count_max: u32,
+    /// A read-only mount after an unclean stop: what it shows may still go back to the commit before.
+    pub unsettled: bool,
+    /// Whether the last stop was clean.
+    pub clean: bool,
+}
+
+/// A fault found by `check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// The object concerned, 0 where none is.
+    pub object: u64,
+    /// The page concerned, counted through the volume; 0 where none is.
+    pub page: u32,
+}
+
+/// What `check` can find wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// A page in use cannot be corrected.
+    Uncorrectable,
+    /// A tree node or record does not parse.
+    Corrupt,
+    /// A node's content does not match the hash in its parent.
+    HashMismatch,
+    /// Keys are out of order or outside the range their parent gives.
+    KeyOrder,
+    /// Two extents of a file overlap, or one reaches past the file's end.
+    Extents,
+    /// A name points to an object that does not exist.
+    DanglingName,
+    /// An object has no name and no job will delete it.
+    Orphan,
+    /// An object's link or entry count is wrong.
+    WrongCount,
+    /// A block's live bytes are counted too low, so that it could be erased while in use.
+    LiveCount,
+}
+
+/// What `check` went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct CheckSummary {
+    /// Faults reported.
+    pub faults: u64,
+    /// Files, directories and links seen.
+    pub objects: u64,
+    /// Tree nodes read.
+    pub nodes: u64,
+    /// Bytes of content read.
+    pub content_bytes: u64,
+}

@@ -1,0 +1,1 @@
+//! Simulated flash chips for tests, and what the `k7fs` command is made of.

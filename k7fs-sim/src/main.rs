@@ -1,0 +1,3 @@
+//! The `k7fs` command.
+
+fn main() {}
