@@ -56,7 +56,8 @@ impl Page {
 
 /// Whether all bytes are 0xFF.
 pub(super) fn is_erased(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0xFF)
+    // Chunks, so that the compiler compares many bytes at once and most programmed pages end the search early.
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0xFF, |all, byte| all & byte) == 0xFF)
 }
 
 /// One erase unit that is not simply erased.
