@@ -213,9 +213,10 @@ impl Chip {
         self.grown_bad.iter().copied()
     }
 
-    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly. Looks at
-    /// the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a few bits is
-    /// none: a driver could not be sure of it either.
+    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly.
+    ///
+    /// Looks at the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a few
+    /// bits is none: a driver could not be sure of it either.
     pub fn is_marked(&self, block: u32) -> bool {
         let ChipKind::Nand(nand) = &self.spec.kind else { return false };
         let first_page = block.saturating_mul(nand.geometry.pages_per_block);
@@ -260,6 +261,8 @@ pub enum ChipError {
     ProgramFailed,
     /// The chip reported a failed erase.
     EraseFailed,
+    /// On-chip error correction gave up.
+    Uncorrectable,
     /// The part is not of the kind or does not have the units that the driver was made for.
     WrongPart,
 }
@@ -272,6 +275,7 @@ impl fmt::Display for ChipError {
             Self::OutOfBounds => "address is beyond the chip",
             Self::ProgramFailed => "the chip reported a failed program",
             Self::EraseFailed => "the chip reported a failed erase",
+            Self::Uncorrectable => "on-chip error correction gave up",
             Self::WrongPart => "the driver is not for this part",
         })
     }
@@ -296,6 +300,7 @@ impl NandError for ChipError {
             Self::OutOfBounds => NandErrorKind::OutOfBounds,
             Self::ProgramFailed => NandErrorKind::ProgramFailed,
             Self::EraseFailed => NandErrorKind::EraseFailed,
+            Self::Uncorrectable => NandErrorKind::Uncorrectable,
             Self::Off | Self::WrongPart => NandErrorKind::Other,
         }
     }

@@ -62,11 +62,20 @@ impl Chip {
         // One pulse programs a whole page of SPI NOR; words of internal flash are programmed one after the other, and
         // those after the interrupted one were never touched.
         let reached = if unit <= 1 { bytes.len() } else { last_change(&cleared, &weak, column) };
+        let ecc = self.has_on_chip_ecc();
         self.cells.edit(page, |cells| {
             for (cell, cleared) in cells.data[start..].iter_mut().zip(&cleared) {
                 *cell &= !cleared;
             }
             cells.weaken(weak);
+            if ecc {
+                cells.spoil(unit, column, bytes.len(), |cells, at| {
+                    let range = at.start - start..at.end - start;
+                    let whole = cleared[range.clone()] == in_transition[range.clone()];
+                    let untouched = cleared[range].iter().all(|byte| *byte == 0);
+                    (whole || untouched) && !cells.has_weak(&at)
+                });
+            }
             mark_written(cells, column, reached, unit);
             cells.programs += 1;
             cells.torn = true;
@@ -133,9 +142,17 @@ impl Chip {
         if before.is_none() && weak.is_empty() && super::cells::is_erased(&data) {
             return;
         }
+        let (ecc, unit) = (self.has_on_chip_ecc(), self.write_unit());
         self.cells.edit(page, |cells| {
             cells.data = data;
             cells.weak = weak;
+            if ecc {
+                // Check bits stay right where nothing moved, and are erased with the data.
+                cells.spoil(unit, 0, cells.data.len(), |cells, at| {
+                    let same = before.is_some_and(|page| page.data[at.clone()] == cells.data[at.clone()]);
+                    (same || super::cells::is_erased(&cells.data[at.clone()])) && !cells.has_weak(&at)
+                });
+            }
         });
         self.cells.drop_pristine(page);
     }
