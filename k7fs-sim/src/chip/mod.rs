@@ -215,8 +215,8 @@ impl Chip {
 
     /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly.
     ///
-    /// Looks at the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a few
-    /// bits is none: a driver could not be sure of it either.
+    /// Looks at the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a
+    /// few bits is none: a driver could not be sure of it either.
     pub fn is_marked(&self, block: u32) -> bool {
         let ChipKind::Nand(nand) = &self.spec.kind else { return false };
         let first_page = block.saturating_mul(nand.geometry.pages_per_block);

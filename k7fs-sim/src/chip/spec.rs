@@ -114,8 +114,8 @@ impl ChipSpec {
         }
     }
 
-    /// Default block of a volume in bytes: data only. On NOR 64 KiB, where the part erases that at once and has at least
-    /// 64 of them, and otherwise as many erase units as make 16 pages.
+    /// Default block of a volume in bytes: data only. On NOR 64 KiB, where the part erases that at once and has at
+    /// least 64 of them, and otherwise as many erase units as make 16 pages.
     pub const fn volume_block_size(&self) -> u32 {
         match &self.kind {
             ChipKind::Nor(nor) => nor.block_size,
