@@ -110,6 +110,22 @@ pub(super) struct Block {
     pub(super) highest: Option<u32>,
 }
 
+impl Block {
+    /// A hash of what content and weak bits do not show; 0 where that is what a complete erase leaves.
+    pub(super) fn hidden_share(&self, block: u32) -> u64 {
+        let mut hash = u64::from(self.weak_erase);
+        for (index, page) in self.pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            let state = u64::from(page.programs) << 1 | u64::from(page.torn);
+            let bits = page.written.iter().chain(&page.spoilt).fold(state, |hash, word| scramble(hash ^ word));
+            if bits != 0 {
+                hash ^= scramble(bits ^ scramble(index as u64 + 1));
+            }
+        }
+        if hash == 0 { 0 } else { scramble(hash ^ scramble(u64::from(block))) }
+    }
+}
+
 /// The array.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {

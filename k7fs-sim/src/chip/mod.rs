@@ -60,7 +60,7 @@ pub use fork::{Fork, Operation};
 pub use image::ImageError;
 pub use nand::SimNand;
 pub use nor::{SimMultiwriteNor, SimNor};
-use rng::{Draw, Purpose};
+use rng::{Draw, Purpose, scramble};
 pub use spec::{ChipKind, ChipSpec, LargeErase, NandSpec, NorSpec, Sources};
 pub use timing::{NandTiming, NorTiming};
 
@@ -181,6 +181,15 @@ impl Chip {
     /// Hash of the content and the weak bits, and of nothing else. Free: it is kept up to date by every change.
     pub const fn state_hash(&self) -> u64 {
         self.cells.hash()
+    }
+
+    /// Hash of all that decides how the chip behaves from here, faults to come and randomness left out: what
+    /// [`state_hash`](Self::state_hash) covers, and what no read shows, such as a block that reads erased but whose
+    /// erase was interrupted. A campaign that skips what it has already seen must compare this one.
+    pub fn condition_hash(&self) -> u64 {
+        let blocks = (0..self.spec.block_count()).filter_map(|block| Some((block, self.cells.block(block)?)));
+        let hidden = blocks.fold(self.cells.hash(), |hash, (block, cells)| hash ^ cells.hidden_share(block));
+        self.grown_bad.iter().fold(hidden, |hash, block| scramble(hash ^ u64::from(*block)))
     }
 
     /// Whether a cut took the power away. Every operation then fails until [`power_on`](Self::power_on).

@@ -275,3 +275,18 @@ fn on_chip_correction_refuses_what_was_torn_or_programmed_twice() {
     chip.faults_mut().ecc_trap = true;
     read_page(&mut chip, PAGE);
 }
+
+#[test]
+fn an_interrupted_erase_is_another_condition_though_it_reads_the_same() {
+    for name in ["W25Q128JV", "W25N01GV"] {
+        let mut chip = cut_erase(name, CutKind::Done);
+        let clean = small(name);
+        assert_eq!(chip.state_hash(), clean.state_hash());
+        assert_ne!(chip.condition_hash(), clean.condition_hash());
+        erase_block(&mut chip, 0).unwrap();
+        assert_eq!(chip.condition_hash(), clean.condition_hash());
+        let fork = chip.clone();
+        chip.grow_bad(3);
+        assert_ne!(chip.condition_hash(), fork.condition_hash());
+    }
+}
