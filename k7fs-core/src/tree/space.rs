@@ -1,7 +1,6 @@
 //! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
 
 use super::Tree;
-use super::node::NodeReader;
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, ItemKind, Key, MountReport, Place};
@@ -44,7 +43,7 @@ impl<F: Flash> Tree<'_, F> {
         let bytes = (leaves + 2 * inner) * (node + 64) + self.log.alloc.blocks() * 5 + 512;
         // Whole nodes leave a rest at the end of each block.
         let usable = space.block_payload().saturating_sub(node / 2 + 64).max(node);
-        bytes.div_ceil(usable) + 2
+        bytes.div_ceil(usable) + 1
     }
 
     /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
@@ -53,7 +52,7 @@ impl<F: Flash> Tree<'_, F> {
         let space = self.log.pages.space;
         // A volume of this size has about so many leaves when it is full.
         let leaves = (self.log.alloc.blocks() * (space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4);
-        self.blocks_for_nodes(leaves) + 8
+        self.blocks_for_nodes(leaves) + 7
     }
 
     /// Bytes that the user may fill.
@@ -270,14 +269,6 @@ impl<F: Flash> Tree<'_, F> {
             self.checkpoint_counted()?;
         }
         self.log.write_clean_stop().map_err(poisoned)
-    }
-
-    /// The first entry of the root, to see that it can be read.
-    pub(crate) fn probe_root(&mut self) -> Result<(), Error> {
-        if let Some(root) = self.root {
-            NodeReader::open(&mut self.log, &root, self.root_level)?.next(&mut self.log)?;
-        }
-        Ok(())
     }
 }
 
