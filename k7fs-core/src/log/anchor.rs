@@ -88,6 +88,13 @@ impl<F: Flash> Log<'_, F> {
         Err(Error::WornOut)
     }
 
+    /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.
+    pub(crate) fn checkpoint_move_blocks(&self) -> u32 {
+        let nearly_full = self.pages.space.pages_per_block.saturating_sub(2);
+        let tight = |anchor: &Option<AnchorBlock>| anchor.is_none_or(|anchor| anchor.next_page >= nearly_full);
+        if self.anchors.checkpoints.iter().any(tight) { MIRRORS as u32 } else { 0 }
+    }
+
     /// Programs a page in both checkpoint blocks; `false` where they are full or one failed.
     fn append_checkpoint(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
         for mirror in 0..MIRRORS {
