@@ -282,7 +282,8 @@ impl<'b, F: Flash> Log<'b, F> {
             clean = self.first_erased(first_page, page + 1)?;
         }
         // The search for the last page bridges a gap of one page. A longer one, after cuts during recovery, ends the block.
-        Ok(if clean > page + GAP_PAGES_MAX { self.pages.space.pages_per_block } else { clean })
+        let end = self.pages.space.pages_per_block;
+        Ok(if clean > page + GAP_PAGES_MAX { end } else { clean.min(end) })
     }
 
     fn first_erased(&mut self, first_page: u32, page: u32) -> Result<u32, Error> {
