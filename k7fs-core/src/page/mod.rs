@@ -152,6 +152,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             Err(error) => return Err(ProgramError::Other(error.into())),
         }
         if !self.flash.verifies_by_reading() {
+            self.remember(page, raw);
             return Ok(());
         }
         let mut chunk = [0u8; 64];
@@ -162,7 +163,20 @@ impl<'b, F: Flash> Pages<'b, F> {
                 return Err(ProgramError::Failed);
             }
         }
+        self.remember(page, raw);
         Ok(())
+    }
+
+    /// Keeps a page that was just programmed: what was written last is often read next.
+    fn remember(&mut self, page: u32, raw: &[u8]) {
+        let slot = self.borrow_slot();
+        let place = self.cache.get_mut(slot * self.raw_size..).and_then(|rest| rest.get_mut(..raw.len()));
+        let Some(place) = place else { return };
+        place.copy_from_slice(raw);
+        self.clock = self.clock.wrapping_add(1);
+        if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
+            (*tag, *age) = (Some(page), self.clock);
+        }
     }
 
     /// Erases a block; `Ok(false)` where the chip reports that it failed.
