@@ -92,13 +92,7 @@ struct Expected<'t> {
 impl Ladder {
     /// A campaign on chips with this layout.
     pub fn new(layout: &SimFlash, plan: Plan) -> Self {
-        Self {
-            layout: layout.clone(),
-            buffer: buffer_for(layout),
-            plan,
-            tally: Tally::default(),
-            seen: HashSet::new(),
-        }
+        Self { layout: layout.clone(), buffer: buffer_for(layout), plan, tally: Tally::default(), seen: HashSet::new() }
     }
 
     /// What the campaign went through.
@@ -142,9 +136,8 @@ impl Ladder {
             volume.flash_mut().chip_mut().record_forks();
             volume.unmount().map_err(failed("unmount"))?;
             let expected = Expected { trees: &trees, epoch: workload.measured.len() as u64, depth: 1 };
-            self.cut_all(&flash.chip_mut().take_forks(), expected).map_err(|violation| {
-                Violation::new(format!("in unmount: {violation}"))
-            })?;
+            self.cut_all(&flash.chip_mut().take_forks(), expected)
+                .map_err(|violation| Violation::new(format!("in unmount: {violation}")))?;
         }
         match flash.chip().counters().first_violation() {
             Some(text) => Err(Violation::new(format!("the chip's rules were broken: {text}"))),
@@ -197,7 +190,7 @@ impl Ladder {
         }
         let every = if expected.depth == 1 { self.plan.double_every } else { self.plan.triple_every };
         let forking = expected.depth < 3 && every > 0;
-        let mut flash = self.layout.clone().replace_chip(chip);
+        let mut flash = self.layout.with_chip(chip);
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = recover(&mut flash, &mut buffer, expected.trees, forking);
         self.buffer = buffer;
@@ -220,9 +213,7 @@ struct Recovered {
 }
 
 /// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
-fn recover(
-    flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool,
-) -> Result<Recovered, Violation> {
+fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool) -> Result<Recovered, Violation> {
     let clean = flash.chip().state_hash().is_multiple_of(4);
     if forking {
         flash.chip_mut().record_forks();
@@ -253,7 +244,8 @@ fn recover(
     } else {
         drop(volume.abandon());
     }
-    let mut volume = Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
+    let mut volume =
+        Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
     expect(&after, &look(&mut volume)?, "mounted again")?;
     drop(volume.abandon());
     match flash.chip().counters().first_violation() {

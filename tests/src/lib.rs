@@ -5,8 +5,12 @@
 //! [`strategy`] makes sequences for proptest. Every campaign starts from one printed seed, see [`seed`].
 
 pub mod geometry;
+pub mod hostile;
 pub mod ladder;
+pub mod parallel;
 pub mod ram;
+pub mod seal;
 pub mod seed;
 pub mod sequence;
 pub mod strategy;
+pub mod workload;

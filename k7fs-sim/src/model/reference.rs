@@ -295,9 +295,7 @@ impl Model {
         }
     }
 
-    fn write_node(
-        &mut self, node: u64, offset: u64, bytes: &[u8], between: &mut Vec<Model>,
-    ) -> Result<(), Error> {
+    fn write_node(&mut self, node: u64, offset: u64, bytes: &[u8], between: &mut Vec<Model>) -> Result<(), Error> {
         let end = offset.checked_add(bytes.len() as u64).ok_or(Error::OffsetOverflow)?;
         if end > FILE_SIZE_MAX {
             return Err(Error::FileTooLarge);
