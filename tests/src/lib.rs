@@ -4,6 +4,7 @@
 //! [`ladder`] cuts at every place of a workload, [`ram`] is a chip without rules for hostile images, and
 //! [`strategy`] makes sequences for proptest. Every campaign starts from one printed seed, see [`seed`].
 
+pub mod ecc_search;
 pub mod geometry;
 pub mod hostile;
 pub mod ladder;
