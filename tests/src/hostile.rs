@@ -109,6 +109,36 @@ impl Victim {
         (flash, sealed)
     }
 
+    /// A changed image after edits of five bytes each: which written page, where in its content (two bytes), what to
+    /// do, and a value. Every edited page is sealed again.
+    pub fn edited(&self, edits: &[u8]) -> RamFlash {
+        let mut flash = self.flash.clone();
+        for edit in edits.as_chunks::<5>().0 {
+            let [index, low, high, action, value] = *edit;
+            let page = self.written[usize::from(index) % self.written.len()];
+            let signature = is_signature(flash.page(page));
+            let end = if signature { SIGNATURE_BYTES.min(flash.page(page).len()) } else { self.sealer.content_bytes() };
+            let at = usize::from(u16::from_le_bytes([low, high])) % end;
+            let other = self.written[usize::from(value) % self.written.len()];
+            let source = flash.page(other).to_vec();
+            let bytes = flash.page_mut(page);
+            match action % 6 {
+                0 => bytes[at] = value,
+                1 => bytes[at] ^= 1 << (value % 8),
+                2 => bytes[at] = bytes[at].wrapping_add(value),
+                3 => bytes[at..end.min(at + usize::from(value))].fill(0xFF),
+                4 => bytes[at..end].copy_from_slice(&source[at..end]),
+                _ => bytes[at..end.min(at + usize::from(value))].fill(0),
+            }
+            if signature && bytes.len() >= SIGNATURE_BYTES {
+                seal_signature(bytes);
+            } else {
+                self.sealer.seal(page, bytes);
+            }
+        }
+        flash
+    }
+
     fn change_raw(&self, flash: &mut RamFlash, page: u32, random: &mut Random) {
         let other = *random.pick(&self.written).unwrap_or(&0);
         let source = flash.page(other).to_vec();
@@ -227,6 +257,11 @@ impl Victim {
             }
         }
     }
+}
+
+/// The numbers behind [`Victim::mutated`].
+pub fn random(seed: u64) -> Random {
+    Random::new(seed)
 }
 
 fn change_field(bytes: &mut [u8], source: &[u8], random: &mut Random) {
