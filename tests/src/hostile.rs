@@ -71,7 +71,7 @@ impl Victim {
         if clean {
             volume.unmount().expect("a sound volume unmounts");
         } else {
-            drop(volume);
+            let _ = volume.abandon();
         }
         let geometry = flash.geometry();
         let bytes = geometry.raw_page_size() * geometry.page_count() as usize;

@@ -215,6 +215,9 @@ struct Recovered {
 /// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
 fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool) -> Result<Recovered, Violation> {
     let clean = flash.chip().state_hash().is_multiple_of(4);
+    if flash.chip().state_hash().is_multiple_of(3) {
+        look_only(flash, buffer, trees)?;
+    }
     if forking {
         flash.chip_mut().record_forks();
     }
@@ -242,16 +245,32 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
     if clean {
         volume.unmount().map_err(failed("unmount after the cut"))?;
     } else {
-        drop(volume.abandon());
+        let _ = volume.abandon();
     }
     let mut volume =
         Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
     expect(&after, &look(&mut volume)?, "mounted again")?;
-    drop(volume.abandon());
+    let _ = volume.abandon();
     match flash.chip().counters().first_violation() {
         Some(text) => Err(Violation::new(format!("the chip's rules were broken: {text}"))),
         None => Ok(Recovered { index, mount_forks, probe_forks, probed: vec![shown, after] }),
     }
+}
+
+/// A mount for reading shows an allowed state and leaves the chip as it is.
+fn look_only(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree]) -> Result<(), Violation> {
+    let before = flash.chip().state_hash();
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut volume = Volume::mount(&mut *flash, &mut *buffer, options).map_err(failed("read-only mount"))?;
+    let shown = look(&mut volume)?;
+    let _ = volume.abandon();
+    if !trees.contains(&shown) {
+        return Err(Violation::new(format!("a read-only mount {}", unexpected(trees, &shown))));
+    }
+    if flash.chip().state_hash() != before {
+        return Err(Violation::new("a read-only mount has written"));
+    }
+    Ok(())
 }
 
 fn add_probe(tree: &mut Tree) {

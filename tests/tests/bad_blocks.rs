@@ -134,7 +134,7 @@ fn a_worn_out_chip_is_read_only_and_complete() {
         let tree = look(&mut volume).unwrap_or_else(|violation| panic!("{name}: {violation}"));
         assert_eq!(tree.entries["/cold"].content[..], Content::seeded(1, 2000).bytes(), "{name}");
         assert_eq!(Some(tree.entries["/hot"].content.to_vec()), expected, "{name}: the last write that returned");
-        drop(volume.abandon());
+        let _ = volume.abandon();
         flash.chip_mut().faults_mut().grown_bad = None;
         let options = MountOptions { read_only: true, ..MountOptions::default() };
         let mut volume = Volume::mount(&mut flash, &mut buffer, options)

@@ -193,7 +193,7 @@ fn a_feature_that_only_writers_must_know_allows_reading() {
     let mut volume = Volume::mount(&mut flash, &mut buffer, options).expect("readable");
     let mut bytes = [0; 16];
     assert_eq!(volume.read("/file", &mut bytes), Ok(7));
-    drop(volume.abandon());
+    let _ = volume.abandon();
     match Volume::mount(&mut flash, &mut buffer, MountOptions::default()) {
         Ok(mut volume) => assert_eq!(volume.write("/file", b"x"), Err(Error::ReadOnly)),
         Err(error) => assert_eq!(error, Error::UnknownFeature { bits: 1 }),

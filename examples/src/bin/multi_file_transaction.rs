@@ -60,7 +60,7 @@ fn update(flash: &mut SimFlash, buffer: &mut [u8]) -> Result<(), Error> {
         // An error returned here would undo all of it.
         Ok(())
     })?;
-    volume.unmount().map(drop)
+    volume.unmount().map(|_| ())
 }
 
 /// Whether the update is there; anything between is an error.
