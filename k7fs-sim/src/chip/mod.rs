@@ -41,6 +41,8 @@ mod read;
 mod rng;
 mod spec;
 mod tear;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 use std::collections::BTreeSet;
@@ -58,9 +60,12 @@ pub use fork::{Fork, Operation};
 pub use image::ImageError;
 pub use nand::SimNand;
 pub use nor::{SimMultiwriteNor, SimNor};
-use rng::{Draw, Purpose};
+use rng::{Draw, Purpose, scramble};
 pub use spec::{ChipKind, ChipSpec, LargeErase, NandSpec, NorSpec, Sources};
 pub use timing::{NandTiming, NorTiming};
+
+/// How many bits of a bad-block mark must be 0 for the rules to count it; drivers decide at half of them.
+const MARK_ZEROS_MIN: u32 = 6;
 
 /// One simulated chip.
 #[derive(Clone, Debug)]
@@ -178,6 +183,15 @@ impl Chip {
         self.cells.hash()
     }
 
+    /// Hash of all that decides how the chip behaves from here, faults to come and randomness left out: what
+    /// [`state_hash`](Self::state_hash) covers, and what no read shows, such as a block that reads erased but whose
+    /// erase was interrupted. A campaign that skips what it has already seen must compare this one.
+    pub fn condition_hash(&self) -> u64 {
+        let blocks = (0..self.spec.block_count()).filter_map(|block| Some((block, self.cells.block(block)?)));
+        let hidden = blocks.fold(self.cells.hash(), |hash, (block, cells)| hash ^ cells.hidden_share(block));
+        self.grown_bad.iter().fold(hidden, |hash, block| scramble(hash ^ u64::from(*block)))
+    }
+
     /// Whether a cut took the power away. Every operation then fails until [`power_on`](Self::power_on).
     pub const fn is_off(&self) -> bool {
         self.off
@@ -208,12 +222,16 @@ impl Chip {
         self.grown_bad.iter().copied()
     }
 
-    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is not 0xFF. Looks at the
-    /// cells, so that no read fault hides or feigns a mark.
+    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly.
+    ///
+    /// Looks at the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a
+    /// few bits is none: a driver could not be sure of it either.
     pub fn is_marked(&self, block: u32) -> bool {
         let ChipKind::Nand(nand) = &self.spec.kind else { return false };
         let first_page = block.saturating_mul(nand.geometry.pages_per_block);
-        self.cells.page(first_page).is_some_and(|page| page.data[nand.geometry.page_size as usize] != 0xFF)
+        self.cells
+            .page(first_page)
+            .is_some_and(|page| page.data[nand.geometry.page_size as usize].count_zeros() >= MARK_ZEROS_MIN)
     }
 
     /// Blocks that carry a bad-block mark, ascending.
@@ -252,6 +270,8 @@ pub enum ChipError {
     ProgramFailed,
     /// The chip reported a failed erase.
     EraseFailed,
+    /// On-chip error correction gave up.
+    Uncorrectable,
     /// The part is not of the kind or does not have the units that the driver was made for.
     WrongPart,
 }
@@ -264,6 +284,7 @@ impl fmt::Display for ChipError {
             Self::OutOfBounds => "address is beyond the chip",
             Self::ProgramFailed => "the chip reported a failed program",
             Self::EraseFailed => "the chip reported a failed erase",
+            Self::Uncorrectable => "on-chip error correction gave up",
             Self::WrongPart => "the driver is not for this part",
         })
     }
@@ -288,6 +309,7 @@ impl NandError for ChipError {
             Self::OutOfBounds => NandErrorKind::OutOfBounds,
             Self::ProgramFailed => NandErrorKind::ProgramFailed,
             Self::EraseFailed => NandErrorKind::EraseFailed,
+            Self::Uncorrectable => NandErrorKind::Uncorrectable,
             Self::Off | Self::WrongPart => NandErrorKind::Other,
         }
     }
