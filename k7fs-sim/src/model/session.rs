@@ -1,5 +1,6 @@
 //! The same operations, put to a real volume.
 
+use embedded_io::Write;
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, File, Kind, NAME_BYTES_MAX, OpenOptions, Volume};
 
@@ -39,8 +40,8 @@ impl Session {
                 written.and(volume.close(file))
             }
             Operation::Append { path, content } => {
-                let file = volume.open(path, options(OpenMode::Append))?;
-                let written = volume.write_at(&file, 0, &content.bytes());
+                let mut file = volume.open(path, options(OpenMode::Append))?;
+                let written = volume.io(&mut file).write_all(&content.bytes());
                 written.and(volume.close(file))
             }
             Operation::Resize { path, length } => {
