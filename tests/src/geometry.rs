@@ -24,7 +24,7 @@ const fn case(name: &'static str, chip: &'static str, page_size: u32, block_size
 /// Every kind of geometry that the format knows, small ones first.
 pub const CASES: [Case; 9] = [
     case("nor-128-2k", "nRF51822", 128, 2048),
-    case("nor-128-1k", "nRF51822", 128, 1024),
+    case("nor-128-4k", "nRF51822", 128, 4096),
     case("nor-256-4k", "W25Q80BL", 256, 4096),
     case("nor-512-4k", "W25Q16JV", 512, 4096),
     case("nor-1024-8k", "nRF52840", 1024, 8192),
@@ -84,10 +84,10 @@ impl Case {
     /// Where `format` names a number that it then refuses.
     pub fn blocks_min(&self) -> u32 {
         let mut blocks = 4;
-        for _ in 0..8 {
+        for _ in 0..64 {
             match format(&mut self.flash(blocks, 0)) {
                 Ok(()) => return blocks,
-                Err(Error::VolumeTooSmall { blocks_min }) if blocks_min > blocks => blocks = blocks_min,
+                Err(Error::VolumeTooSmall { blocks_min }) => blocks = blocks_min.max(blocks + 1),
                 Err(error) => panic!("{} with {blocks} blocks: {error}", self.name),
             }
         }

@@ -5,6 +5,10 @@ use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
 
 use crate::geometry::buffer_for;
+use crate::seed::say;
+
+/// An environment variable that prints every operation and its outcome, for use with one failing test.
+const TRACE_VARIABLE: &str = "K7FS_TRACE";
 
 /// Mounts that one step may need: a cut strikes once, so that the second one stands.
 const MOUNTS_PER_CUT: u32 = 2;
@@ -148,6 +152,9 @@ impl Rig {
                 _ => {}
             }
             let outcome = session.apply(&mut volume, operation);
+            if std::env::var_os(TRACE_VARIABLE).is_some() {
+                say(&format!("{next}: {operation:?} -> {outcome:?}"));
+            }
             if volume.flash_mut().chip().is_off() {
                 if outcome.error().is_none() {
                     // It was acknowledged before the power went, by work that came after it.

@@ -56,7 +56,7 @@ fn jobs(seed: u64) -> Vec<Job> {
         job("nor-128-2k", 2, vec![workload::named().swap_remove(0)], all),
         job("nand-2048-64", 2, vec![workload::named().swap_remove(0)], all),
         job("nor-256-4k", 2, vec![workload::wearing(150, 60)], some),
-        job("nor-128-1k", 2, vec![workload::wearing(150, 40)], some),
+        job("nor-128-4k", 2, vec![workload::wearing(150, 40)], some),
         job("nor-256-4k", 2, long.into_iter().step_by(5).collect(), few),
     ];
     for name in ["nor-256-4k", "nor-128-2k", "nor-512-4k", "nor-1024-8k", "nand-2048-64", "nand-4096-224"] {

@@ -17,6 +17,9 @@ use k7fs_tests::workload::{resize, unlink, write};
 /// Files of the filling: few enough to name, many enough to delete one and still be nearly full.
 const FILES_MAX: u64 = 4000;
 
+/// Blocks beyond the smallest volume, whose capacity is next to nothing.
+const SPARE_BLOCKS: u32 = 16;
+
 type Mounted<'b, 'f> = Volume<'b, &'f mut SimFlash>;
 
 fn mount<'b, 'f>(flash: &'f mut SimFlash, buffer: &'b mut [u8]) -> Mounted<'b, 'f> {
@@ -48,7 +51,7 @@ fn on_every_geometry(work: impl Fn(&Case) + Sync) {
 #[test]
 fn deleting_and_truncating_work_on_a_full_volume() {
     on_every_geometry(|case| {
-        let mut flash = case.formatted(3, seed());
+        let mut flash = case.formatted(SPARE_BLOCKS, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer);
         let length = file_length(&mut volume);
@@ -81,7 +84,7 @@ fn deleting_and_truncating_work_on_a_full_volume() {
 #[test]
 fn overwriting_works_on_a_full_volume() {
     on_every_geometry(|case| {
-        let mut flash = case.formatted(3, seed());
+        let mut flash = case.formatted(SPARE_BLOCKS, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer);
         let length = file_length(&mut volume);
@@ -110,7 +113,7 @@ fn overwriting_works_on_a_full_volume() {
 #[test]
 fn a_volume_runs_at_ninety_percent_for_ever() {
     on_every_geometry(|case| {
-        let mut flash = case.formatted(6, seed());
+        let mut flash = case.formatted(SPARE_BLOCKS, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer);
         let usage = volume.usage().expect("usage is always known");
@@ -148,7 +151,7 @@ fn a_volume_runs_at_ninety_percent_for_ever() {
 #[test]
 fn a_transaction_that_does_not_fit_leaves_nothing() {
     on_every_geometry(|case| {
-        let mut flash = case.formatted(3, seed());
+        let mut flash = case.formatted(SPARE_BLOCKS, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer);
         let length = file_length(&mut volume);
@@ -178,7 +181,7 @@ fn a_transaction_that_does_not_fit_leaves_nothing() {
 #[test]
 fn deleting_everything_gives_the_space_back() {
     on_every_geometry(|case| {
-        let mut flash = case.formatted(3, seed());
+        let mut flash = case.formatted(SPARE_BLOCKS, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer);
         let length = file_length(&mut volume);
@@ -202,7 +205,7 @@ fn cuts_on_a_full_volume_lose_nothing() {
     let names = ["nor-256-4k", "nor-128-2k", "nand-2048-64"];
     parallel::run(&names, |name| {
         let case = Case::named(name);
-        let formatted = case.formatted(1, seed);
+        let formatted = case.formatted(4, seed);
         let (length, count) = {
             let mut flash = formatted.clone();
             let mut buffer = buffer_for(&flash);

@@ -19,7 +19,7 @@ const STEPS_MAX: usize = 50;
 fn shrinking(name: &str, cases: u32) {
     let seed = seed();
     let case = Case::named(name);
-    let formatted = case.formatted(6, seed);
+    let formatted = case.formatted(12, seed);
     let mut bytes = [0; 32];
     for (index, chunk) in bytes.chunks_mut(8).enumerate() {
         chunk.copy_from_slice(&mix(seed, index as u64).to_le_bytes());
@@ -41,13 +41,13 @@ fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
     let case = Case::named(name);
     let mut total = Statistics::default();
     for round in 0..rounds {
-        let mut rig = Rig::new(case.formatted(10, seed));
+        let mut rig = Rig::new(case.formatted(16, seed));
         let capacity = {
             let geometry = rig.flash_mut().geometry();
             u64::from(geometry.page_size) * u64::from(geometry.page_count())
         };
         rig.flash_mut().chip_mut().faults_mut().bit_flip_rate = flips;
-        let steps = generate(mix(seed, round), operations, capacity / 4);
+        let steps = generate(mix(seed, round), operations, capacity / 6);
         match rig.run(&steps) {
             Ok(statistics) => {
                 total.operations += statistics.operations;
@@ -106,7 +106,7 @@ macro_rules! geometries {
 
 geometries! {
     nor_128_2k, nor_128_2k_long: "nor-128-2k", 64, 2, 1e-5;
-    nor_128_1k, nor_128_1k_long: "nor-128-1k", 64, 2, 1e-5;
+    nor_128_4k, nor_128_4k_long: "nor-128-4k", 64, 2, 1e-5;
     nor_256_4k, nor_256_4k_long: "nor-256-4k", 96, 3, 1e-5;
     nor_512_4k, nor_512_4k_long: "nor-512-4k", 64, 2, 1e-5;
     nor_1024_8k, nor_1024_8k_long: "nor-1024-8k", 64, 2, 1e-5;

@@ -70,15 +70,8 @@ fn mend(layout: Layout, page: &mut [u8], good: &[u8]) -> Result<Correction, Unco
 #[test]
 fn sizes_are_those_of_the_format() {
     let sizes = Layout::ALL.map(|layout| (layout.id(), layout.codeword_bytes(), layout.parity_bytes()));
-    let expected = [
-        (1, 128, 16),
-        (2, 256, 32),
-        (3, 512, 64),
-        (4, 1024, 128),
-        (5, 2112, 56),
-        (6, 2176, 112),
-        (7, 4320, 208),
-    ];
+    let expected =
+        [(1, 128, 16), (2, 256, 32), (3, 512, 64), (4, 1024, 128), (5, 2112, 56), (6, 2176, 112), (7, 4320, 208)];
     assert_eq!(sizes, expected);
     for layout in Layout::ALL {
         assert_eq!(Layout::from_id(layout.id()), Some(layout));

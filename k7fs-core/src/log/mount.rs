@@ -67,7 +67,8 @@ impl<'b, F: Flash> Log<'b, F> {
         let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
         let memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
         let pages = Pages::new(flash, layout, memory.cache, memory.scratch);
-        let pages = pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
+        let pages =
+            pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
         let log = Self {
             signature: Signature::new([0; 16], geometry),
             front: Head::new(PageKind::Front, memory.front),
@@ -94,7 +95,8 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn create(&mut self, mut signature: Signature) -> Result<(), Error> {
         let geometry = self.pages.flash.geometry();
         // The same id may be used again, on purpose or for want of entropy: then another salt keeps old pages out.
-        let before = (0..FIXED_BLOCKS_MAX.min(geometry.block_count)).filter_map(|block| self.read_signature(block).ok());
+        let before =
+            (0..FIXED_BLOCKS_MAX.min(geometry.block_count)).filter_map(|block| self.read_signature(block).ok());
         signature.salt = before.map(|old| old.salt.wrapping_add(1)).max().unwrap_or(0);
         signature.fixed_blocks = fixed_blocks(geometry.block_count);
         signature.node_bytes_max = node_bytes_max(&geometry);
@@ -257,7 +259,8 @@ impl<'b, F: Flash> Log<'b, F> {
             let Some((checkpoint, last)) = found else { continue };
             let sequence = checkpoint.sequence;
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) = (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
+                && let (Some(place), Some(known)) =
+                    (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
                 && sequence > *known
             {
                 (*place, *known) = (Some(anchor), sequence);
@@ -312,9 +315,8 @@ impl<'b, F: Flash> Log<'b, F> {
         for _ in 0..space.block_count {
             let Some(next) = self.successor(block)? else { break };
             let header = self.block_header(next)?;
-            let follows = |page: &crate::page::Header| {
-                page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence
-            };
+            let follows =
+                |page: &crate::page::Header| page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence;
             let Some((page, block_header)) = header.filter(|(page, _)| follows(page)) else {
                 self.refuse_lost_block(next)?;
                 break;

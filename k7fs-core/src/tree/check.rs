@@ -1,7 +1,7 @@
 //! Walking the whole tree: what `check` rests on.
 
-use super::node::{Content, LEVELS_MAX, NodeReader};
 use super::Tree;
+use super::node::{Content, LEVELS_MAX, NodeReader};
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;

@@ -245,9 +245,7 @@ impl Model {
         match operation {
             Operation::WriteAt { .. } | Operation::SetLength { .. } if !writable => Err(Error::ReadOnly),
             Operation::WriteAt { offset, content, .. } => {
-                let append = handle.mode == OpenMode::Append;
-                let offset = if append { self.content(handle.node).len() as u64 } else { *offset };
-                self.write_node(handle.node, offset, &content.bytes(), between)?;
+                self.write_node(handle.node, *offset, &content.bytes(), between)?;
                 self.unsettled.insert(handle.node);
                 Ok(Outcome::Done)
             }
