@@ -7,6 +7,8 @@ use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
 use crate::geometry::buffer_for;
 use crate::seed::say;
 
+/// Runs that shortening a failing sequence may take.
+const SHRINK_RUNS_MAX: u32 = 4000;
 /// An environment variable that prints every operation and its outcome, for use with one failing test.
 const TRACE_VARIABLE: &str = "K7FS_TRACE";
 
@@ -200,6 +202,32 @@ impl Rig {
         }
         self.flash.chip_mut().power_on();
     }
+}
+
+/// Removes steps from a failing sequence as long as it still fails, and gives what is left with its failure. Runs it a
+/// few thousand times at most.
+pub fn shrink(fresh: &dyn Fn() -> Rig, steps: &[Step], violation: Violation) -> (Vec<Step>, Violation) {
+    let mut best = steps.to_vec();
+    let mut violation = violation;
+    let mut runs = 0;
+    let mut length = best.len() / 2;
+    while length > 0 && runs < SHRINK_RUNS_MAX {
+        let mut start = 0;
+        let before = best.len();
+        while start < best.len() && runs < SHRINK_RUNS_MAX {
+            let mut shorter = best.clone();
+            shorter.drain(start..(start + length).min(best.len()));
+            runs += 1;
+            match fresh().run(&shorter) {
+                Ok(_) => start += length,
+                Err(still) => (best, violation) = (shorter, still),
+            }
+        }
+        if length > 1 || best.len() == before {
+            length /= 2;
+        }
+    }
+    (best, violation)
 }
 
 /// Walks the volume; an error is a broken promise.

@@ -9,7 +9,7 @@ use k7fs_sim::chip::CutKind;
 use k7fs_sim::model::{Generator, Model, Operation, Random, Space};
 use k7fs_tests::geometry::Case;
 use k7fs_tests::seed::{mix, replay, say, seed};
-use k7fs_tests::sequence::{Rig, Statistics, Step};
+use k7fs_tests::sequence::{Rig, Statistics, Step, shrink};
 use k7fs_tests::strategy::steps;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -41,14 +41,16 @@ fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
     let case = Case::named(name);
     let mut total = Statistics::default();
     for round in 0..rounds {
-        let mut rig = Rig::new(case.formatted(16, seed));
-        let capacity = {
-            let geometry = rig.flash_mut().geometry();
-            u64::from(geometry.page_size) * u64::from(geometry.page_count())
+        let formatted = case.formatted(16, seed);
+        let geometry = formatted.geometry();
+        let capacity = u64::from(geometry.page_size) * u64::from(geometry.page_count());
+        let fresh = || {
+            let mut rig = Rig::new(formatted.clone());
+            rig.flash_mut().chip_mut().faults_mut().bit_flip_rate = flips;
+            rig
         };
-        rig.flash_mut().chip_mut().faults_mut().bit_flip_rate = flips;
         let steps = generate(mix(seed, round), operations, capacity / 6);
-        match rig.run(&steps) {
+        match fresh().run(&steps) {
             Ok(statistics) => {
                 total.operations += statistics.operations;
                 total.cuts += statistics.cuts;
@@ -56,7 +58,8 @@ fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
             }
             Err(violation) => {
                 let command = replay("model", &format!("{}_long", name.replace('-', "_")), seed);
-                panic!("{name}, round {round}: {violation}\nreplay: {command}")
+                let (short, reason) = shrink(&fresh, &steps, violation);
+                panic!("{name}, round {round}: {reason}\nafter {short:#?}\nreplay: {command}")
             }
         }
     }
