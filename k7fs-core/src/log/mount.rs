@@ -67,8 +67,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
         let memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
         let pages = Pages::new(flash, layout, memory.cache, memory.scratch);
-        let pages =
-            pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
+        let pages = pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
         let log = Self {
             signature: Signature::new([0; 16], geometry),
             front: Head::new(PageKind::Front, memory.front),
@@ -95,9 +94,14 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn create(&mut self, mut signature: Signature) -> Result<(), Error> {
         let geometry = self.pages.flash.geometry();
         // The same id may be used again, on purpose or for want of entropy: then another salt keeps old pages out.
-        let before =
-            (0..FIXED_BLOCKS_MAX.min(geometry.block_count)).filter_map(|block| self.read_signature(block).ok());
-        signature.salt = before.map(|old| old.salt.wrapping_add(1)).max().unwrap_or(0);
+        for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
+            let Ok(old) = self.read_signature(block) else { continue };
+            signature.salt = signature.salt.max(old.salt.wrapping_add(1));
+            // The old volume goes first: half overwritten, it must not be found again.
+            if !self.pages.flash.is_bad(block)? {
+                self.pages.erase(block)?;
+            }
+        }
         signature.fixed_blocks = fixed_blocks(geometry.block_count);
         signature.node_bytes_max = node_bytes_max(&geometry);
         self.signature = signature;
@@ -259,8 +263,7 @@ impl<'b, F: Flash> Log<'b, F> {
             let Some((checkpoint, last)) = found else { continue };
             let sequence = checkpoint.sequence;
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) =
-                    (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
+                && let (Some(place), Some(known)) = (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
                 && sequence > *known
             {
                 (*place, *known) = (Some(anchor), sequence);
@@ -311,12 +314,14 @@ impl<'b, F: Flash> Log<'b, F> {
             return Err(Error::Corrupt { page: 0 });
         }
         let mut last_commit = None;
+        let mut pages = 0;
         self.mark_tail(block);
         for _ in 0..space.block_count {
             let Some(next) = self.successor(block)? else { break };
             let header = self.block_header(next)?;
-            let follows =
-                |page: &crate::page::Header| page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence;
+            let follows = |page: &crate::page::Header| {
+                page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence
+            };
             let Some((page, block_header)) = header.filter(|(page, _)| follows(page)) else {
                 self.refuse_lost_block(next)?;
                 break;
@@ -326,9 +331,11 @@ impl<'b, F: Flash> Log<'b, F> {
             self.generation = self.generation.max(page.generation);
             self.mark_tail(next);
             self.alloc.set_erase_count(next, block_header.erase_count);
+            pages += space.pages_per_block - from;
             (block, from) = (next, 0);
         }
         let end = self.end_of_pages(block, from)?;
+        self.pages_in_tail = pages + end - from;
         let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
         for index in (from..end).rev() {
             let page = space.first_page(block) + index;

@@ -295,9 +295,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     }
 
     /// Reads the signature that starts on a page, corrected.
-    pub(crate) fn read_signature(
-        &mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES],
-    ) -> Result<Signature, Error> {
+    pub(crate) fn read_signature(&mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<Signature, Error> {
         let mut result = Err(Error::NotAVolume);
         for _ in 0..=READ_RETRIES_MAX {
             for (index, part) in codeword.chunks_mut(self.page_size.max(1)).enumerate() {
@@ -312,9 +310,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     }
 
     /// Programs page `to` with the corrected content of page `from` under another header.
-    pub(crate) fn copy_page(
-        &mut self, from: u32, to: u32, change: impl FnOnce(&mut Header),
-    ) -> Result<(), ProgramError> {
+    pub(crate) fn copy_page(&mut self, from: u32, to: u32, change: impl FnOnce(&mut Header)) -> Result<(), ProgramError> {
         let slot = self.load(from).map_err(ProgramError::Other)?;
         let mut header = self.header(from).map_err(ProgramError::Other)?;
         change(&mut header);

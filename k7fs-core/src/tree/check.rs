@@ -1,7 +1,7 @@
 //! Walking the whole tree: what `check` rests on.
 
-use super::Tree;
 use super::node::{Content, LEVELS_MAX, NodeReader};
+use super::Tree;
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
@@ -104,8 +104,7 @@ impl<F: Flash> Tree<'_, F> {
             for (address, len) in self.log.alloc.segments.into_iter().flatten() {
                 needed += if space.block_of(address) == block { self.log.alloc.units_for_audit(len) } else { 0 };
             }
-            let free =
-                matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
+            let free = matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
             if needed > before || (free && needed > 0) {
                 return Ok(Some(block));
             }

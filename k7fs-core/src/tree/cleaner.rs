@@ -42,9 +42,7 @@ impl<F: Flash> Tree<'_, F> {
         let alloc = &self.log.alloc;
         let candidates = (0..alloc.blocks()).filter(|block| {
             let counted = alloc.live(*block) > 0;
-            counted
-                && !self.cleaned.contains(block)
-                && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
+            counted && !self.cleaned.contains(block) && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
         });
         candidates.min_by_key(|block| (alloc.state(*block) != BlockState::Failing, alloc.live(*block)))
     }

@@ -68,10 +68,7 @@ struct Found {
 
 impl<'b, F: Flash> Tree<'b, F> {
     pub(crate) fn new(log: Log<'b, F>, node: &'b mut [u8]) -> Self {
-        Self {
-            log,
-            root: None,
-            root_level: 0,
+        Self { log, root: None, root_level: 0,
             node,
             hint: None,
             spilled: false,
