@@ -55,7 +55,7 @@ impl Victim {
     /// # Panics
     /// Where a sound volume does not work.
     pub fn new(case: &Case, clean: bool) -> Self {
-        let mut flash = case.formatted(2, 0);
+        let mut flash = case.formatted(14, 0);
         let mut buffer = buffer_for(&flash);
         let mut oracle = Oracle::new();
         let mut history = vec![Tree::default()];

@@ -37,7 +37,7 @@ fn operation_count(formatted: &SimFlash, steps: &[Step]) -> u64 {
 fn a_block_may_fail_at_any_program_or_erase() {
     let steps = steps();
     parallel::run(&NAMES, |name| {
-        let formatted = Case::named(name).formatted(5, seed());
+        let formatted = Case::named(name).formatted(16, seed());
         let count = operation_count(&formatted, &steps);
         for operation in 0..count {
             let mut rig = Rig::new(formatted.clone());
@@ -56,7 +56,7 @@ fn a_block_may_fail_at_any_program_or_erase() {
 fn a_cut_may_strike_while_a_bad_block_is_replaced() {
     let steps = steps();
     parallel::run(&NAMES, |name| {
-        let formatted = Case::named(name).formatted(5, seed());
+        let formatted = Case::named(name).formatted(16, seed());
         let count = operation_count(&formatted, &steps);
         for operation in (0..count).step_by(7) {
             for after in 0..8 {
@@ -77,7 +77,7 @@ fn a_cut_may_strike_while_a_bad_block_is_replaced() {
 fn any_block_may_be_bad_before_a_mount() {
     let steps = steps();
     parallel::run(&NAMES, |name| {
-        let formatted = Case::named(name).formatted(5, seed());
+        let formatted = Case::named(name).formatted(16, seed());
         for block in 0..formatted.chip().spec().block_count() {
             let mut rig = Rig::new(formatted.clone());
             rig.flash_mut().chip_mut().grow_bad(block);
@@ -109,7 +109,7 @@ fn factory_bad_blocks_are_left_alone() {
 #[test]
 fn a_worn_out_chip_is_read_only_and_complete() {
     parallel::run(&NAMES, |name| {
-        let mut flash = Case::named(name).formatted(4, seed());
+        let mut flash = Case::named(name).formatted(16, seed());
         let mut buffer = buffer_for(&flash);
         let mut expected: Option<Vec<u8>> = None;
         let mut ended = None;

@@ -52,16 +52,16 @@ fn jobs(seed: u64) -> Vec<Job> {
     let sequences = workload::sequences(2);
     let long = workload::sequences(3).split_off(sequences.len());
     let mut jobs = vec![
-        job("nor-256-4k", 2, vec![workload::named().swap_remove(0)], all),
-        job("nor-128-2k", 2, vec![workload::named().swap_remove(0)], all),
-        job("nand-2048-64", 2, vec![workload::named().swap_remove(0)], all),
-        job("nor-256-4k", 2, vec![workload::wearing(150, 60)], some),
-        job("nor-128-4k", 2, vec![workload::wearing(150, 40)], some),
-        job("nor-256-4k", 2, long.into_iter().step_by(5).collect(), few),
+        job("nor-256-4k", 6, vec![workload::named().swap_remove(0)], all),
+        job("nor-128-2k", 6, vec![workload::named().swap_remove(0)], all),
+        job("nand-2048-64", 6, vec![workload::named().swap_remove(0)], all),
+        job("nor-256-4k", 6, vec![workload::wearing(150, 60)], some),
+        job("nor-128-4k", 6, vec![workload::wearing(150, 40)], some),
+        job("nor-256-4k", 6, long.into_iter().step_by(5).collect(), few),
     ];
     for name in ["nor-256-4k", "nor-128-2k", "nor-512-4k", "nor-1024-8k", "nand-2048-64", "nand-4096-224"] {
-        jobs.push(job(name, 2, workload::named(), some));
-        jobs.push(job(name, 2, sequences.clone(), few));
+        jobs.push(job(name, 6, workload::named(), some));
+        jobs.push(job(name, 6, sequences.clone(), few));
     }
     jobs
 }

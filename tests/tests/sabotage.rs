@@ -34,7 +34,7 @@ fn every_missing_step_is_noticed() {
 fn campaign() -> Result<(), Violation> {
     let plan = Plan { double_every: 4, triple_every: 0, seed: seed() };
     for name in ["nor-256-4k", "nand-2048-64"] {
-        let formatted = Case::named(name).formatted(2, seed());
+        let formatted = Case::named(name).formatted(8, seed());
         let mut workloads: Vec<Workload> = workload::named();
         workloads.truncate(6);
         if !formatted.chip().spec().is_nand() {
@@ -50,7 +50,7 @@ fn campaign() -> Result<(), Violation> {
 /// Reads with more flips than the code corrects: without the checksum, some are mended to the wrong page.
 fn noisy() -> Result<(), Violation> {
     for round in 0..40 {
-        let mut rig = Rig::new(Case::named("nor-256-4k").formatted(2, mix(seed(), round)));
+        let mut rig = Rig::new(Case::named("nor-256-4k").formatted(8, mix(seed(), round)));
         rig.flash_mut().chip_mut().faults_mut().bit_flip_rate = 2e-4;
         let mut steps: Vec<Do> = workload::wearing(30, 0).setup.into_iter().map(Do::Do).collect();
         steps.insert(10, Do::Cut { after: round, kind: CutKind::HALF });

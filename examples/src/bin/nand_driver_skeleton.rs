@@ -214,7 +214,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Volume::format(&mut flash, &mut buffer, &options)?;
 
     let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default())?;
-    let picture: Vec<u8> = (0..200_000_u32).map(|index| (index * index >> 7) as u8).collect();
+    let picture: Vec<u8> = (0..200_000_u32).map(|index| (index.wrapping_mul(index) >> 7) as u8).collect();
     for number in 0..20 {
         volume.write(&format!("/picture-{}", number % 5), &picture)?;
     }
