@@ -159,6 +159,12 @@ impl<'b, F: Flash> Pages<'b, F> {
         for (i, expected) in raw.chunks(chunk.len()).enumerate() {
             let Some(read) = chunk.get_mut(..expected.len()) else { continue };
             self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
+            // A bit that flips for one read is no failed program: only what stays wrong is.
+            let mut retries = 0;
+            while read != expected && retries < READ_RETRIES_MAX {
+                self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
+                retries += 1;
+            }
             if read != expected {
                 return Err(ProgramError::Failed);
             }
