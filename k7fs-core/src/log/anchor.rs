@@ -67,10 +67,15 @@ fn item_bytes(kind: ItemKind, body: &[u8], bytes: &mut [u8]) -> Option<usize> {
 
 impl<F: Flash> Log<'_, F> {
     /// Makes a checkpoint durable. On return a mount finds it, and what only the one before needed may be erased.
-    pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+    ///
+    /// `fresh` says that the log's tail begins with it; else it repeats the last one with its tail.
+    pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint, fresh: bool) -> Result<(), Error> {
         checkpoint.generation = self.generation;
         for _ in 0..RETRIES_MAX {
             checkpoint.sequence = self.next_sequence();
+            if fresh {
+                checkpoint.tail_sequence = checkpoint.sequence;
+            }
             let mut body = [0u8; CHECKPOINT_BYTES_MAX];
             let len = checkpoint.encode(&mut body).ok_or(Error::Exhausted)?;
             let mut item = [0u8; ITEM_BYTES_MAX];

@@ -1,7 +1,7 @@
 //! The checkpoint: everything a mount needs to know, in one item of a checkpoint block.
 //!
 //! ```text
-//! version, flags, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
+//! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
 //! commit tag 4 bytes, transaction, moved page+1, next object, generation, leaves, segment count, {address, length} each,
 //! jump count, {from, to} each
 //! ```
@@ -27,6 +27,8 @@ const CLEAN_FLAG: u64 = 1;
 pub(crate) struct Checkpoint {
     /// Sequence number of the page it is on: pages with a higher one are newer.
     pub(crate) sequence: u64,
+    /// Sequence number from which on pages of the front head belong to the tail. Its own, unless it repeats an older checkpoint.
+    pub(crate) tail_sequence: u64,
     /// Written by a clean stop.
     pub(crate) clean: bool,
     /// Level of the root node; 0 is a leaf.
@@ -60,6 +62,7 @@ impl Checkpoint {
     pub(crate) fn new() -> Self {
         Self {
             sequence: 0,
+            tail_sequence: 0,
             clean: false,
             root_level: 0,
             root: None,
@@ -81,6 +84,7 @@ impl Checkpoint {
     pub(crate) fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(bytes);
         writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
+        writer.uleb(self.tail_sequence);
         writer.uleb(self.root_level.into());
         match self.root {
             None => writer.uleb(0),
@@ -118,6 +122,7 @@ impl Checkpoint {
         let mut reader = Reader::new(bytes);
         let mut checkpoint = Self { sequence, ..Self::new() };
         checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
+        checkpoint.tail_sequence = reader.uleb()?;
         checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
         checkpoint.root = match reader.uleb()? {
             0 => None,

@@ -465,6 +465,6 @@ impl<'b, F: Flash> Log<'b, F> {
         self.checkpoint.jumps.push((from, to)).map_err(|_| Error::NeedsRemount)?;
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.clean = false;
-        self.write_checkpoint(&mut checkpoint)
+        self.write_checkpoint(&mut checkpoint, false)
     }
 }

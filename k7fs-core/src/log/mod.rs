@@ -209,7 +209,7 @@ impl<F: Flash> Log<'_, F> {
             segments: self.alloc.segments,
             ..Checkpoint::new()
         };
-        self.write_checkpoint(&mut checkpoint)?;
+        self.write_checkpoint(&mut checkpoint, true)?;
         self.settle()
     }
 
@@ -236,7 +236,7 @@ impl<F: Flash> Log<'_, F> {
     /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
         let mut checkpoint = Checkpoint { clean: true, ..self.checkpoint.clone() };
-        self.write_checkpoint(&mut checkpoint)
+        self.write_checkpoint(&mut checkpoint, true)
     }
 
     fn write_segment(&mut self, segment: usize) -> Result<(), Error> {

@@ -320,7 +320,7 @@ impl<'b, F: Flash> Log<'b, F> {
             let Some(next) = self.successor(block)? else { break };
             let header = self.block_header(next)?;
             let follows = |page: &crate::page::Header| {
-                page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence
+                page.kind == PageKind::Front && page.sequence > self.checkpoint.tail_sequence
             };
             let Some((page, block_header)) = header.filter(|(page, _)| follows(page)) else {
                 self.refuse_lost_block(next)?;
@@ -344,7 +344,7 @@ impl<'b, F: Flash> Log<'b, F> {
                 Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            if header.kind != PageKind::Front || header.sequence <= self.checkpoint.sequence {
+            if header.kind != PageKind::Front || header.sequence <= self.checkpoint.tail_sequence {
                 continue;
             }
             self.sequence = self.sequence.max(header.sequence);
@@ -368,7 +368,7 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             if let Ok(header) = self.pages.header(page)
                 && header.kind == PageKind::Front
-                && header.sequence > self.checkpoint.sequence
+                && header.sequence > self.checkpoint.tail_sequence
             {
                 return Err(Error::Uncorrectable { page: first_page });
             }
@@ -442,6 +442,14 @@ impl<'b, F: Flash> Log<'b, F> {
                 _ => {}
             }
         }
+        for index in 0..self.checkpoint.jumps.len() {
+            // A block that was replaced must not come back into the chain that names it.
+            if let Some((from, _)) = self.checkpoint.jumps.get(index).copied()
+                && self.alloc.state(from) != BlockState::Bad
+            {
+                self.alloc.set_state(from, BlockState::Failing);
+            }
+        }
         self.alloc.free_unused();
     }
 
@@ -466,7 +474,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.settle_doubt(HeadId::Front)?;
         checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);
         checkpoint.front_page = self.front.page;
-        self.write_checkpoint(&mut checkpoint)
+        self.write_checkpoint(&mut checkpoint, true)
     }
 }
 

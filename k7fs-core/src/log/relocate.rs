@@ -34,9 +34,9 @@ impl<F: Flash> Log<'_, F> {
             let sequence = self.next_sequence();
             let (from, to) = (space.first_page(old) + index, space.first_page(new) + index);
             let copied = self.pages.copy_page(from, to, |header| {
+                // Commits keep their places: the failing block stays readable for as long as the log needs it.
                 header.sequence = sequence;
                 header.generation = generation;
-                header.last_commit = header.last_commit.map(|page| space.page_in_block(page, old, new));
             });
             match copied {
                 Ok(()) => {}
@@ -64,14 +64,9 @@ impl<F: Flash> Log<'_, F> {
             self.checkpoint.moved_page = self.checkpoint.moved_page.map(rename);
             return Ok(());
         }
-        self.last_commit = self.last_commit.map(rename);
         self.transaction_start = self.transaction_start.map(rename);
-        self.checkpoint.last_commit = self.checkpoint.last_commit.map(rename);
         if self.checkpoint.front_block == old {
             self.checkpoint.front_block = new;
-            let mut checkpoint = self.checkpoint.clone();
-            checkpoint.clean = false;
-            return self.write_checkpoint(&mut checkpoint);
         }
         self.add_jump(old, new)
     }

@@ -135,6 +135,12 @@ impl<F: Flash> Log<'_, F> {
     /// Calls `visit` for every item of a span. Pages that cannot be read or belong to an abandoned transaction are passed over.
     fn walk(&mut self, span: &Span, visit: &mut dyn FnMut(&mut Self, &Item)) -> Result<(), Error> {
         let space = self.pages.space;
+        // Where a block was replaced, its pages are walked in the block that took its place in the chain.
+        let span = &Span {
+            first_page: self.replacement(span.first_page),
+            last_page: self.replacement(span.last_page),
+            ..*span
+        };
         let mut page = span.first_page;
         let mut offset: Option<u32> = None;
         for _ in 0..=space.page_count() {
@@ -173,6 +179,13 @@ impl<F: Flash> Log<'_, F> {
             };
         }
         Err(Error::Corrupt { page: span.first_page })
+    }
+
+    /// The copy of a page in the block that replaced its block, or the page itself.
+    fn replacement(&self, page: u32) -> u32 {
+        let space = self.pages.space;
+        let block = space.block_of_page(page);
+        space.page_in_block(page, block, self.checkpoint.jump(block))
     }
 
     /// The page after this one in the log's chain.
