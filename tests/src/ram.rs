@@ -37,6 +37,11 @@ impl RamFlash {
         self.operations_max = operations_max;
     }
 
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
     /// Whether that limit was met.
     pub fn is_exhausted(&self) -> bool {
         self.operations > self.operations_max
