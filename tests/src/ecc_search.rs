@@ -59,8 +59,10 @@ pub fn data_edges(plan: &Plan, column: usize, seed: u8) -> Vec<Edge> {
     (0..weight)
         .map(|k| {
             let (from, to) = (k * rows / weight, (k + 1) * rows / weight);
-            place_hash = mix_next(place_hash);
-            let offset = from + ((place_hash >> 24) as usize * (to - from)) / 256;
+            if k > 0 && k % 4 == 0 {
+                place_hash = mix_next(place_hash);
+            }
+            let offset = from + ((place_hash >> (8 * (k % 4)) & 255) as usize * (to - from)) / 256;
             if k > 0 && k % 6 == 0 {
                 shift_hash = mix_next(shift_hash);
             }
@@ -334,12 +336,12 @@ pub fn plans() -> Vec<Plan> {
         salt,
     };
     vec![
-        plan("NOR_128", 32, 4, None, &[4], 65),
-        plan("NOR_256", 64, 8, None, &[4, 4, 4, 4, 4, 8, 8], 56),
-        plan("NOR_512", 128, 16, None, &[4, 4, 4, 4, 4, 12, 12], 125),
-        plan("NOR_1024", 256, 32, None, &[4, 4, 4, 4, 4, 4, 16], 15),
-        plan("NAND_2048_64", 528, 14, Some(2048), &[5, 5, 5, 12], 27),
-        plan("NAND_2048_128", 544, 28, Some(2048), &[4, 5, 5, 16], 13),
-        plan("NAND_4096_224", 1080, 52, Some(4096), &[4, 4, 4, 14], 6),
+        plan("NOR_128", 32, 4, None, &[4], 130),
+        plan("NOR_256", 64, 8, None, &[4, 4, 4, 4, 4, 8, 8], 51),
+        plan("NOR_512", 128, 16, None, &[4, 4, 4, 4, 4, 12, 12], 24),
+        plan("NOR_1024", 256, 32, None, &[4, 4, 4, 4, 4, 4, 16], 5),
+        plan("NAND_2048_64", 528, 14, Some(2048), &[5, 5, 5, 12], 4),
+        plan("NAND_2048_128", 544, 28, Some(2048), &[4, 5, 5, 16], 25),
+        plan("NAND_4096_224", 1080, 52, Some(4096), &[4, 4, 4, 14], 8),
     ]
 }

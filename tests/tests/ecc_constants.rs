@@ -3,15 +3,21 @@
 //! The parity of every page ever written hangs on a few hundred bytes of constants. This test derives them again with
 //! a second implementation of the rules, so that neither a slip of the hand nor a change of the rules goes unnoticed.
 
+use std::sync::OnceLock;
+
 use k7fs_core::ecc::{Layout, encode, syndrome_weight};
 use k7fs_tests::ecc_search::{Edge, Found, Plan, data_edges, packed, parity_edges, plans, row_weights, search};
 
-fn all() -> Vec<(Layout, Plan, Found)> {
-    let found = plans().into_iter().map(|plan| {
-        let found = search(&plan).expect("the plan's salt gives a code");
-        (plan, found)
-    });
-    Layout::ALL.into_iter().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
+/// Every layout with what the search finds for it. Searched once for all tests.
+fn all() -> &'static [(Layout, Plan, Found)] {
+    static ALL: OnceLock<Vec<(Layout, Plan, Found)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let found = plans().into_iter().map(|plan| {
+            let found = search(&plan).expect("the plan's salt gives a code");
+            (plan, found)
+        });
+        Layout::ALL.into_iter().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
+    })
 }
 
 /// The edges of every column.
@@ -54,7 +60,7 @@ fn the_search_finds_the_constants() {
 #[test]
 fn rows_are_odd_and_not_too_heavy() {
     for (layout, plan, found) in all() {
-        for weight in row_weights(&plan, &found) {
+        for weight in row_weights(plan, found) {
             assert!(weight % 2 == 1 && weight <= 255, "{layout:?}: {weight}");
         }
     }
@@ -63,7 +69,7 @@ fn rows_are_odd_and_not_too_heavy() {
 #[test]
 fn the_parity_part_is_invertible_and_columns_differ() {
     for (layout, plan, found) in all() {
-        let columns = columns(&plan, &found);
+        let columns = columns(plan, found);
         // Circulants of size 32 over two elements are invertible together when their weights modulo 2 are.
         let mut rows = vec![0u64; plan.parity_words];
         for (index, edges) in columns[plan.words - plan.parity_words..].iter().enumerate() {
@@ -90,13 +96,13 @@ fn the_parity_part_is_invertible_and_columns_differ() {
 #[test]
 fn the_library_agrees_with_the_description() {
     for (layout, plan, found) in all() {
-        let columns = columns(&plan, &found);
+        let columns = columns(plan, found);
         let mut page: Vec<u8> = (0..layout.codeword_bytes()).map(|i| (i * i * 7 + i / 3) as u8).collect();
-        assert_eq!(syndrome_weight(&layout, &page), violated(&plan, &columns, &page), "{layout:?}");
-        encode(&layout, &mut page);
-        assert_eq!(violated(&plan, &columns, &page), 0, "{layout:?}");
+        assert_eq!(syndrome_weight(layout, &page), violated(plan, &columns, &page), "{layout:?}");
+        encode(layout, &mut page);
+        assert_eq!(violated(plan, &columns, &page), 0, "{layout:?}");
         page[5] ^= 0x10;
-        assert_eq!(syndrome_weight(&layout, &page), columns[1].len());
-        assert_eq!(violated(&plan, &columns, &page), columns[1].len());
+        assert_eq!(syndrome_weight(layout, &page), columns[1].len());
+        assert_eq!(violated(plan, &columns, &page), columns[1].len());
     }
 }

@@ -352,15 +352,7 @@ impl Search<'_> {
         if let Some(byte) = self.page.get_mut(byte) {
             *byte ^= 1 << (place & 7);
         }
-        let column = usize::from(position >> 5);
-        let edges = match column.checked_sub(self.code.data_words()) {
-            Some(index) => self.code.parity_edges(index),
-            None => {
-                let rows = usize::from(self.code.parity_words).max(1);
-                let offsets = Offsets::of(self.code, column / rows);
-                self.code.data_edges(&offsets, column, column % rows)
-            }
-        };
+        let edges = self.code.edges_at(usize::from(position >> 5));
         for edge in edges.as_slice() {
             self.sums[usize::from(edge.row) % SUM_WORDS] ^= (1u32 << place).rotate_right(u32::from(edge.shift));
         }

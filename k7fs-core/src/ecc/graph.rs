@@ -102,15 +102,18 @@ impl Offsets {
         let mut out = Self { rows: [0; WEIGHT_MAX], len: usize::from(weight).min(WEIGHT_MAX) };
         let mut hash = mix(code.salt ^ 0x8000_0000 ^ group as u32);
         let (mut start, mut rest) = (0u32, 0u32);
-        for slot in out.rows.iter_mut().take(out.len) {
+        for (index, slot) in out.rows.iter_mut().take(out.len).enumerate() {
+            if index > 0 && index.is_multiple_of(4) {
+                hash = mix_next(hash);
+            }
             let first = start;
             rest += rows;
             while rest >= u32::from(weight) {
                 rest -= u32::from(weight);
                 start += 1;
             }
-            hash = mix_next(hash);
-            *slot = (first + (((hash >> 24) * (start - first)) >> 8)) as u8;
+            *slot = (first + (((hash & 255) * (start - first)) >> 8)) as u8;
+            hash = hash.rotate_right(8);
         }
         out
     }
@@ -127,16 +130,26 @@ impl Code {
     }
 
     /// The first hash word of data column `column`.
-    fn data_hash(&self, column: usize) -> u32 {
-        let pair = self.data_seeds.get(column / 2).copied().unwrap_or(0);
-        let seed = if column.is_multiple_of(2) { pair & 15 } else { pair >> 4 };
-        mix(self.salt ^ (column as u32) << 8 ^ u32::from(seed))
+    fn data_hash(&self, column: usize, seed: u32) -> u32 {
+        mix(self.salt ^ (column as u32) << 8 ^ seed)
+    }
+
+    /// The edges of block column `column`, counted from the first data word.
+    pub fn edges_at(&self, column: usize) -> Edges {
+        match column.checked_sub(self.data_words()) {
+            Some(index) => self.parity_edges(index),
+            None => {
+                let rows = usize::from(self.parity_words).max(1);
+                self.data_edges(&Offsets::of(self, column / rows), column, column % rows)
+            }
+        }
     }
 
     /// The edges of data column `column`, which lies `place` columns into a group with these offsets.
     pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize) -> Edges {
         let mut out = Edges::EMPTY;
-        let mut hash = self.data_hash(column);
+        let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
+        let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
         for six in offsets.as_slice().chunks(6) {
             let mut bits = hash;
             for &offset in six {
@@ -185,35 +198,36 @@ impl Code {
     /// The mark bytes count as ones, whatever the page holds.
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words);
-        let mark = usize::from(self.mark_word);
-        let mut words = page.as_chunks::<4>().0.iter().take(self.data_words()).enumerate();
-        let mut group = 0;
-        if rows == 0 {
-            return;
-        }
-        'page: loop {
-            let offsets = Offsets::of(self, group);
-            let offsets = offsets.as_slice();
-            for place in 0..rows {
-                let Some((column, bytes)) = words.next() else { break 'page };
-                let word = u32::from_le_bytes(*bytes) | if column == mark { 0xFFFF } else { 0 };
-                let mut hash = self.data_hash(column);
-                for six in offsets.chunks(6) {
-                    let mut bits = hash;
-                    for &offset in six {
-                        sums[(place + usize::from(offset)) % SUM_WORDS] ^= word.rotate_right(bits & 31);
-                        bits >>= 5;
-                    }
-                    hash = mix_next(hash);
-                }
+        let mut offsets = Offsets::of(self, 0);
+        let (mut column, mut group, mut place) = (0, 0, 0);
+        // A seed byte serves two columns, and a group has an even number of them.
+        for (words, seeds) in page.as_chunks::<8>().0.iter().zip(self.data_seeds) {
+            if place == rows {
+                place = 0;
+                group += 1;
+                offsets = Offsets::of(self, group);
             }
-            group += 1;
+            let [a, b, c, d, e, f, g, h] = *words;
+            let seeds = u32::from(*seeds);
+            let hashes = [self.data_hash(column, seeds & 15), self.data_hash(column + 1, seeds >> 4)];
+            let words = [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])];
+            spread(words, hashes, offsets.as_slice(), place, sums);
+            column += 2;
+            place += 2;
         }
         // Offset and place were added without wrapping: fold the upper half onto the rows.
         for row in 0..rows {
             let upper = sums[(row + rows) % SUM_WORDS];
             sums[row % SUM_WORDS] ^= upper;
             sums[(row + rows) % SUM_WORDS] = 0;
+        }
+        // The mark was added as stored: add what it lacks.
+        let mark = usize::from(self.mark_word);
+        if let Some(bytes) = page.as_chunks::<4>().0.get(mark) {
+            let missing = !u32::from_le_bytes(*bytes) & 0xFFFF;
+            for edge in self.edges_at(mark).as_slice() {
+                sums[usize::from(edge.row) % SUM_WORDS] ^= missing.rotate_right(u32::from(edge.shift));
+            }
         }
     }
 
@@ -271,7 +285,35 @@ impl Code {
     }
 }
 
+/// Adds the words of two neighbouring data columns to the sums of their rows: `offsets` plus `place`, and one more.
+#[inline(always)]
+fn spread([left, right]: [u32; 2], mut hashes: [u32; 2], offsets: &[u8], place: usize, sums: &mut [u32; SUM_WORDS]) {
+    let mut rest = offsets;
+    loop {
+        let (six, more) = rest.split_at_checked(6).unwrap_or((rest, &[]));
+        let [mut left_bits, mut right_bits] = hashes;
+        for &offset in six {
+            let row = place + usize::from(offset);
+            sums[row % SUM_WORDS] ^= left.rotate_right(left_bits & 31);
+            sums[(row + 1) % SUM_WORDS] ^= right.rotate_right(right_bits & 31);
+            left_bits >>= 5;
+            right_bits >>= 5;
+        }
+        if more.is_empty() {
+            return;
+        }
+        rest = more;
+        hashes = hashes.map(mix_next);
+    }
+}
+
 /// The product of a circulant (bit `s` of `factor`: a rotation by `s`) and a word.
-pub fn multiply(factor: u32, word: u32) -> u32 {
-    (0..32).filter(|shift| factor >> shift & 1 == 1).fold(0, |sum, shift| sum ^ word.rotate_right(shift))
+fn multiply(mut factor: u32, mut word: u32) -> u32 {
+    let mut sum = 0;
+    while factor != 0 {
+        sum ^= word & (factor & 1).wrapping_neg();
+        factor >>= 1;
+        word = word.rotate_right(1);
+    }
+    sum
 }

@@ -39,7 +39,7 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! [`graph`] expands the constants in [`codes`], [`mod@decode`] mends.
+//! `graph` expands the constants in `codes`, `decode` mends.
 
 mod codes;
 mod decode;

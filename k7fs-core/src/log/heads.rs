@@ -12,6 +12,8 @@ use crate::varint::{Reader, Writer};
 
 /// Blocks that may fail in a row before the chip counts as worn out.
 pub(super) const RETRIES_MAX: u32 = 16;
+/// Pages in a row that may look unprogrammed between programmed ones.
+const GAP_PAGES_MAX: u32 = 1;
 const BLOCK_MAGIC: [u8; 4] = *b"K7FS";
 /// Bytes of the longest block header.
 const BLOCK_HEADER_BYTES_MAX: usize = 32;
@@ -279,7 +281,9 @@ impl<'b, F: Flash> Log<'b, F> {
             // also have been the one behind, where the last mount gave this one up for the same reason.
             clean = self.first_erased(first_page, page + 1)?;
         }
-        Ok(clean.min(self.pages.space.pages_per_block))
+        // The search for the last page bridges a gap of one page. A longer one, after cuts during recovery, ends the block.
+        let end = self.pages.space.pages_per_block;
+        Ok(if clean > page + GAP_PAGES_MAX { end } else { clean.min(end) })
     }
 
     fn first_erased(&mut self, first_page: u32, page: u32) -> Result<u32, Error> {

@@ -1,15 +1,24 @@
 //! Regenerates every constant of the page codes.
 //!
-//! `cargo run --release -p k7fs-tests --bin ecc-search` prints the source text of the constants. `-- salts NAME COUNT`
-//! lists salts by their cost, which is how those in the plans were picked.
+//! `cargo run --release -p k7fs-tests --bin ecc-search` prints the source text of the constants.
+//! `-- NAME FIRST COUNT KEEP ERRORS PAGES` lists salts by how well their codes work, which is how those in the plans
+//! were picked: it tries COUNT salts from FIRST, keeps the KEEP with the fewest short cycles, and counts failures among
+//! PAGES pages with ERRORS wrong bits each.
 
-use k7fs_tests::ecc_search::{plans, row_weights, search, source};
+use k7fs_core::ecc::graph::{Code, NO_MARK, mix};
+use k7fs_core::ecc::{decode_with, encode_with};
+use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["salts", name, count] => salts(name, count.parse().unwrap_or(100)),
-        _ => print_all(),
+    let numbers: Vec<u32> = arguments.iter().skip(1).filter_map(|text| text.parse().ok()).collect();
+    match (arguments.first(), <[u32; 5]>::try_from(numbers)) {
+        (None, _) => print_all(),
+        (Some(name), Ok(numbers)) => trial(name, numbers),
+        _ => {
+            eprintln!("ecc-search [NAME FIRST COUNT KEEP ERRORS PAGES]");
+            std::process::exit(2);
+        }
     }
 }
 
@@ -28,16 +37,68 @@ fn print_all() {
     }
 }
 
-fn salts(name: &str, count: u32) {
+/// Lists the salts of one plan with the fewest short cycles.
+fn cheapest(plan: &Plan, first: u32, count: u32) -> Vec<(u64, u32)> {
+    let with = |salt| Plan { salt, ..plan.clone() };
+    let found = (first..first + count).filter_map(|salt| search(&with(salt)).map(|found| (found.cost, salt)));
+    let mut costs: Vec<(u64, u32)> = found.collect();
+    costs.sort_unstable();
+    costs
+}
+
+/// Of `count` salts, takes the `keep` cheapest and counts how often pages with `errors` wrong bits cannot be mended.
+fn trial(name: &str, [first, count, keep, errors, frames]: [u32; 5]) {
+    let mut results = Vec::new();
     for plan in plans().into_iter().filter(|plan| plan.name == name) {
-        let mut costs: Vec<(u64, u32)> = (1..=count)
-            .filter_map(|salt| {
-                let mut plan = plan.clone();
-                plan.salt = salt;
-                search(&plan).map(|found| (found.cost, salt))
-            })
-            .collect();
-        costs.sort_unstable();
-        println!("{name}: {} of {count} salts work; best (cost, salt) {:?}", costs.len(), &costs[..costs.len().min(8)]);
+        for (cost, salt) in cheapest(&plan, first, count).into_iter().take(keep as usize) {
+            let plan = Plan { salt, ..plan.clone() };
+            let Some(found) = search(&plan) else { continue };
+            let failed = failures(&leaked_code(&plan, &found), errors as usize, frames as usize);
+            results.push((failed, salt, cost));
+        }
     }
+    results.sort_unstable();
+    println!("{name}, {errors} wrong bits, {frames} pages: (failed, salt, cost)");
+    results.iter().take(12).for_each(|result| println!("  {result:?}"));
+}
+
+/// The constants as the library wants them; the memory is never given back.
+fn leaked_code(plan: &Plan, found: &Found) -> Code {
+    Code {
+        words: plan.words as u16,
+        parity_words: plan.parity_words as u8,
+        mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
+        salt: plan.salt,
+        weights: plan.weights.clone().leak(),
+        data_seeds: packed(&found.data_seeds).leak(),
+        parity_seeds: found.parity_seeds.clone().leak(),
+        gap_inverse: found.gap_inverse,
+    }
+}
+
+/// Random codewords with wrong bits that are not mended.
+fn failures(code: &Code, errors: usize, frames: usize) -> usize {
+    let mut state = 1u32;
+    let mut random = || {
+        state = state.wrapping_add(0x9E37_79B9);
+        mix(state)
+    };
+    let mut page = vec![0u8; usize::from(code.words) * 4];
+    let mut scratch = vec![0u8; 2048];
+    let mark = usize::from(code.mark_word) * 4;
+    let failed = (0..frames).filter(|_| {
+        page.iter_mut().for_each(|byte| *byte = random() as u8);
+        encode_with(code, &mut page);
+        let good = page.clone();
+        let mut flipped = 0;
+        while flipped < errors {
+            let bit = random() as usize % (page.len() * 8);
+            if page[bit / 8] >> (bit % 8) & 1 == good[bit / 8] >> (bit % 8) & 1 && bit / 16 != mark / 2 {
+                page[bit / 8] ^= 1 << (bit % 8);
+                flipped += 1;
+            }
+        }
+        decode_with(code, &mut page, &mut scratch, &mut |page| page == good).is_err()
+    });
+    failed.count()
 }
