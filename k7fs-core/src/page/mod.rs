@@ -152,17 +152,37 @@ impl<'b, F: Flash> Pages<'b, F> {
             Err(error) => return Err(ProgramError::Other(error.into())),
         }
         if !self.flash.verifies_by_reading() {
+            self.remember(page, raw);
             return Ok(());
         }
         let mut chunk = [0u8; 64];
         for (i, expected) in raw.chunks(chunk.len()).enumerate() {
             let Some(read) = chunk.get_mut(..expected.len()) else { continue };
             self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
+            // A bit that flips for one read is no failed program: only what stays wrong is.
+            let mut retries = 0;
+            while read != expected && retries < READ_RETRIES_MAX {
+                self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
+                retries += 1;
+            }
             if read != expected {
                 return Err(ProgramError::Failed);
             }
         }
+        self.remember(page, raw);
         Ok(())
+    }
+
+    /// Keeps a page that was just programmed: what was written last is often read next.
+    fn remember(&mut self, page: u32, raw: &[u8]) {
+        let slot = self.borrow_slot();
+        let place = self.cache.get_mut(slot * self.raw_size..).and_then(|rest| rest.get_mut(..raw.len()));
+        let Some(place) = place else { return };
+        place.copy_from_slice(raw);
+        self.clock = self.clock.wrapping_add(1);
+        if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
+            (*tag, *age) = (Some(page), self.clock);
+        }
     }
 
     /// Erases a block; `Ok(false)` where the chip reports that it failed.

@@ -198,6 +198,10 @@ impl<F: Flash> Tree<'_, F> {
             self.account(level, &step);
             let Some(entry) = step.entry else { continue };
             let full = writer.len() + writer.entry_len(&entry, change) > target && !writer.is_empty();
+            if writer.is_empty() {
+                // A node that lost its first child takes in keys below its separator.
+                separator = separator.min(entry.key);
+            }
             if full || !writer.push(self.node, &entry, change) {
                 self.write_node(level, pending, &writer, separator, is_root)?;
                 writer = NodeWriter::new(level);

@@ -134,6 +134,17 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
+    /// Cuts the extent that reaches over an offset down to it.
+    pub(super) fn shorten_extent(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+        match self.extent_at(object, offset)? {
+            Some(extent) if extent.start < offset => {
+                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
+                self.tree.put_reference(extent_key(object, extent.start), &left)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn after(&self, place: &Place, skip: u64) -> crate::page::Address {
         self.tree.log.pages.space.advance(place.address, skip)
     }

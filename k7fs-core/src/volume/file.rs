@@ -265,8 +265,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Deletes some extents from `length` on, within one change; `false` when none are left.
     fn drop_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
-        let block = self.logical_block();
-        self.cut(object, length, length - length % block + block, false)?;
+        self.shorten_extent(object, length)?;
         for _ in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, length)? {
                 Some(extent) => self.tree.delete(extent_key(object, extent.start))?,
@@ -277,7 +276,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
-        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: PIECE_ROWS + EXTENTS_AT_ONCE };
+        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 2 };
         self.tree.make_room(&demand, self.in_transaction)?;
         self.change(|volume| volume.drop_extents(object, length))
     }

@@ -97,7 +97,7 @@ impl<F: Flash> Volume<'_, F> {
         if !self.in_transaction {
             self.commit()?;
         }
-        let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows: 32 };
+        let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows: 18 };
         self.tree.make_room(&demand, self.in_transaction)
     }
 

@@ -95,6 +95,8 @@ pub struct Chip {
 #[derive(Clone, Debug)]
 struct Register {
     page: u32,
+    /// Where the last read of it ended.
+    end: u32,
     /// Bits that the load got wrong, ascending.
     flipped: Vec<u32>,
 }

@@ -52,17 +52,21 @@ impl Chip {
             self.counters.violation(|| format!("read of {} bytes at column {column} of page {page}", bytes.len()));
             return Err(ChipError::OutOfBounds);
         }
-        let loaded = self.register.as_ref().is_some_and(|register| register.page == page);
+        // Going on within the page is served by the register. Reading again what was read means: load it again, as a
+        // driver does that reads in two calls; otherwise no second read could ever differ from the first.
+        let goes_on = |register: &Register| register.page == page && column as u32 >= register.end;
+        let loaded = self.register.as_ref().is_some_and(goes_on);
         if !loaded {
             let mut flipped = Vec::new();
             self.for_each_flip(page, 0, page_bytes as u64 * 8, |bit| flipped.push(bit));
             self.counters.page_loads += 1;
             self.counters.bits_flipped += flipped.len() as u64;
-            self.register = Some(Register { page, flipped });
+            self.register = Some(Register { page, flipped, end: 0 });
         }
         self.count_read(bytes.len(), if loaded { bus } else { load + bus });
         self.copy_out(page, column, bytes);
-        if let Some(register) = &self.register {
+        if let Some(register) = &mut self.register {
+            register.end = (column + bytes.len()) as u32;
             let end = ((column + bytes.len()) * 8) as u32;
             let first = register.flipped.partition_point(|bit| *bit < (column * 8) as u32);
             for bit in register.flipped[first..].iter().take_while(|bit| **bit < end) {

@@ -181,13 +181,14 @@ fn walk<F: Flash>(volume: &mut Volume<'_, F>, path: &str, removed: &[String]) ->
 fn read_at<F: Flash>(volume: &mut Volume<'_, F>, file: &File, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; length as usize];
     let mut done = 0;
-    // "Up to" allows short reads before the end; each must make progress, so this ends.
-    while done < bytes.len() {
+    // "Up to" allows short reads before the end; each must make progress, so this ends. A read of nothing still asks
+    // whether the handle may read.
+    loop {
         let count = volume.read_at(file, offset + done as u64, &mut bytes[done..])?;
-        if count == 0 {
+        done += count;
+        if count == 0 || done == bytes.len() {
             break;
         }
-        done += count;
     }
     bytes.truncate(done);
     Ok(bytes)

@@ -1,0 +1,179 @@
+//! What other programs rely on: JSON keys, where output goes, that a run can be repeated.
+
+mod common;
+
+use std::fs;
+
+use common::{Scratch, ok, run, s};
+use serde_json::Value;
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn chips_tells_everything_about_every_chip() {
+    let chips: Value = serde_json::from_str(&ok(&[s("chips"), s("--json"), s("-")])).unwrap();
+    let chips = chips.as_array().unwrap();
+    let names: Vec<&str> = chips.iter().map(|chip| chip["name"].as_str().unwrap()).collect();
+    for name in ["W25Q128JV", "W25Q16JV", "W25Q80BL", "nRF51822", "nRF52840", "STM32L4", "STM32H7", "W25N01GV"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    for chip in chips {
+        assert_eq!(
+            keys(chip),
+            [
+                "bad_blocks_max",
+                "block_count",
+                "data_bytes",
+                "endurance",
+                "erase_block_us",
+                "erase_size",
+                "image_bytes",
+                "kind",
+                "name",
+                "page_size",
+                "pages_per_block",
+                "program_page_us",
+                "read_page_us",
+                "sources",
+                "spare_size",
+                "write_size",
+            ]
+        );
+        assert!(chip["sources"].as_object().unwrap().values().all(|source| !source.as_str().unwrap().is_empty()));
+    }
+}
+
+#[test]
+fn info_and_fsck_keep_their_keys() {
+    let scratch = Scratch::new();
+    let image = scratch.image("W25N01GV");
+    let json = scratch.path("info.json");
+    fs::write(&json, "x".repeat(100_000)).unwrap();
+    let text = ok(&[s("info"), image.as_os_str(), s("--json"), json.as_os_str()]);
+    assert!(text.contains("capacity"), "the text goes to standard output beside the file");
+    let info: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(
+        keys(&info),
+        [
+            "bad_blocks",
+            "block_count",
+            "capacity_bytes",
+            "clean",
+            "corrected_bits",
+            "erase_count_max",
+            "feature_level",
+            "free_blocks",
+            "free_bytes",
+            "hash",
+            "image",
+            "image_bytes",
+            "logical_block_size",
+            "page_size",
+            "pages_per_block",
+            "retried_reads",
+            "second_copies",
+            "spare_size",
+            "unsettled",
+            "volume_bytes",
+            "volume_id",
+        ]
+    );
+    assert_eq!(info["page_size"], 2048);
+    assert_eq!(info["clean"], true);
+    let fsck: Value = serde_json::from_str(&ok(&[s("fsck"), image.as_os_str(), s("--json"), s("-")])).unwrap();
+    assert_eq!(
+        keys(&fsck),
+        [
+            "clean",
+            "content_bytes",
+            "corrected_bits",
+            "faults",
+            "image",
+            "nodes",
+            "objects",
+            "retried_reads",
+            "unsettled"
+        ]
+    );
+}
+
+#[test]
+fn a_volume_id_makes_an_image_reproducible() {
+    let scratch = Scratch::new();
+    let image = scratch.path("a.img");
+    let id = "000102030405060708090a0b0c0d0e0f";
+    ok(&[s("mkfs"), s("--chip"), s("W25Q80BL"), s("--volume-id"), s(id), image.as_os_str()]);
+    let info: Value = serde_json::from_str(&ok(&[s("info"), image.as_os_str(), s("--json"), s("-")])).unwrap();
+    assert_eq!(info["volume_id"], id);
+}
+
+#[test]
+fn a_torture_run_keeps_its_keys_and_repeats() {
+    let scratch = Scratch::new();
+    let tree = scratch.tree("tree", &[("a", &[1; 5000]), ("d/b", b"b"), ("d/c", &[2; 40_000])]);
+    let arguments =
+        [s("torture"), s("--chip"), s("W25Q80BL"), s("--operations"), s("60"), s("--tree"), tree.as_os_str()];
+    let arguments = [&arguments[..], &[s("--json"), s("-")]].concat();
+    let first = ok(&arguments);
+    assert_eq!(first, ok(&arguments), "the same each time");
+    let reports: Value = serde_json::from_str(&first).unwrap();
+    let report = &reports.as_array().unwrap()[0];
+    assert_eq!(
+        keys(report),
+        [
+            "bad_blocks",
+            "bit_flips",
+            "bytes",
+            "chip",
+            "corrected_bits",
+            "crash_states",
+            "distinct_crash_states",
+            "files",
+            "operations",
+            "power_cuts",
+            "replay",
+            "retried",
+            "seed",
+            "torn_erases",
+            "torn_programs",
+            "unstable_bits",
+            "verified_files",
+            "violations",
+        ]
+    );
+    assert_eq!((&report["files"], &report["verified_files"]), (&3.into(), &3.into()));
+    assert_eq!(report["operations"], 60);
+    let replay = report["replay"].as_str().unwrap();
+    let words: Vec<&str> = replay.split_whitespace().collect();
+    assert_eq!(words[..2], ["k7fs", "torture"]);
+    let words: Vec<_> = words[1..].iter().copied().chain(["--json", "-"]).map(s).collect();
+    assert_eq!(first, ok(&words), "{replay}");
+}
+
+#[test]
+fn a_timed_torture_run_can_be_repeated_by_its_replay() {
+    let scratch = Scratch::new();
+    let directory = scratch.tree("nothing", &[]);
+    let torture = |arguments: &[&str]| {
+        let output = common::k7fs().arg("torture").args(arguments).current_dir(&directory).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = torture(&["--chip", "nRF52840", "--seed", "7", "--seconds", "1", "--json", "-"]);
+    let reports: Value = serde_json::from_str(&first).unwrap();
+    let replay = reports[0]["replay"].as_str().unwrap().to_owned();
+    let words: Vec<&str> = replay.split_whitespace().skip(2).chain(["--json", "-"]).collect();
+    assert_eq!(first, torture(&words), "{replay}");
+}
+
+#[test]
+fn a_tree_too_large_for_the_chip_is_refused_by_torture() {
+    let scratch = Scratch::new();
+    let tree = scratch.tree("tree", &[("large", &[1; 400_000])]);
+    let output = run(&[s("torture"), s("--chip"), s("nRF51822"), s("--tree"), tree.as_os_str()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("400512 bytes"));
+}
