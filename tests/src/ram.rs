@@ -3,7 +3,7 @@
 //! Hostile images are mounted by the hundred thousand. The simulated chips check rules that a hostile image breaks
 //! anyway; here a mutation is one changed page over a shared image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, FlashError, Geometry};
@@ -14,24 +14,37 @@ pub struct RamFlash {
     geometry: Geometry,
     base: Arc<[u8]>,
     changed: BTreeMap<u32, Vec<u8>>,
-    reads: u64,
-    reads_max: u64,
+    lost: BTreeSet<u32>,
+    operations: u64,
+    operations_max: u64,
 }
 
 impl RamFlash {
     /// An image of a chip: pages one after the other, each with its spare.
     pub fn new(geometry: Geometry, image: Arc<[u8]>) -> Self {
-        Self { geometry, base: image, changed: BTreeMap::new(), reads: 0, reads_max: u64::MAX }
+        Self {
+            geometry,
+            base: image,
+            changed: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            operations: 0,
+            operations_max: u64::MAX,
+        }
     }
 
-    /// Every read after so many fails: a loop over a hostile structure ends as an error that the test sees.
-    pub fn limit_reads(&mut self, reads_max: u64) {
-        self.reads_max = reads_max;
+    /// Every operation after so many fails: a loop over a hostile structure ends as an error that the test sees.
+    pub fn limit_operations(&mut self, operations_max: u64) {
+        self.operations_max = operations_max;
+    }
+
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.operations
     }
 
     /// Whether that limit was met.
     pub fn is_exhausted(&self) -> bool {
-        self.reads > self.reads_max
+        self.operations > self.operations_max
     }
 
     /// The bytes of a page, spare included.
@@ -50,9 +63,20 @@ impl RamFlash {
         self.changed.entry(page).or_insert_with(|| base[page as usize * size..][..size].to_vec())
     }
 
+    /// A page is beyond correction until its block is erased.
+    pub fn lose(&mut self, page: u32) {
+        self.lost.insert(page);
+    }
+
     /// Pages that are not all ones, ascending.
     pub fn written_pages(&self) -> Vec<u32> {
         (0..self.geometry.page_count()).filter(|page| self.page(*page).iter().any(|byte| *byte != 0xFF)).collect()
+    }
+
+    fn count(&mut self, page: u32) -> Result<(), FlashError> {
+        self.bounded(page)?;
+        self.operations += 1;
+        if self.is_exhausted() { Err(FlashError::Other) } else { Ok(()) }
     }
 
     fn bounded(&self, page: u32) -> Result<(), FlashError> {
@@ -66,10 +90,9 @@ impl Flash for RamFlash {
     }
 
     fn read(&mut self, page: u32, column: usize, bytes: &mut [u8]) -> Result<(), FlashError> {
-        self.bounded(page)?;
-        self.reads += 1;
-        if self.is_exhausted() {
-            return Err(FlashError::Other);
+        self.count(page)?;
+        if self.lost.contains(&page) {
+            return Err(FlashError::Uncorrectable);
         }
         let source = self.page(page).get(column..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(source.ok_or(FlashError::OutOfBounds)?);
@@ -77,7 +100,7 @@ impl Flash for RamFlash {
     }
 
     fn program(&mut self, page: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        self.bounded(page)?;
+        self.count(page)?;
         if bytes.len() != self.geometry.raw_page_size() {
             return Err(FlashError::NotAligned);
         }
@@ -89,9 +112,10 @@ impl Flash for RamFlash {
 
     fn erase(&mut self, block: u32) -> Result<(), FlashError> {
         let first = block.checked_mul(self.geometry.pages_per_block).ok_or(FlashError::OutOfBounds)?;
-        self.bounded(first)?;
+        self.count(first)?;
         for page in first..first + self.geometry.pages_per_block {
             self.page_mut(page).fill(0xFF);
+            self.lost.remove(&page);
         }
         Ok(())
     }

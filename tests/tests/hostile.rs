@@ -95,9 +95,9 @@ fn victims() -> Vec<Victim> {
 
 fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
     let mut random = Random::new(mix(seed, input));
-    // The NAND images cost ten times as much and differ in few structures.
-    let index = if random.percent(4) { 3 } else { random.below(3) as usize };
+    // The NAND images cost a hundred times as much and differ in few structures.
+    let index = if random.percent(1) { 3 } else { random.below(3) as usize };
     let victim = &victims[index];
     let (flash, sealed) = victim.mutated(&mut random);
-    victim.examine(flash, sealed, random.percent(25))
+    victim.examine(flash, sealed, random.percent(40))
 }

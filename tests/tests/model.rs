@@ -13,6 +13,8 @@ use k7fs_tests::sequence::{Rig, Statistics, Step, shrink};
 use k7fs_tests::strategy::steps;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+/// An environment variable that replaces the rate of bit flips, to tell their part in a failure.
+const FLIPS_VARIABLE: &str = "K7FS_FLIPS";
 /// Steps of one proptest sequence, at most.
 const STEPS_MAX: usize = 50;
 
@@ -38,6 +40,7 @@ fn shrinking(name: &str, cases: u32) {
 /// Long sequences with flips in every read; `flips` per bit read.
 fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
     let seed = seed();
+    let flips = std::env::var(FLIPS_VARIABLE).map_or(flips, |text| text.parse().expect("a rate"));
     let case = Case::named(name);
     let mut total = Statistics::default();
     for round in 0..rounds {
