@@ -132,7 +132,8 @@ impl<F: Flash> Log<'_, F> {
         place.ok_or(Error::Corrupt { page })
     }
 
-    /// Calls `visit` for every item of a span. Pages that cannot be read or belong to an abandoned transaction are passed over.
+    /// Calls `visit` for every item of a span. Pages of an abandoned transaction are passed over; one that cannot be read
+    /// is an error, since half a transaction must never be shown.
     fn walk(&mut self, span: &Span, visit: &mut dyn FnMut(&mut Self, &Item)) -> Result<(), Error> {
         let space = self.pages.space;
         // Where a block was replaced, its pages are walked in the block that took its place in the chain.
@@ -145,14 +146,18 @@ impl<F: Flash> Log<'_, F> {
         let mut offset: Option<u32> = None;
         for _ in 0..=space.page_count() {
             let is_last = page == span.last_page;
+            if is_last && !span.with_last {
+                return Ok(());
+            }
             let header = match self.pages.header(page) {
                 Ok(header) => Some(header),
-                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => None,
+                // The rest of a block that an item did not fit into. Anything else that cannot be read is a loss.
+                Err(Error::Uncorrectable { .. }) if self.pages.is_erased(page)? => None,
                 Err(error) => return Err(error),
             };
             let ours = header.filter(|h| h.kind == PageKind::Front && h.last_commit == span.last_commit);
             let mut next = None;
-            if let Some(header) = ours.filter(|_| !is_last || span.with_last) {
+            if let Some(header) = ours {
                 let mut address = space.address(page, offset.unwrap_or(header.first_item));
                 for _ in 0..space.payload {
                     let Some(item) = self.item_at(address)? else { break };
