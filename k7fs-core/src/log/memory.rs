@@ -41,10 +41,11 @@ pub(crate) const fn table_rows(geometry: &Geometry) -> usize {
     }
 }
 
-/// Bytes of the longest node: about a KiB, a page's payload where pages are larger, less where blocks are tiny.
+/// Bytes of the longest node: half a KiB on small pages, where a change writes a node but reads cost little; a page's payload
+/// on NAND, where a node costs a page load whatever its size; less where blocks are tiny.
 pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
     let Some(payload) = payload_bytes(geometry) else { return 0 };
-    let most = if payload > 1100 { payload - 64 } else { 1000 };
+    let most = if payload > 1100 { payload - 64 } else { 500 };
     let most = if most > 2000 { 2000 } else { most };
     let block = payload * geometry.pages_per_block;
     if block < most + 128 { block.saturating_sub(128) } else { most }

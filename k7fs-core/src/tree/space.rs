@@ -48,7 +48,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
-    fn reserve_blocks(&self) -> u32 {
+    pub(super) fn reserve_blocks(&self) -> u32 {
         let rows = self.log.table.capacity() as u32;
         let space = self.log.pages.space;
         // A volume of this size has about so many leaves when it is full.
@@ -58,13 +58,30 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(leaves) + 7 + under_way
     }
 
+    /// Whether so many blocks leave the user anything worth the name.
+    pub(crate) fn is_large_enough(&self) -> bool {
+        let block_payload = u64::from(self.log.pages.space.block_payload());
+        let worth = if block_payload < 16 << 10 { 6 } else { 2 };
+        self.capacity_bytes() >= worth * block_payload
+    }
+
+    /// Blocks that a volume on such a chip should have at least: what this one has, and what it lacks.
+    pub(crate) fn blocks_min(&self) -> u32 {
+        let block_payload = u64::from(self.log.pages.space.block_payload()).max(1);
+        let worth = if block_payload < 16 << 10 { 6 } else { 2 };
+        let lacking = (worth * block_payload).saturating_sub(self.capacity_bytes()).div_ceil(block_payload * 3 / 4);
+        self.log.alloc.blocks() + (lacking as u32).max(1)
+    }
+
     /// Bytes that the user may fill.
     pub(crate) fn capacity_bytes(&self) -> u64 {
         let alloc = &self.log.alloc;
         let out = alloc.count(BlockState::Bad) + alloc.count(BlockState::Anchor) + alloc.count(BlockState::Failing);
         let usable = alloc.blocks().saturating_sub(out).saturating_sub(self.reserve_blocks());
-        // Headers, padding and what the cleaner cannot gain any more at reasonable cost.
-        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * 7 / 8
+        // Headers, padding and what the cleaner cannot gain any more: with few blocks it moves few at a time, and must gain
+        // more from each to pay for the checkpoint.
+        let eighths = if alloc.blocks() < 128 { 6 } else { 7 };
+        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * eighths / 8
     }
 
     /// Bytes in use, changes not merged yet included.
@@ -84,7 +101,7 @@ impl<F: Flash> Tree<'_, F> {
                 return Err(Error::NoSpace);
             }
         }
-        self.make_blocks(demand.bytes, in_transaction)
+        self.make_blocks(demand, in_transaction)
     }
 
     fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
@@ -113,7 +130,8 @@ impl<F: Flash> Tree<'_, F> {
         self.checkpoint_counted()
     }
 
-    fn make_blocks(&mut self, bytes: u64, in_transaction: bool) -> Result<(), Error> {
+    fn make_blocks(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
+        let bytes = demand.bytes;
         let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
         let own = u32::try_from(bytes / block_payload.max(1)).map_err(|_| Error::NoSpace)? + 1;
         for round in 0..CLEANING_ROUNDS_MAX {
@@ -138,7 +156,9 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         // Short of comfort; but as long as this operation and a checkpoint fit, it goes on.
-        let hard = self.checkpoint_blocks_now() + own + 1 + self.log.checkpoint_move_blocks();
+        // Growth leaves some more, so that there is always room to delete.
+        let kept = if demand.growth > 0 { 2 + self.log.alloc.blocks() / 64 } else { 0 };
+        let hard = self.checkpoint_blocks_now() + own + 1 + kept + self.log.checkpoint_move_blocks();
         if self.free_blocks() >= hard { Ok(()) } else { Err(Error::NoSpace) }
     }
 

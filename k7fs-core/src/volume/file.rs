@@ -193,12 +193,14 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Room for writing a piece: only what it adds to the file counts against the capacity.
     fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<(), Error> {
-        let bytes = len + BOOKKEEPING_BYTES;
-        let mut demand = Demand { bytes, growth: len + 64, rows: PIECE_ROWS };
-        if self.tree.used_bytes() + demand.growth > self.tree.capacity_bytes() {
-            demand.growth = len - self.covered(object, offset, len)?.min(len);
+        let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows: PIECE_ROWS };
+        match self.tree.make_room(&demand, self.in_transaction) {
+            Err(Error::NoSpace) => {}
+            result => return result,
         }
-        self.tree.make_room(&demand, self.in_transaction)
+        // Short of space: what it overwrites does not count.
+        demand.growth = len - self.covered(object, offset, len)?.min(len);
+        if demand.growth < len { self.tree.make_room(&demand, self.in_transaction) } else { Err(Error::NoSpace) }
     }
 
     /// Truncates a file, or extends it with a hole.

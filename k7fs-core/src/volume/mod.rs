@@ -79,6 +79,9 @@ impl<'b, F: Flash> Volume<'b, F> {
         let (mut log, node) = Log::new(flash, buffer)?;
         log.create(signature)?;
         let mut volume = Volume::over(Tree::new(log, node), MountOptions::default());
+        if !volume.tree.is_large_enough() {
+            return Err(Error::VolumeTooSmall { blocks_min: volume.tree.blocks_min() });
+        }
         volume.tree.log.next_object = ROOT + 1;
         volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, ROOT))?;
         volume.tree.commit()?;
