@@ -1,0 +1,215 @@
+//! Makes a volume equal to a directory tree of the host.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{Kind, Metadata, Timestamp, Volume};
+
+use super::error::HostError;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::store::{Content, compare, store};
+use super::tree::{Node, NodeKind, Tree};
+
+/// How to import.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImportOptions {
+    /// Keeps what the volume has and the tree has not.
+    pub merge: bool,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Objects of the tree, each name counted.
+    pub objects: u64,
+    /// Names added or whose object was written anew.
+    pub written: u64,
+    /// Names removed.
+    pub removed: u64,
+    /// Bytes of content written.
+    pub content_bytes: u64,
+}
+
+/// Adds, changes and removes until the volume's root equals the tree. Each file is one transaction, so that a power
+/// cut leaves every file either as it was or as the tree has it.
+///
+/// # Errors
+/// `DoesNotFit`, `KindConflict` before anything is written; `Io` and `Object` for what failed later.
+pub fn import<F: Flash>(
+    volume: &mut Volume<'_, F>, tree: &Tree, options: ImportOptions, progress: &mut dyn Progress,
+) -> Result<ImportReport, HostError> {
+    let plan = Plan::new(volume, tree, options.merge)?;
+    progress.total(tree.content_bytes());
+    let mut report = ImportReport { objects: tree.nodes.len() as u64, ..ImportReport::default() };
+    for (path, kind) in &plan.removals {
+        remove(volume, path, *kind)?;
+        report.removed += 1;
+    }
+    let mut existing = plan.existing;
+    for (path, _) in &plan.removals {
+        existing.remove(path);
+    }
+    let mut importer =
+        Importer { volume, existing, by_inode: BTreeMap::new(), claimed: BTreeMap::new(), progress, report, options };
+    for node in &tree.nodes {
+        importer.put(node)?;
+    }
+    importer.directory_times(tree)?;
+    let report = importer.report;
+    volume.sync().map_err(HostError::object("/"))?;
+    Ok(report)
+}
+
+fn remove<F: Flash>(volume: &mut Volume<'_, F>, path: &str, kind: Kind) -> Result<(), HostError> {
+    let removed = if kind == Kind::Directory { volume.remove_dir(path) } else { volume.remove_file(path) };
+    removed.map_err(HostError::object(path))
+}
+
+struct Importer<'i, 'b, F> {
+    volume: &'i mut Volume<'b, F>,
+    existing: BTreeMap<String, Metadata>,
+    /// The first name on the volume, and its object, of each file of the tree that has several names.
+    by_inode: BTreeMap<(u64, u64), (String, u64)>,
+    /// Which objects of the volume already stand for a file of the tree.
+    claimed: BTreeMap<u64, Option<(u64, u64)>>,
+    progress: &'i mut dyn Progress,
+    report: ImportReport,
+    options: ImportOptions,
+}
+
+impl<F: Flash> Importer<'_, '_, F> {
+    fn put(&mut self, node: &Node) -> Result<(), HostError> {
+        match &node.kind {
+            NodeKind::Directory => self.put_directory(node),
+            NodeKind::Symlink { target } => self.put_symlink(node, target),
+            NodeKind::File { size, shared, .. } => self.put_file(node, *size, *shared),
+        }
+    }
+
+    fn put_directory(&mut self, node: &Node) -> Result<(), HostError> {
+        if !self.existing.contains_key(&node.path) {
+            self.volume.create_dir(&node.path).map_err(HostError::object(&node.path))?;
+            self.report.written += 1;
+        }
+        Ok(())
+    }
+
+    fn put_symlink(&mut self, node: &Node, target: &str) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let existing = self.existing.get(path).copied();
+        if let Some(metadata) = existing {
+            let mut bytes = [0; k7fs_core::PATH_BYTES_MAX];
+            let same = metadata.size == target.len() as u64
+                && self.volume.read_link(path, &mut bytes).map_err(HostError::object(path))? == target;
+            if same {
+                return self.set_modified(node, Some(metadata.modified));
+            }
+        }
+        let modified = node.modified;
+        let stored = self.volume.transaction(|volume| {
+            if existing.is_some() {
+                volume.remove_file(path)?;
+            }
+            volume.symlink(target, path)?;
+            volume.set_modified(path, modified)
+        });
+        self.report.written += 1;
+        stored.map_err(HostError::object(path))
+    }
+
+    fn put_file(&mut self, node: &Node, size: u64, shared: Option<(u64, u64)>) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let existing = self.existing.get(path).copied();
+        if let Some((first, object)) = shared.and_then(|id| self.by_inode.get(&id).cloned()) {
+            self.progress.done(path, 0);
+            return self.put_link(path, &first, object, existing);
+        }
+        // An object that already stands for another file, or that a name outside the tree keeps, is not this one's.
+        let foreign = existing.is_some_and(|metadata| {
+            self.claimed.contains_key(&metadata.object) || (self.options.merge && metadata.links > 1)
+        });
+        let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        let same = match existing {
+            Some(metadata) if !foreign && metadata.size == size => {
+                compare(self.volume, path, &mut source).map_err(content_error(node))?
+            }
+            _ => false,
+        };
+        if same {
+            self.set_modified(node, existing.map(|metadata| metadata.modified))?;
+            self.progress.done(path, size);
+        } else {
+            self.write_file(node, foreign)?;
+        }
+        let object = self.volume.metadata(path).map_err(HostError::object(path))?.object;
+        self.claimed.insert(object, shared);
+        if let Some(id) = shared {
+            self.by_inode.insert(id, (path.to_owned(), object));
+        }
+        Ok(())
+    }
+
+    fn write_file(&mut self, node: &Node, fresh: bool) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        let mut bytes = 0;
+        let progress = &mut *self.progress;
+        let mut moved = |count| {
+            bytes += count;
+            progress.done(path, count);
+        };
+        store(self.volume, path, Some(node.modified), fresh, &mut source, &mut moved).map_err(content_error(node))?;
+        self.report.content_bytes += bytes;
+        self.report.written += 1;
+        Ok(())
+    }
+
+    fn put_link(
+        &mut self, path: &str, first: &str, object: u64, existing: Option<Metadata>,
+    ) -> Result<(), HostError> {
+        if existing.is_some_and(|metadata| metadata.object == object) {
+            return Ok(());
+        }
+        let linked = self.volume.transaction(|volume| {
+            if existing.is_some() {
+                volume.remove_file(path)?;
+            }
+            volume.hard_link(first, path)
+        });
+        self.report.written += 1;
+        linked.map_err(HostError::object(path))
+    }
+
+    fn set_modified(&mut self, node: &Node, held: Option<Timestamp>) -> Result<(), HostError> {
+        if held == Some(node.modified) {
+            return Ok(());
+        }
+        self.volume.set_modified(&node.path, node.modified).map_err(HostError::object(&node.path))
+    }
+
+    /// Directories get their times last, since every change in a directory gives it a new one.
+    fn directory_times(&mut self, tree: &Tree) -> Result<(), HostError> {
+        let directories = tree.nodes.iter().rev().filter(|node| node.kind == NodeKind::Directory);
+        let mut times: Vec<(&str, Timestamp)> =
+            directories.map(|node| (node.path.as_str(), node.modified)).collect();
+        if !self.options.merge {
+            times.push(("/", tree.modified));
+        }
+        for (path, time) in times {
+            let held = self.volume.metadata(path).map_err(HostError::object(path))?.modified;
+            if held != time {
+                self.volume.set_modified(path, time).map_err(HostError::object(path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn content_error(node: &Node) -> impl FnOnce(Content) -> HostError + '_ {
+    move |error| match error {
+        Content::Volume(error) => HostError::Object { path: node.path.clone(), error },
+        Content::Source(error) => HostError::Io { path: node.host.clone(), error },
+    }
+}

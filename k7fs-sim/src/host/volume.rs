@@ -1,0 +1,218 @@
+//! From an image file to a mounted volume and back.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use k7fs_core::flash::Geometry;
+use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, buffer_bytes};
+
+use super::error::HostError;
+use super::identify::VolumeInfo;
+use super::image::{Access, Image, ImageFlash, volume_bytes};
+use super::signature::find;
+use crate::chip::{ChipKind, ChipSpec};
+
+/// The host's clock, for the times of objects that a command creates.
+pub fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_unix(seconds, since_1970.subsec_nanos()).unwrap_or_default()
+}
+
+/// An image whose volume has been found, locked until it is dropped.
+#[derive(Debug)]
+pub struct OpenImage {
+    flash: ImageFlash,
+    buffer: Vec<u8>,
+    access: Access,
+    info: Option<VolumeInfo>,
+}
+
+impl OpenImage {
+    /// Opens an image and finds its volume by the signature, or by the chip where the signature is unreadable.
+    ///
+    /// # Errors
+    /// `Io`, `Locked`, `NotAFile`, `Truncated`; `WrongChipSize` and `WrongChipShape` where `chip` is given and does not
+    /// match; `Volume` with `NotAVolume`, `DamagedSignature` or `UnknownFeature`.
+    pub fn open(path: &Path, access: Access, chip: Option<&ChipSpec>) -> Result<Self, HostError> {
+        let image = Image::open(path, access)?;
+        let (flash, info) = locate(image, chip)?;
+        let geometry = k7fs_core::flash::Flash::geometry(&flash);
+        Ok(Self { flash, buffer: vec![0; buffer_bytes(&geometry)], access, info })
+    }
+
+    /// What the signature says; `None` where it is unreadable and a chip stood in.
+    pub fn info(&self) -> Option<&VolumeInfo> {
+        self.info.as_ref()
+    }
+
+    /// The image as flash.
+    pub fn flash(&self) -> &ImageFlash {
+        &self.flash
+    }
+
+    /// Mounts the volume, runs `work` on it and stops cleanly, also where `work` failed. With read access nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// What `work` says, or `Volume` and `Io` for mounting and stopping.
+    pub fn with<R>(
+        &mut self, work: impl FnOnce(&mut Volume<'_, &mut ImageFlash>) -> Result<R, HostError>,
+    ) -> Result<R, HostError> {
+        let path = self.flash.image().path().to_path_buf();
+        let result = self.run(&path, work);
+        match self.flash.take_host_error() {
+            // The chip's interface has no room for the host's own words, such as a full disk.
+            Some(error) if result.is_err() => Err(HostError::Io { path, error }),
+            _ => result,
+        }
+    }
+
+    fn run<R>(
+        &mut self, path: &Path, work: impl FnOnce(&mut Volume<'_, &mut ImageFlash>) -> Result<R, HostError>,
+    ) -> Result<R, HostError> {
+        let writes = self.access == Access::Write;
+        let options = MountOptions { read_only: !writes, clock: Some(now) };
+        let mut volume =
+            Volume::mount(&mut self.flash, &mut self.buffer, options).map_err(HostError::volume(path))?;
+        let result = work(&mut volume);
+        if writes {
+            let stopped = volume.unmount().map(|_| ()).map_err(HostError::volume(path));
+            let synced = self.flash.image().sync();
+            let value = result?;
+            stopped.and(synced).map(|()| value)
+        } else {
+            volume.abandon();
+            result
+        }
+    }
+}
+
+/// Finds the volume in an image.
+///
+/// # Errors
+/// As [`OpenImage::open`].
+pub fn locate(image: Image, chip: Option<&ChipSpec>) -> Result<(ImageFlash, Option<VolumeInfo>), HostError> {
+    if let Some(chip) = chip {
+        check_size(&image, chip)?;
+    }
+    let found = find(image.file(), image.bytes()).map_err(HostError::io(image.path()))?;
+    let refusal = match (found, chip) {
+        (Ok(found), chip) => {
+            if let Some(chip) = chip {
+                check_shape(&image, chip, &found.info.geometry)?;
+            }
+            // A volume as large as the image fills it, though its first blocks may be bad; a smaller one is a part of
+            // the chip and starts where it is first seen.
+            let whole = image.bytes() <= volume_bytes(&found.info.geometry);
+            let offset = if whole { 0 } else { found.position };
+            return Ok((ImageFlash::new(image, offset, found.info.geometry)?, Some(found.info)));
+        }
+        // What makes the volume foreign is readable; another geometry would not help.
+        (Err(Error::NotAVolume | Error::DamagedSignature), Some(chip)) => {
+            return Ok((ImageFlash::new(image, 0, chip_geometry(chip))?, None));
+        }
+        (Err(error), _) => error,
+    };
+    Err(HostError::volume(image.path())(refusal))
+}
+
+/// The shape of a volume that fills a chip with the default layout.
+pub(super) fn chip_geometry(chip: &ChipSpec) -> Geometry {
+    let spare_size = match &chip.kind {
+        ChipKind::Nor(_) => 0,
+        ChipKind::Nand(nand) => nand.geometry.spare_size,
+    };
+    Geometry {
+        page_size: chip.volume_page_size(),
+        spare_size,
+        pages_per_block: chip.volume_block_size() / chip.volume_page_size(),
+        block_count: chip.volume_block_count(),
+        bad_blocks_max: chip.bad_blocks_max(),
+    }
+}
+
+fn check_size(image: &Image, chip: &ChipSpec) -> Result<(), HostError> {
+    if image.bytes() == chip.image_size() {
+        return Ok(());
+    }
+    Err(HostError::WrongChipSize {
+        image: image.path().to_path_buf(),
+        chip: chip.name,
+        bytes: image.bytes(),
+        chip_bytes: chip.image_size(),
+    })
+}
+
+fn check_shape(image: &Image, chip: &ChipSpec, volume: &Geometry) -> Result<(), HostError> {
+    let expected = chip_geometry(chip);
+    // On NOR pages and blocks are a matter of formatting, as long as a block is made of erase units.
+    let fits = match &chip.kind {
+        ChipKind::Nor(nor) => {
+            let block_size = u64::from(volume.page_size) * u64::from(volume.pages_per_block);
+            volume.spare_size == 0 && block_size.is_multiple_of(u64::from(nor.erase_size))
+        }
+        ChipKind::Nand(_) => {
+            let shape = |g: &Geometry| (g.page_size, g.spare_size, g.pages_per_block);
+            shape(volume) == shape(&expected)
+        }
+    };
+    if fits && volume_bytes(volume) <= image.bytes() {
+        return Ok(());
+    }
+    Err(HostError::WrongChipShape {
+        image: image.path().to_path_buf(),
+        chip: chip.name,
+        volume: shape(volume),
+        shape: shape(&expected),
+    })
+}
+
+fn shape(geometry: &Geometry) -> String {
+    format!(
+        "{} blocks of {} pages of {}+{} bytes",
+        geometry.block_count, geometry.pages_per_block, geometry.page_size, geometry.spare_size
+    )
+}
+
+/// Makes an image of an erased chip, or takes the one that is there, and formats a volume that fills it.
+///
+/// A chip's image keeps its bad-block marks. Without `force` only a missing, empty or blank file is formatted.
+///
+/// # Errors
+/// `VolumeExists`, `DataExists`; `Io`, `Locked`, `NotAFile`; `Volume` where the core refuses.
+pub fn format_image(path: &Path, chip: &ChipSpec, options: &FormatOptions, force: bool) -> Result<(), HostError> {
+    let existed = path.exists();
+    let image = Image::open_or_create(path)?;
+    let formatted = format_locked(image, chip, options, force);
+    if formatted.is_err() && !existed {
+        // Best effort: a failed mkfs leaves nothing behind that was not there before.
+        let _ = std::fs::remove_file(path);
+    }
+    formatted
+}
+
+fn format_locked(mut image: Image, chip: &ChipSpec, options: &FormatOptions, force: bool) -> Result<(), HostError> {
+    let path = image.path().to_path_buf();
+    let blank = image.bytes() == 0 || image.is_filled_with(0)?;
+    let erased = !blank && image.is_filled_with(0xff)?;
+    if !force && !blank && !erased {
+        return Err(match find(image.file(), image.bytes()).map_err(HostError::io(&path))? {
+            Err(Error::NotAVolume) => HostError::DataExists { image: path },
+            _ => HostError::VolumeExists { image: path },
+        });
+    }
+    // Only an image of the chip's own size can be one of such a chip, with marks worth keeping.
+    if blank || image.bytes() != chip.image_size() {
+        image.erase_all(chip.image_size())?;
+    }
+    let geometry = chip_geometry(chip);
+    let mut buffer = vec![0; buffer_bytes(&geometry)];
+    let mut flash = ImageFlash::new(image, 0, geometry)?;
+    let formatted = Volume::format(&mut flash, &mut buffer, options).map_err(HostError::volume(&path));
+    match flash.take_host_error() {
+        Some(error) if formatted.is_err() => return Err(HostError::Io { path, error }),
+        _ => formatted?,
+    }
+    flash.image().sync()
+}
