@@ -20,7 +20,7 @@ pub struct FaultPlan {
     pub weak_erase: bool,
     /// Pages whose every program fails. NAND reports it; on NOR the content is wrong.
     pub program_fail: BTreeSet<u32>,
-    /// Probability that a program fails, drawn once per page and erase cycle.
+    /// Probability that a program fails, drawn once per place and erase cycle.
     pub program_fail_rate: f64,
     /// Blocks whose every erase fails. NAND reports it; on NOR the content is wrong.
     pub erase_fail: BTreeSet<u32>,

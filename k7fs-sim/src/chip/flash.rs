@@ -108,7 +108,7 @@ impl SimFlash {
         Ok(NorConfig { offset, length, page_size: self.page_size, block_size: self.block_size })
     }
 
-    fn checked_geometry(&mut self) -> Result<Geometry, FlashError> {
+    pub(super) fn checked_geometry(&mut self) -> Result<Geometry, FlashError> {
         dispatch!(self, flash => Ok(flash.geometry()))
     }
 }

@@ -41,6 +41,8 @@ mod read;
 mod rng;
 mod spec;
 mod tear;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 use std::collections::BTreeSet;
@@ -61,6 +63,9 @@ pub use nor::{SimMultiwriteNor, SimNor};
 use rng::{Draw, Purpose};
 pub use spec::{ChipKind, ChipSpec, LargeErase, NandSpec, NorSpec, Sources};
 pub use timing::{NandTiming, NorTiming};
+
+/// How many bits of a bad-block mark must be 0 for the rules to count it; drivers decide at half of them.
+const MARK_ZEROS_MIN: u32 = 6;
 
 /// One simulated chip.
 #[derive(Clone, Debug)]
@@ -208,12 +213,15 @@ impl Chip {
         self.grown_bad.iter().copied()
     }
 
-    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is not 0xFF. Looks at the
-    /// cells, so that no read fault hides or feigns a mark.
+    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly. Looks at
+    /// the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a few bits is
+    /// none: a driver could not be sure of it either.
     pub fn is_marked(&self, block: u32) -> bool {
         let ChipKind::Nand(nand) = &self.spec.kind else { return false };
         let first_page = block.saturating_mul(nand.geometry.pages_per_block);
-        self.cells.page(first_page).is_some_and(|page| page.data[nand.geometry.page_size as usize] != 0xFF)
+        self.cells
+            .page(first_page)
+            .is_some_and(|page| page.data[nand.geometry.page_size as usize].count_zeros() >= MARK_ZEROS_MIN)
     }
 
     /// Blocks that carry a bad-block mark, ascending.

@@ -260,6 +260,8 @@ impl Chip {
 
     fn fate(&mut self, blocks: Range<u32>, program: Option<(u32, u32)>) -> Fate {
         match self.faults.grown_bad {
+            // A block that is bad already cannot go bad: the next good one does.
+            Some(0) if self.grown_bad.contains(&blocks.start) || self.is_marked(blocks.start) => {}
             Some(0) => {
                 self.faults.grown_bad = None;
                 self.grow_bad(blocks.start);
