@@ -1,1 +1,3 @@
 //! Simulated flash chips for tests, and what the `k7fs` command is made of.
+
+pub mod chip;

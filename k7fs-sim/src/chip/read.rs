@@ -1,0 +1,139 @@
+//! Reading, with everything that makes a read wrong.
+
+use super::rng::{Draw, Purpose, Selected};
+use super::{Chip, ChipError, ChipKind, Register};
+
+impl Chip {
+    /// Reads bytes of a NOR chip.
+    ///
+    /// # Errors
+    /// `Off`, `OutOfBounds` (a violation), `WrongPart` on NAND.
+    pub fn read_nor(&mut self, address: u32, bytes: &mut [u8]) -> Result<(), ChipError> {
+        let ChipKind::Nor(nor) = &self.spec.kind else { return Err(ChipError::WrongPart) };
+        let (size, page_bytes, time) = (nor.size, nor.program_size, nor.timing.read(bytes.len()));
+        self.check_power()?;
+        if u64::from(address) + bytes.len() as u64 > u64::from(size) {
+            self.counters.violation(|| format!("read of {} bytes at {address:#x} past the end", bytes.len()));
+            return Err(ChipError::OutOfBounds);
+        }
+        self.count_read(bytes.len(), time);
+        let mut at = address;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (page, column) = (at / page_bytes, at % page_bytes);
+            let length = rest.len().min((page_bytes - column) as usize);
+            let (part, tail) = rest.split_at_mut(length);
+            self.copy_out(page, column as usize, part);
+            let mut flipped = 0;
+            self.for_each_flip(page, column * 8, length as u64 * 8, |bit| {
+                let bit = bit - column * 8;
+                part[(bit / 8) as usize] ^= 1 << (bit % 8);
+                flipped += 1;
+            });
+            self.counters.bits_flipped += flipped;
+            at += length as u32;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Reads bytes of a NAND page, data then spare. The page is loaded unless it is still in the register.
+    ///
+    /// # Errors
+    /// `Off`, `OutOfBounds` (a violation), `WrongPart` on NOR.
+    pub fn read_nand(&mut self, page: u32, column: usize, bytes: &mut [u8]) -> Result<(), ChipError> {
+        let ChipKind::Nand(nand) = &self.spec.kind else { return Err(ChipError::WrongPart) };
+        let (load, bus) = (nand.timing.load_ns, nand.timing.bus(bytes.len()));
+        let page_bytes = self.spec.page_bytes() as usize;
+        self.check_power()?;
+        let pages = self.spec.pages_per_block() * self.spec.block_count();
+        if page >= pages || column > page_bytes || bytes.len() > page_bytes - column {
+            self.counters.violation(|| format!("read of {} bytes at column {column} of page {page}", bytes.len()));
+            return Err(ChipError::OutOfBounds);
+        }
+        let loaded = self.register.as_ref().is_some_and(|register| register.page == page);
+        if !loaded {
+            let mut flipped = Vec::new();
+            self.for_each_flip(page, 0, page_bytes as u64 * 8, |bit| flipped.push(bit));
+            self.counters.page_loads += 1;
+            self.counters.bits_flipped += flipped.len() as u64;
+            self.register = Some(Register { page, flipped });
+        }
+        self.count_read(bytes.len(), if loaded { bus } else { load + bus });
+        self.copy_out(page, column, bytes);
+        if let Some(register) = &self.register {
+            let end = ((column + bytes.len()) * 8) as u32;
+            let first = register.flipped.partition_point(|bit| *bit < (column * 8) as u32);
+            for bit in register.flipped[first..].iter().take_while(|bit| **bit < end) {
+                bytes[(bit / 8) as usize - column] ^= 1 << (bit % 8);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) const fn check_power(&self) -> Result<(), ChipError> {
+        if self.off { Err(ChipError::Off) } else { Ok(()) }
+    }
+
+    fn count_read(&mut self, bytes: usize, time_ns: u64) {
+        self.counters.operations += 1;
+        self.counters.reads += 1;
+        self.counters.bytes_read += bytes as u64;
+        self.counters.spend(time_ns);
+    }
+
+    fn copy_out(&self, page: u32, column: usize, bytes: &mut [u8]) {
+        match self.cells.page(page) {
+            Some(cells) => bytes.copy_from_slice(&cells.data[column..column + bytes.len()]),
+            None => bytes.fill(0xFF),
+        }
+    }
+
+    /// Calls `flip` once for each bit of `bit_count` from `first_bit` of the page that this read gets wrong, ascending.
+    fn for_each_flip(&mut self, page: u32, first_bit: u32, bit_count: u64, mut flip: impl FnMut(u32)) {
+        let cells = self.cells.page(page);
+        let weak = cells.map_or(&[][..], |cells| &cells.weak);
+        let rate = self.faults.bit_flip_rate;
+        let stuck = !self.faults.stuck.is_empty();
+        if weak.is_empty() && rate <= 0.0 && !stuck {
+            return;
+        }
+        let block = (page / self.spec.pages_per_block()) as usize;
+        let read = self.reads[block];
+        self.reads[block] = read.wrapping_add(1);
+        let place = [u64::from(page), u64::from(self.generations[block]), u64::from(read)];
+
+        let mut wrong = Vec::new();
+        let random = Selected::new(Draw::new(self.seed, Purpose::ReadFlip, &place), rate, bit_count);
+        wrong.extend(random.map(|bit| first_bit + bit as u32));
+        let end = u64::from(first_bit) + bit_count;
+        let inside = |bit: u32| bit >= first_bit && u64::from(bit) < end;
+        let start = weak.partition_point(|weak| weak.bit < first_bit);
+        let mut draw = Draw::new(self.seed, Purpose::WeakRead, &place);
+        for weak in weak[start..].iter().take_while(|weak| inside(weak.bit)) {
+            if (draw.next() >> 32) < u64::from(weak.threshold) {
+                wrong.push(weak.bit);
+            }
+        }
+        if stuck {
+            for bit in self.faults.stuck.iter().filter(|bit| bit.page == page && inside(bit.bit)) {
+                let stored = cells.is_none_or(|c| c.data[(bit.bit / 8) as usize] >> (bit.bit % 8) & 1 == 1);
+                wrong.retain(|other| *other != bit.bit);
+                if stored != bit.value {
+                    wrong.push(bit.bit);
+                }
+            }
+        }
+        wrong.sort_unstable();
+        // A weak bit that also flipped at random is right again: keep what occurs an odd number of times.
+        let mut index = 0;
+        while index < wrong.len() {
+            if wrong.get(index + 1) == Some(&wrong[index]) {
+                index += 2;
+            } else {
+                flip(wrong[index]);
+                index += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Faults other than cuts.
+
+use k7fs_core::flash::{Flash, FlashError};
+
+use super::*;
+
+#[test]
+fn bits_flip_at_the_rate_asked_for_and_do_not_stay() {
+    for (name, rate) in [("W25Q128JV", 1e-3), ("W25N01GV", 1e-4)] {
+        let mut chip = small(name);
+        let wanted = program_page(&mut chip, 0, 1).unwrap();
+        chip.faults_mut().bit_flip_rate = rate;
+        let rounds = 2000;
+        let mut flips = 0;
+        for _ in 0..rounds {
+            flips += bits_differing(&read_page(&mut chip, 0), &wanted);
+        }
+        let expected = f64::from(rounds) * wanted.len() as f64 * 8.0 * rate;
+        assert!((f64::from(flips) - expected).abs() < expected * 0.1, "{flips} of {expected}");
+        assert!(chip.counters().bits_flipped >= u64::from(flips));
+        chip.faults_mut().bit_flip_rate = 0.0;
+        assert_eq!(read_page(&mut chip, 0), wanted);
+    }
+}
+
+#[test]
+fn what_the_register_holds_reads_the_same_again() {
+    let mut chip = small("W25N01GV");
+    let wanted = program_page(&mut chip, 0, 1).unwrap();
+    chip.faults_mut().bit_flip_rate = 1e-2;
+    let mut whole = vec![0; 2112];
+    chip.read_nand(0, 0, &mut whole).unwrap();
+    assert_ne!(whole, wanted);
+    let mut part = vec![0; 700];
+    chip.read_nand(0, 1001, &mut part).unwrap();
+    assert_eq!(part, whole[1001..1701]);
+    assert_eq!(chip.counters().page_loads, 1);
+    assert_ne!(read_page(&mut chip, 0), whole, "loaded anew");
+}
+
+#[test]
+fn nand_program_failure_is_reported() {
+    let mut chip = small("W25N01GV");
+    chip.faults_mut().program_fail.insert(1);
+    let kept = program_page(&mut chip, 0, 1).unwrap();
+    assert_eq!(program_page(&mut chip, 1, 2), Err(ChipError::ProgramFailed));
+    assert_eq!(chip.counters().program_failures, 1);
+    assert_eq!(read_page(&mut chip, 0), kept);
+    assert_ne!(read_page(&mut chip, 1), noise(2, 2112));
+}
+
+#[test]
+fn nor_program_failure_is_only_seen_by_reading() {
+    let mut chip = small("W25Q128JV");
+    chip.faults_mut().program_fail.insert(1);
+    let wanted = program_page(&mut chip, 1, 2).unwrap();
+    assert_eq!(chip.counters().program_failures, 1);
+    let read = read_page(&mut chip, 1);
+    assert_ne!(read, wanted);
+    assert_eq!(read, read_page(&mut chip, 1), "wrong, but stable");
+}
+
+#[test]
+fn erase_failures() {
+    let mut chip = small("W25N01GV");
+    let kept = program_page(&mut chip, 64, 1).unwrap();
+    chip.faults_mut().erase_fail.insert(1);
+    assert_eq!(erase_block(&mut chip, 1), Err(ChipError::EraseFailed));
+    assert_eq!(read_page(&mut chip, 64), kept);
+    erase_block(&mut chip, 2).unwrap();
+
+    let mut chip = small("W25Q128JV");
+    chip.faults_mut().erase_fail.insert(1);
+    erase_block(&mut chip, 1).unwrap();
+    assert_ne!(read_page(&mut chip, 17), vec![0xFF; 256]);
+    assert_eq!(chip.counters().erase_failures, 1);
+}
+
+#[test]
+fn failures_at_a_rate() {
+    let mut chip = small("W25N01GV");
+    chip.faults_mut().program_fail_rate = 0.05;
+    chip.faults_mut().erase_fail_rate = 0.05;
+    let failed = (0..1024).filter(|page| program_page(&mut chip, *page, 1).is_err()).count();
+    assert!((25..90).contains(&failed), "{failed}");
+    let failed = (0..1024).filter(|at| erase_block(&mut chip, at % 16).is_err()).count();
+    assert!((25..90).contains(&failed), "{failed}");
+}
+
+#[test]
+fn a_block_goes_bad_at_the_operation_asked_for() {
+    let mut chip = small("W25N01GV");
+    chip.faults_mut().grown_bad = Some(2);
+    let kept = program_page(&mut chip, 128, 1).unwrap();
+    program_page(&mut chip, 0, 1).unwrap();
+    assert_eq!(program_page(&mut chip, 129, 1), Err(ChipError::ProgramFailed));
+    assert_eq!(chip.grown_bad_blocks().collect::<Vec<_>>(), [2]);
+    assert_eq!(chip.counters().grown_bad_blocks, 1);
+    assert_eq!(read_page(&mut chip, 128), kept, "what it held stays readable");
+    chip.power_on();
+    assert_eq!(erase_block(&mut chip, 2), Err(ChipError::EraseFailed));
+    program_page(&mut chip, 1, 1).unwrap();
+    chip.mark(2).unwrap();
+    assert!(chip.is_marked(2));
+    assert_eq!(chip.counters().violations, 0);
+}
+
+#[test]
+fn factory_bad_blocks_come_from_the_seed() {
+    let part = spec("MT29F1G01ABAFD");
+    let bad = |seed, count| Chip::with_factory_bad(&part, seed, count).marked_blocks().collect::<Vec<_>>();
+    assert_eq!(bad(1, 20).len(), 20);
+    assert_eq!(bad(1, 20), bad(1, 20));
+    assert_ne!(bad(1, 20), bad(2, 20));
+    assert!(bad(3, 5000).len() == 1024 - 8 && bad(3, 5000)[0] == 8, "blocks 0 to 7 are guaranteed");
+    for seed in 0..50 {
+        assert!(Chip::new(&part, seed).marked_blocks().count() <= 10);
+    }
+    let mut flash = SimFlash::new(Chip::with_factory_bad(&part, 1, 20));
+    let found: Vec<u32> = (0..1024).filter(|block| flash.is_bad(*block).unwrap()).collect();
+    assert_eq!(found, bad(1, 20));
+    assert_eq!(flash.erase(found[0]), Err(FlashError::EraseFailed));
+}
+
+#[test]
+fn flipped_bits_do_not_condemn_a_block() {
+    let mut flash = SimFlash::new(Chip::with_factory_bad(&spec("W25N01GV").scaled(64), 1, 2));
+    flash.chip_mut().faults_mut().bit_flip_rate = 1e-3;
+    let marked: Vec<u32> = flash.chip().marked_blocks().collect();
+    for _ in 0..20 {
+        assert_eq!((0..64).filter(|block| flash.is_bad(*block).unwrap()).collect::<Vec<_>>(), marked);
+    }
+}
+
+#[test]
+fn stuck_bits_stay() {
+    let mut chip = small("W25Q128JV");
+    chip.faults_mut().stuck.insert(StuckBit { page: 0, bit: 9, value: false });
+    chip.faults_mut().stuck.insert(StuckBit { page: 2, bit: 8, value: true });
+    let mut byte = [0; 2];
+    chip.read_nor(0, &mut byte).unwrap();
+    assert_eq!(byte, [0xFF, 0xFD]);
+    chip.program_nor(512, &[0, 0]).unwrap();
+    chip.read_nor(513, &mut byte[..1]).unwrap();
+    assert_eq!(byte[0], 1);
+}
