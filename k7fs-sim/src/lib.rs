@@ -1,3 +1,5 @@
 //! Simulated flash chips for tests, and what the `k7fs` command is made of.
 
 pub mod chip;
+pub mod host;
+pub mod model;

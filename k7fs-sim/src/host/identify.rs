@@ -22,6 +22,6 @@ pub struct VolumeInfo {
 ///
 /// # Errors
 /// `NotAVolume`.
-pub fn identify(_bytes: &[u8]) -> Result<VolumeInfo, Error> {
+pub(super) fn identify(_bytes: &[u8]) -> Result<VolumeInfo, Error> {
     Err(Error::NotAVolume)
 }

@@ -8,7 +8,7 @@ use std::io;
 /// # Errors
 /// What the host says; `UnexpectedEof` past the end.
 #[cfg(unix)]
-pub fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
 
@@ -17,7 +17,7 @@ pub fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
 /// # Errors
 /// What the host says.
 #[cfg(unix)]
-pub fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
@@ -26,7 +26,7 @@ pub fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the host says; `UnexpectedEof` past the end.
 #[cfg(not(unix))]
-pub fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = file;
     file.seek(SeekFrom::Start(offset))?;
@@ -38,7 +38,7 @@ pub fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
 /// # Errors
 /// What the host says.
 #[cfg(not(unix))]
-pub fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     use std::io::{Seek, SeekFrom, Write};
     let mut file = file;
     file.seek(SeekFrom::Start(offset))?;

@@ -1,0 +1,236 @@
+//! Operations from a seed.
+
+use k7fs_core::Kind;
+
+use super::operation::{Content, OpenMode, Operation};
+use super::reference::Model;
+use super::session::SLOT_COUNT;
+use super::tree::Tree;
+
+/// SplitMix64: small, well known, and the same everywhere.
+#[derive(Clone, Debug)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// A stream that depends only on `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.state;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    /// A number below `bound`; 0 where that is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// Whether an event of `per_hundred` percent happens.
+    pub fn percent(&mut self, per_hundred: u64) -> bool {
+        self.below(100) < per_hundred
+    }
+
+    /// One of `items`.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len() as u64) as usize)
+    }
+}
+
+/// How large the world of a generated sequence is.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Different names in a directory.
+    pub names: u64,
+    /// Directories below the root, one in the other.
+    pub depth: u32,
+    /// Bytes of one write, at most.
+    pub length_max: u32,
+    /// Bytes of all files together, above which more is removed than written.
+    pub bytes_max: u64,
+}
+
+/// Makes operations that are mostly sensible in the state they meet, and sometimes not at all.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    random: Random,
+    space: Space,
+}
+
+impl Generator {
+    /// A generator whose output depends only on its arguments and on the models it sees.
+    pub fn new(seed: u64, space: Space) -> Self {
+        Self { random: Random::new(seed), space }
+    }
+
+    /// The next operation for a volume in this state. Never [`Operation::Remount`] nor [`Operation::Restart`].
+    pub fn next_operation(&mut self, model: &Model) -> Operation {
+        let tree = model.tree();
+        if model.content_bytes() > self.space.bytes_max && self.random.percent(75) {
+            return self.shrinking(&tree);
+        }
+        match self.random.below(100) {
+            0..30 => self.slot_operation(&tree, model),
+            30..36 => self.transaction(&tree),
+            36..44 => self.reading(&tree),
+            44..46 => Operation::Sync,
+            46..48 => Operation::ListRemoving { path: self.directory(&tree) },
+            _ => self.changing(&tree),
+        }
+    }
+
+    fn changing(&mut self, tree: &Tree) -> Operation {
+        match self.random.below(100) {
+            0..24 => Operation::Write { path: self.file_or_new(tree), content: self.content() },
+            24..36 => {
+                Operation::Update { path: self.file_or_new(tree), offset: self.offset(), content: self.content() }
+            }
+            36..46 => Operation::Append { path: self.file_or_new(tree), content: self.content() },
+            46..52 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.offset() },
+            52..56 => Operation::Create { path: self.any_path(tree) },
+            56..64 => Operation::CreateDirectory { path: self.any_path(tree) },
+            64..68 => Operation::RemoveDirectory { path: self.existing(tree, Kind::Directory) },
+            68..76 => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
+            76..90 => Operation::Rename { from: self.anything(tree), to: self.any_path(tree) },
+            90..94 => Operation::Symlink { target: self.any_path(tree), path: self.any_path(tree) },
+            _ => Operation::HardLink { existing: self.existing(tree, Kind::File), new: self.any_path(tree) },
+        }
+    }
+
+    fn shrinking(&mut self, tree: &Tree) -> Operation {
+        match self.random.below(4) {
+            0 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.random.below(64) },
+            1 => Operation::Close { slot: self.slot() },
+            _ => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
+        }
+    }
+
+    fn reading(&mut self, tree: &Tree) -> Operation {
+        match self.random.below(4) {
+            0 => Operation::Read { path: self.anything(tree) },
+            1 => Operation::ReadLink { path: self.existing(tree, Kind::Symlink) },
+            2 => Operation::Metadata { path: self.anything(tree) },
+            _ => Operation::List { path: self.directory(tree) },
+        }
+    }
+
+    fn transaction(&mut self, tree: &Tree) -> Operation {
+        let count = 1 + self.random.below(4);
+        let mut operations = Vec::new();
+        for _ in 0..count {
+            operations.push(match self.random.below(5) {
+                0 => Operation::WriteAt { slot: self.slot(), offset: self.offset(), content: self.content() },
+                _ => self.changing(tree),
+            });
+        }
+        Operation::Transaction { operations, commit: self.random.percent(70) }
+    }
+
+    fn slot_operation(&mut self, tree: &Tree, model: &Model) -> Operation {
+        let slot = self.slot();
+        if !model.is_open(slot) {
+            let modes = [
+                OpenMode::Read,
+                OpenMode::ReadWrite,
+                OpenMode::ReadWrite,
+                OpenMode::Truncate,
+                OpenMode::CreateNew,
+                OpenMode::Append,
+            ];
+            let mode = self.random.pick(&modes).copied().unwrap_or(OpenMode::ReadWrite);
+            return Operation::Open { slot, path: self.file_or_new(tree), mode };
+        }
+        match self.random.below(10) {
+            0..4 => Operation::WriteAt { slot, offset: self.offset(), content: self.content() },
+            4 => Operation::SetLength { slot, length: self.offset() },
+            5 | 6 => Operation::ReadAt { slot, offset: self.offset(), length: self.length() },
+            7 => Operation::FileMetadata { slot },
+            _ => Operation::Close { slot },
+        }
+    }
+
+    fn slot(&mut self) -> usize {
+        self.random.below(SLOT_COUNT as u64) as usize
+    }
+
+    fn content(&mut self) -> Content {
+        Content::seeded(self.random.below(1 << 16), self.length())
+    }
+
+    /// Lengths around what matters: nothing, inline, a page, a logical block, and the largest.
+    fn length(&mut self) -> u32 {
+        let length = match self.random.below(10) {
+            0 => 0,
+            1..4 => self.random.below(64) as u32,
+            4..6 => self.random.below(600) as u32,
+            6 => 4090 + self.random.below(12) as u32,
+            7 => self.random.below(3000) as u32,
+            _ => self.random.below(u64::from(self.space.length_max) + 1) as u32,
+        };
+        length.min(self.space.length_max)
+    }
+
+    fn offset(&mut self) -> u64 {
+        let offset = u64::from(self.length());
+        if self.random.percent(10) { offset * 2 } else { offset }
+    }
+
+    fn name(&mut self) -> String {
+        let number = self.random.below(self.space.names);
+        match number % 4 {
+            // Long names fill nodes and split them.
+            3 => format!("{number:0>90}"),
+            _ => format!("n{number}"),
+        }
+    }
+
+    fn directory(&mut self, tree: &Tree) -> String {
+        if self.random.percent(40) {
+            return "/".to_owned();
+        }
+        self.existing(tree, Kind::Directory)
+    }
+
+    fn any_path(&mut self, tree: &Tree) -> String {
+        let paths: Vec<&String> = directories(tree, self.space.depth);
+        let directory = match self.random.percent(60) {
+            true => self.random.pick(&paths).map_or(String::new(), |path| (*path).clone()),
+            false => String::new(),
+        };
+        format!("{directory}/{}", self.name())
+    }
+
+    fn file_or_new(&mut self, tree: &Tree) -> String {
+        if self.random.percent(60) { self.existing(tree, Kind::File) } else { self.any_path(tree) }
+    }
+
+    fn anything(&mut self, tree: &Tree) -> String {
+        let paths: Vec<&String> = tree.entries.keys().collect();
+        match self.random.pick(&paths) {
+            Some(path) if self.random.percent(95) => (*path).clone(),
+            _ => self.any_path(tree),
+        }
+    }
+
+    fn existing(&mut self, tree: &Tree, kind: Kind) -> String {
+        let entries = tree.entries.iter().filter(|(_, entry)| entry.kind == kind);
+        let paths: Vec<&String> = entries.map(|(path, _)| path).collect();
+        match self.random.pick(&paths) {
+            Some(path) if self.random.percent(95) => (*path).clone(),
+            _ => self.any_path(tree),
+        }
+    }
+}
+
+/// Directories that may still hold others.
+fn directories(tree: &Tree, depth: u32) -> Vec<&String> {
+    let entries = tree.entries.iter().filter(|(_, entry)| entry.kind == Kind::Directory);
+    entries.map(|(path, _)| path).filter(|path| path.matches('/').count() <= depth as usize).collect()
+}

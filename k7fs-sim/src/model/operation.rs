@@ -1,0 +1,198 @@
+//! What can be asked of a volume, and what it may answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k7fs_core::{Error, Kind};
+
+use super::Random;
+
+/// Bytes to write, named so briefly that a failing sequence can be read and replayed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// `length` bytes that depend only on `seed`.
+    Seeded {
+        /// Two contents of the same length differ where their seeds do.
+        seed: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// These bytes.
+    Bytes(Arc<[u8]>),
+}
+
+impl Content {
+    /// `length` bytes that depend only on `seed`.
+    pub fn seeded(seed: u64, length: u32) -> Self {
+        Content::Seeded { seed, length }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Content::Seeded { length, .. } => *length as usize,
+            Content::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes themselves.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Content::Seeded { seed, length } => {
+                let mut random = Random::new(seed ^ 0x6b37_6673_6461_7461);
+                let mut bytes = vec![0; *length as usize];
+                for chunk in bytes.chunks_mut(8) {
+                    let value = random.next_u64().to_le_bytes();
+                    chunk.copy_from_slice(&value[..chunk.len()]);
+                }
+                bytes
+            }
+            Content::Bytes(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Seeded { seed, length } => write!(f, "Content::seeded({seed}, {length})"),
+            Content::Bytes(bytes) => write!(f, "<{} bytes>", bytes.len()),
+        }
+    }
+}
+
+/// How a slot's file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Reading an existing file.
+    Read,
+    /// Reading and writing, created where missing.
+    ReadWrite,
+    /// Reading and writing, emptied or created.
+    Truncate,
+    /// Reading and writing, and it must not exist.
+    CreateNew,
+    /// Writing at the end only, created where missing.
+    Append,
+}
+
+/// One request. Paths are absolute; slots are the test's own numbers for open files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the arguments of the volume's calls of the same name")]
+pub enum Operation {
+    /// Replaces or creates a whole file.
+    Write { path: String, content: Content },
+    /// Reads a whole file.
+    Read { path: String },
+    /// Opens (creating), writes at an offset, closes.
+    Update { path: String, offset: u64, content: Content },
+    /// Opens for appending (creating), writes through `embedded-io`, closes.
+    Append { path: String, content: Content },
+    /// Opens, cuts off or extends with a hole, closes.
+    Resize { path: String, length: u64 },
+    /// Creates an empty file that must not exist.
+    Create { path: String },
+    /// Opens a file into a slot; skipped where the slot is taken.
+    Open { slot: usize, path: String, mode: OpenMode },
+    /// Writes through a slot; skipped where it is free, as for all that follow.
+    WriteAt { slot: usize, offset: u64, content: Content },
+    /// Reads through a slot.
+    ReadAt { slot: usize, offset: u64, length: u32 },
+    /// Cuts off or extends through a slot.
+    SetLength { slot: usize, length: u64 },
+    /// Size and link count through a slot.
+    FileMetadata { slot: usize },
+    /// Closes a slot.
+    Close { slot: usize },
+    CreateDirectory { path: String },
+    RemoveDirectory { path: String },
+    RemoveFile { path: String },
+    Rename { from: String, to: String },
+    Symlink { target: String, path: String },
+    ReadLink { path: String },
+    HardLink { existing: String, new: String },
+    Metadata { path: String },
+    /// Lists a directory.
+    List { path: String },
+    /// Lists a directory and removes up to three of its files the moment the walk meets them.
+    ListRemoving { path: String },
+    /// Several path operations, writes and resizes in one transaction; without `commit` it is given up at the end.
+    Transaction { operations: Vec<Operation>, commit: bool },
+    /// Makes everything durable.
+    Sync,
+    /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.
+    Remount,
+    /// Loses power between two operations and mounts: done by whoever owns the chip.
+    Restart,
+}
+
+/// What is comparable of a volume's metadata: object numbers and times are its own business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What the object is.
+    pub kind: Kind,
+    /// Bytes, or a directory's entries.
+    pub size: u64,
+    /// How many names it has.
+    pub links: u32,
+}
+
+/// What an operation gave.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, without a result.
+    Done,
+    /// Nothing was to be done: the slot is taken or free.
+    Skipped,
+    /// Refused or failed.
+    Failed(Error),
+    /// Content, or a link's target.
+    Bytes(Vec<u8>),
+    /// A directory's entries, sorted by name.
+    Names(Vec<(String, Kind)>),
+    /// An object's metadata.
+    Metadata(Shown),
+    /// Each operation of a transaction, and the transaction itself.
+    Transaction(Vec<Outcome>, Result<(), Error>),
+}
+
+impl Outcome {
+    /// The error of the operation as a whole.
+    pub fn error(&self) -> Option<Error> {
+        match self {
+            Outcome::Failed(error) | Outcome::Transaction(_, Err(error)) => Some(*error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Result<(), Error>> for Outcome {
+    fn from(result: Result<(), Error>) -> Self {
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Done => f.write_str("Done"),
+            Outcome::Skipped => f.write_str("Skipped"),
+            Outcome::Failed(error) => write!(f, "Failed({error:?})"),
+            // Kilobytes of random content in a failure message hide what went wrong.
+            Outcome::Bytes(bytes) => {
+                write!(f, "Bytes({} bytes, starting {:02x?})", bytes.len(), &bytes[..bytes.len().min(16)])
+            }
+            Outcome::Names(names) => f.debug_tuple("Names").field(names).finish(),
+            Outcome::Metadata(shown) => f.debug_tuple("Metadata").field(shown).finish(),
+            Outcome::Transaction(inner, result) => f.debug_tuple("Transaction").field(inner).field(result).finish(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a volume may show, power cuts included.
+//!
+//! Path operations are durable when they return. What goes through an open file becomes durable with the next commit
+//! of anything; until then a cut leaves a prefix of it. So the oracle keeps the last committed state and every
+//! state since, in order, and a mount after a cut must show one of them. What it has shown is committed: from then on
+//! nothing else will do.
+
+use std::fmt;
+
+use k7fs_core::Error;
+
+use super::operation::{Operation, Outcome};
+use super::reference::Model;
+use super::tree::Tree;
+
+/// A broken promise, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What was expected and what was found.
+    pub what: String,
+}
+
+impl Violation {
+    /// A violation described by `what`.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// An operation that has started: where it may leave the volume, and what it must answer.
+#[derive(Clone, Debug)]
+struct Started {
+    between: Vec<Model>,
+    after: Model,
+    outcome: Outcome,
+    commits: bool,
+}
+
+/// What a finished operation means for the test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The answer was the model's.
+    Matched,
+    /// The volume refused for lack of space, and has changed nothing.
+    Refused,
+    /// The volume ran out of space between two steps of one [`Operation`]: [`Oracle::resume`] with what it shows.
+    Partial,
+}
+
+/// Every state that a volume may show now or after a power cut.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    /// The last committed state, then every state since; the last one is what a running volume shows.
+    states: Vec<Model>,
+    started: Option<Started>,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Oracle {
+    /// An empty volume, committed.
+    pub fn new() -> Self {
+        Self { states: vec![Model::new()], started: None }
+    }
+
+    /// What a running volume shows.
+    pub fn model(&self) -> &Model {
+        &self.states[self.states.len() - 1]
+    }
+
+    /// Announces an operation. Until [`finish`](Self::finish), a cut may leave any of its steps.
+    pub fn start(&mut self, operation: &Operation) {
+        let mut after = self.model().clone();
+        let mut between = Vec::new();
+        let closing = matches!(operation, Operation::Close { slot } if after.close_commits(*slot));
+        let outcome = after.apply_traced(operation, &mut between);
+        let commits = outcome.error().is_none() && (closing || self.commits(operation, &after));
+        self.started = Some(Started { between, after, outcome, commits });
+    }
+
+    /// Compares the volume's answer with the model's.
+    ///
+    /// # Errors
+    /// Where they differ, unless the volume says that it is full or worn out, which the model cannot know.
+    pub fn finish(&mut self, operation: &Operation, outcome: &Outcome) -> Result<Finished, Violation> {
+        let Some(started) = self.started.take() else { return Err(Violation::new("no operation was started")) };
+        if *outcome == started.outcome {
+            self.states.extend(started.between);
+            self.states.push(started.after);
+            if started.commits {
+                self.commit();
+            }
+            return Ok(Finished::Matched);
+        }
+        let full = matches!(outcome.error(), Some(Error::NoSpace | Error::WornOut));
+        if full && started.outcome.error().is_none() && !matches!(operation, Operation::Sync) {
+            if started.between.is_empty() {
+                return Ok(Finished::Refused);
+            }
+            self.started = Some(started);
+            return Ok(Finished::Partial);
+        }
+        let expected = &started.outcome;
+        Err(Violation::new(format!("{operation:?} gave {outcome:?}, expected {expected:?}")))
+    }
+
+    /// Takes what a running volume shows after [`Finished::Partial`].
+    ///
+    /// # Errors
+    /// Where that is no state within the operation.
+    pub fn resume(&mut self, shown: &Tree) -> Result<(), Violation> {
+        let started = self.started.take();
+        let between = started.into_iter().flat_map(|started| started.between);
+        let mut states = std::iter::once(self.model().clone()).chain(between);
+        let Some(state) = states.find(|state| state.tree() == *shown) else {
+            return Err(Violation::new("a refused operation left a state that it never goes through"));
+        };
+        self.states.push(state);
+        Ok(())
+    }
+
+    /// All trees that a mount after a cut right now may show, the running operation's steps included. The last one is
+    /// the newest.
+    pub fn candidates(&self) -> Vec<Tree> {
+        let mut trees = Vec::new();
+        for model in self.possible() {
+            let tree = model.clone().after_mount().tree();
+            if trees.last() != Some(&tree) {
+                trees.push(tree);
+            }
+        }
+        trees
+    }
+
+    /// Takes what a mount after a cut or a restart shows as the committed state.
+    ///
+    /// # Errors
+    /// Where that is none of the [`candidates`](Self::candidates).
+    pub fn settle(&mut self, shown: &Tree) -> Result<(), Violation> {
+        let possible: Vec<Model> = self.possible().cloned().collect();
+        let mut models = possible.into_iter().rev().map(Model::after_mount);
+        let Some(model) = models.find(|model| model.tree() == *shown) else {
+            return Err(Violation::new(mismatch(&self.candidates(), shown)));
+        };
+        self.states = vec![model];
+        self.started = None;
+        Ok(())
+    }
+
+    /// Compares a running volume with the model.
+    ///
+    /// # Errors
+    /// Where they differ.
+    pub fn compare(&self, shown: &Tree) -> Result<(), Violation> {
+        match self.model().tree().difference(shown) {
+            None => Ok(()),
+            Some(difference) => Err(Violation::new(difference)),
+        }
+    }
+
+    fn possible(&self) -> impl Iterator<Item = &Model> {
+        let started = self.started.iter();
+        let running = started.flat_map(|started| started.between.iter().chain(std::iter::once(&started.after)));
+        self.states.iter().chain(running)
+    }
+
+    fn commit(&mut self) {
+        if let Some(mut state) = self.states.pop() {
+            state.settle();
+            self.states = vec![state];
+        }
+    }
+
+    /// Whether the operation leaves nothing pending. Where that is a matter of taste (a rename onto itself), no.
+    fn commits(&self, operation: &Operation, after: &Model) -> bool {
+        match operation {
+            Operation::Write { .. }
+            | Operation::Create { .. }
+            | Operation::CreateDirectory { .. }
+            | Operation::RemoveDirectory { .. }
+            | Operation::RemoveFile { .. }
+            | Operation::Symlink { .. }
+            | Operation::HardLink { .. }
+            | Operation::Sync
+            | Operation::Remount => true,
+            Operation::Update { .. }
+            | Operation::Append { .. }
+            | Operation::Resize { .. }
+            | Operation::Rename { .. }
+            | Operation::ListRemoving { .. }
+            | Operation::Transaction { .. } => self.model().tree() != after.tree(),
+            _ => false,
+        }
+    }
+}
+
+/// The difference to the newest candidate tells most.
+fn mismatch(candidates: &[Tree], shown: &Tree) -> String {
+    let newest = candidates.last().and_then(|tree| tree.difference(shown)).unwrap_or_default();
+    let oldest = candidates.first().and_then(|tree| tree.difference(shown)).unwrap_or_default();
+    format!(
+        "a mount shows none of {} possible states; against the newest: {newest}; against the committed: {oldest}",
+        candidates.len()
+    )
+}

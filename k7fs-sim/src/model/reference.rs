@@ -1,0 +1,565 @@
+//! The file system in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k7fs_core::{Error, FILE_SIZE_MAX, Kind};
+
+use super::operation::{OpenMode, Operation, Outcome, Shown};
+use super::tree::{Tree, TreeEntry};
+
+/// Where a long write may be split by a commit.
+pub const LOGICAL_BLOCK_SIZE: u64 = 4096;
+
+/// Files that [`Operation::ListRemoving`] removes, at most.
+const REMOVED_MAX: usize = 3;
+
+const ROOT: u64 = 1;
+
+#[derive(Clone, Debug)]
+enum Node {
+    File { content: Arc<Vec<u8>>, links: u32 },
+    Symlink { target: Arc<Vec<u8>>, links: u32 },
+    Directory { entries: BTreeMap<String, u64> },
+}
+
+impl Node {
+    fn kind(&self) -> Kind {
+        match self {
+            Node::File { .. } => Kind::File,
+            Node::Symlink { .. } => Kind::Symlink,
+            Node::Directory { .. } => Kind::Directory,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Handle {
+    node: u64,
+    mode: OpenMode,
+}
+
+/// A path taken apart: the directory it lies in, and its last name.
+struct Place {
+    directory: u64,
+    name: String,
+}
+
+/// The state of the reference file system.
+#[derive(Clone, Debug)]
+pub struct Model {
+    nodes: BTreeMap<u64, Node>,
+    handles: BTreeMap<usize, Handle>,
+    /// Files written through a slot since the last commit.
+    unsettled: BTreeSet<u64>,
+    next: u64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Model {
+    /// An empty volume.
+    pub fn new() -> Self {
+        let root = Node::Directory { entries: BTreeMap::new() };
+        Self {
+            nodes: BTreeMap::from([(ROOT, root)]),
+            handles: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            next: ROOT + 1,
+        }
+    }
+
+    /// Does an operation and says what a volume must answer.
+    pub fn apply(&mut self, operation: &Operation) -> Outcome {
+        self.apply_traced(operation, &mut Vec::new())
+    }
+
+    /// As [`apply`](Self::apply), and collects the states between, which a power cut may leave: before the last one,
+    /// in order. States that only differ in what is unknown beforehand (which of several files a walk met first) are
+    /// all collected.
+    pub fn apply_traced(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Outcome {
+        match self.run(operation, between) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Everything that the volume shows.
+    pub fn tree(&self) -> Tree {
+        let mut tree = Tree::default();
+        let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
+        let mut directories = vec![(String::new(), ROOT)];
+        let mut nodes = Vec::new();
+        while let Some((directory, id)) = directories.pop() {
+            let Some(Node::Directory { entries }) = self.nodes.get(&id) else { continue };
+            for (name, child) in entries {
+                let path = format!("{directory}/{name}");
+                let first = first_names.entry(*child).or_insert_with(|| path.clone());
+                if path < *first {
+                    first.clone_from(&path);
+                }
+                let entry = match &self.nodes[child] {
+                    Node::File { content, links } => self.entry(Kind::File, content, *links),
+                    Node::Symlink { target, links } => self.entry(Kind::Symlink, target, *links),
+                    Node::Directory { .. } => {
+                        directories.push((path.clone(), *child));
+                        self.entry(Kind::Directory, &Arc::default(), 1)
+                    }
+                };
+                nodes.push((path.clone(), *child));
+                tree.entries.insert(path, entry);
+            }
+        }
+        for (path, node) in nodes {
+            if let Some(entry) = tree.entries.get_mut(&path) {
+                entry.first_name.clone_from(&first_names[&node]);
+            }
+        }
+        tree
+    }
+
+    /// What a mount finds: no file is open, and open files without a name are gone.
+    pub fn after_mount(mut self) -> Self {
+        self.handles.clear();
+        self.unsettled.clear();
+        self.drop_unreferenced();
+        self
+    }
+
+    /// Whether a slot holds an open file.
+    pub fn is_open(&self, slot: usize) -> bool {
+        self.handles.contains_key(&slot)
+    }
+
+    /// Notes that everything is durable.
+    pub(super) fn settle(&mut self) {
+        self.unsettled.clear();
+    }
+
+    /// Whether closing this slot commits something of its file.
+    pub(super) fn close_commits(&self, slot: usize) -> bool {
+        self.handles.get(&slot).is_some_and(|handle| self.unsettled.contains(&handle.node))
+    }
+
+    /// Bytes in all files and links, each once.
+    pub fn content_bytes(&self) -> u64 {
+        let bytes = |node: &Node| match node {
+            Node::File { content: bytes, .. } | Node::Symlink { target: bytes, .. } => bytes.len() as u64,
+            Node::Directory { .. } => 0,
+        };
+        self.nodes.values().map(bytes).sum()
+    }
+
+    fn entry(&self, kind: Kind, content: &Arc<Vec<u8>>, links: u32) -> TreeEntry {
+        TreeEntry { kind, content: Arc::clone(content), links, first_name: String::new() }
+    }
+}
+
+/// The operations.
+impl Model {
+    fn run(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        match operation {
+            Operation::Write { path, content } => self.write(path, &content.bytes())?,
+            Operation::Update { path, offset, content } => {
+                let node = self.open(path, OpenMode::ReadWrite)?;
+                between.push(self.clone());
+                self.write_node(node, *offset, &content.bytes(), between)?;
+            }
+            Operation::Append { path, content } => {
+                let node = self.open(path, OpenMode::Append)?;
+                between.push(self.clone());
+                let end = self.content(node).len() as u64;
+                self.write_node(node, end, &content.bytes(), between)?;
+            }
+            Operation::Resize { path, length } => {
+                let node = self.file(path)?;
+                self.set_length(node, *length)?;
+            }
+            Operation::Create { path } => {
+                self.open(path, OpenMode::CreateNew)?;
+            }
+            Operation::CreateDirectory { path } => self.create_directory(path)?,
+            Operation::RemoveDirectory { path } => self.remove_directory(path)?,
+            Operation::RemoveFile { path } => self.remove_file(path)?,
+            Operation::Rename { from, to } => self.rename(from, to)?,
+            Operation::Symlink { target, path } => self.symlink(target, path)?,
+            Operation::HardLink { existing, new } => self.hard_link(existing, new)?,
+            Operation::ListRemoving { path } => return self.list_removing(path, between),
+            Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
+            Operation::Sync => {}
+            Operation::Remount | Operation::Restart => *self = self.clone().after_mount(),
+            Operation::Open { .. }
+            | Operation::WriteAt { .. }
+            | Operation::ReadAt { .. }
+            | Operation::SetLength { .. }
+            | Operation::FileMetadata { .. }
+            | Operation::Close { .. } => return self.run_slot(operation, between),
+            Operation::Read { .. }
+            | Operation::ReadLink { .. }
+            | Operation::Metadata { .. }
+            | Operation::List { .. } => return self.run_reading(operation),
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn run_reading(&self, operation: &Operation) -> Result<Outcome, Error> {
+        match operation {
+            Operation::Read { path } => Ok(Outcome::Bytes(self.content(self.file(path)?).to_vec())),
+            Operation::ReadLink { path } => match &self.nodes[&self.find(path)?] {
+                Node::Symlink { target, .. } => Ok(Outcome::Bytes(target.to_vec())),
+                _ => Err(Error::NotASymlink),
+            },
+            Operation::Metadata { path } => Ok(Outcome::Metadata(self.shown(self.find(path)?))),
+            Operation::List { path } => {
+                let entries = self.directory(self.find(path)?)?;
+                let names = entries.iter().map(|(name, node)| (name.clone(), self.nodes[node].kind()));
+                Ok(Outcome::Names(names.collect()))
+            }
+            _ => Ok(Outcome::Skipped),
+        }
+    }
+
+    fn run_slot(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        if let Operation::Open { slot, path, mode } = operation {
+            if self.is_open(*slot) {
+                return Ok(Outcome::Skipped);
+            }
+            let node = self.open(path, *mode)?;
+            self.handles.insert(*slot, Handle { node, mode: *mode });
+            return Ok(Outcome::Done);
+        }
+        let (Operation::WriteAt { slot, .. }
+        | Operation::ReadAt { slot, .. }
+        | Operation::SetLength { slot, .. }
+        | Operation::FileMetadata { slot }
+        | Operation::Close { slot }) = operation
+        else {
+            return Ok(Outcome::Skipped);
+        };
+        let Some(handle) = self.handles.get(slot).copied() else { return Ok(Outcome::Skipped) };
+        let writable = handle.mode != OpenMode::Read;
+        match operation {
+            Operation::WriteAt { .. } | Operation::SetLength { .. } if !writable => Err(Error::ReadOnly),
+            Operation::WriteAt { offset, content, .. } => {
+                let append = handle.mode == OpenMode::Append;
+                let offset = if append { self.content(handle.node).len() as u64 } else { *offset };
+                self.write_node(handle.node, offset, &content.bytes(), between)?;
+                self.unsettled.insert(handle.node);
+                Ok(Outcome::Done)
+            }
+            Operation::SetLength { length, .. } => {
+                self.set_length(handle.node, *length)?;
+                self.unsettled.insert(handle.node);
+                Ok(Outcome::Done)
+            }
+            Operation::ReadAt { .. } if handle.mode == OpenMode::Append => Err(Error::WriteOnly),
+            Operation::ReadAt { offset, length, .. } => {
+                let content = self.content(handle.node);
+                let start = (*offset).min(content.len() as u64) as usize;
+                let end = content.len().min(start + *length as usize);
+                Ok(Outcome::Bytes(content[start..end].to_vec()))
+            }
+            Operation::FileMetadata { .. } => Ok(Outcome::Metadata(self.shown(handle.node))),
+            _ => {
+                self.handles.remove(slot);
+                self.drop_unreferenced();
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        let node = self.open(path, OpenMode::ReadWrite)?;
+        *self.content_mut(node) = bytes.to_vec();
+        Ok(())
+    }
+
+    fn open(&mut self, path: &str, mode: OpenMode) -> Result<u64, Error> {
+        let place = self.place(path)?;
+        let existing = self.directory(place.directory)?.get(&place.name).copied();
+        match existing {
+            Some(_) if mode == OpenMode::CreateNew => Err(Error::AlreadyExists),
+            Some(node) => {
+                self.expect_file(node)?;
+                if mode == OpenMode::Truncate {
+                    self.content_mut(node).clear();
+                }
+                Ok(node)
+            }
+            None if mode == OpenMode::Read => Err(Error::NotFound),
+            None => self.insert(place, Node::File { content: Arc::default(), links: 1 }),
+        }
+    }
+
+    fn write_node(
+        &mut self, node: u64, offset: u64, bytes: &[u8], between: &mut Vec<Model>,
+    ) -> Result<(), Error> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or(Error::OffsetOverflow)?;
+        if end > FILE_SIZE_MAX {
+            return Err(Error::FileTooLarge);
+        }
+        let mut done = 0;
+        while done < bytes.len() {
+            if done > 0 {
+                between.push(self.clone());
+            }
+            let place = offset + done as u64;
+            let until = (place / LOGICAL_BLOCK_SIZE + 1) * LOGICAL_BLOCK_SIZE;
+            let length = (bytes.len() - done).min((until - place) as usize);
+            let content = self.content_mut(node);
+            let start = place as usize;
+            if content.len() < start + length {
+                content.resize(start + length, 0);
+            }
+            content[start..start + length].copy_from_slice(&bytes[done..done + length]);
+            done += length;
+        }
+        Ok(())
+    }
+
+    fn set_length(&mut self, node: u64, length: u64) -> Result<(), Error> {
+        if length > FILE_SIZE_MAX {
+            return Err(Error::FileTooLarge);
+        }
+        self.content_mut(node).resize(length as usize, 0);
+        Ok(())
+    }
+
+    fn create_directory(&mut self, path: &str) -> Result<(), Error> {
+        let place = self.free_place(path)?;
+        self.insert(place, Node::Directory { entries: BTreeMap::new() }).map(|_| ())
+    }
+
+    fn remove_directory(&mut self, path: &str) -> Result<(), Error> {
+        let place = self.place(path)?;
+        let node = self.find(path)?;
+        if !self.directory(node)?.is_empty() {
+            return Err(Error::DirectoryNotEmpty);
+        }
+        self.entries_mut(place.directory).remove(&place.name);
+        self.nodes.remove(&node);
+        Ok(())
+    }
+
+    fn remove_file(&mut self, path: &str) -> Result<(), Error> {
+        let place = self.place(path)?;
+        let node = self.find(path)?;
+        if self.nodes[&node].kind() == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        self.entries_mut(place.directory).remove(&place.name);
+        *self.links_mut(node) -= 1;
+        self.drop_unreferenced();
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        let source = self.place(from)?;
+        let node = self.find(from)?;
+        let target = self.place(to)?;
+        let directory = self.nodes[&node].kind() == Kind::Directory;
+        if directory && self.is_below(target.directory, node) {
+            return Err(Error::RenameIntoItself);
+        }
+        let replaced = self.directory(target.directory)?.get(&target.name).copied();
+        if let Some(replaced) = replaced {
+            if replaced == node {
+                return Ok(());
+            }
+            match (directory, &self.nodes[&replaced]) {
+                (true, Node::Directory { entries }) if !entries.is_empty() => return Err(Error::DirectoryNotEmpty),
+                (true, Node::Directory { .. }) => {}
+                (true, _) => return Err(Error::NotADirectory),
+                (false, Node::Directory { .. }) => return Err(Error::IsADirectory),
+                (false, _) => {}
+            }
+        }
+        self.entries_mut(source.directory).remove(&source.name);
+        self.entries_mut(target.directory).insert(target.name, node);
+        if let Some(replaced) = replaced {
+            if directory {
+                self.nodes.remove(&replaced);
+            } else {
+                *self.links_mut(replaced) -= 1;
+            }
+            self.drop_unreferenced();
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, target: &str, path: &str) -> Result<(), Error> {
+        let place = self.free_place(path)?;
+        let target = Arc::new(target.as_bytes().to_vec());
+        self.insert(place, Node::Symlink { target, links: 1 }).map(|_| ())
+    }
+
+    fn hard_link(&mut self, existing: &str, new: &str) -> Result<(), Error> {
+        let node = self.find(existing)?;
+        if self.nodes[&node].kind() == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        let place = self.free_place(new)?;
+        self.entries_mut(place.directory).insert(place.name, node);
+        *self.links_mut(node) += 1;
+        Ok(())
+    }
+
+    fn list_removing(&mut self, path: &str, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        let outcome = self.run_reading(&Operation::List { path: path.to_owned() })?;
+        let Outcome::Names(names) = &outcome else { return Ok(outcome) };
+        let removed = Model::removed_by_walk(path, names);
+        // The walk meets them in the order of name hashes, which is the volume's own business.
+        for subset in 1..(1_usize << removed.len()).saturating_sub(1) {
+            let mut state = self.clone();
+            for (_, path) in removed.iter().enumerate().filter(|(index, _)| subset >> index & 1 == 1) {
+                state.remove_file(path)?;
+            }
+            between.push(state);
+        }
+        for path in &removed {
+            self.remove_file(path)?;
+        }
+        Ok(outcome)
+    }
+
+    /// The paths that [`Operation::ListRemoving`] removes from a directory with these entries.
+    pub(super) fn removed_by_walk(directory: &str, names: &[(String, Kind)]) -> Vec<String> {
+        let directory = directory.trim_end_matches('/');
+        let files = names.iter().filter(|(_, kind)| *kind != Kind::Directory);
+        files.step_by(2).take(REMOVED_MAX).map(|(name, _)| format!("{directory}/{name}")).collect()
+    }
+
+    fn transaction(&mut self, operations: &[Operation], commit: bool) -> Outcome {
+        let before = self.clone();
+        let inner = operations.iter().map(|operation| self.apply(operation)).collect();
+        if commit {
+            return Outcome::Transaction(inner, Ok(()));
+        }
+        *self = before;
+        Outcome::Transaction(inner, Err(Operation::GIVEN_UP))
+    }
+}
+
+impl Operation {
+    /// The error with which a transaction without `commit` ends.
+    pub const GIVEN_UP: Error = Error::Busy;
+}
+
+/// Finding things.
+impl Model {
+    fn place(&self, path: &str) -> Result<Place, Error> {
+        let (directories, name) = path.rsplit_once('/').ok_or(Error::NameInvalid)?;
+        let mut directory = ROOT;
+        for part in directories.split('/').filter(|part| !part.is_empty()) {
+            directory = *self.directory(directory)?.get(part).ok_or(Error::NotFound)?;
+        }
+        self.directory(directory)?;
+        Ok(Place { directory, name: name.to_owned() })
+    }
+
+    fn free_place(&self, path: &str) -> Result<Place, Error> {
+        let place = self.place(path)?;
+        if self.directory(place.directory)?.contains_key(&place.name) {
+            return Err(Error::AlreadyExists);
+        }
+        Ok(place)
+    }
+
+    fn find(&self, path: &str) -> Result<u64, Error> {
+        if path == "/" {
+            return Ok(ROOT);
+        }
+        let place = self.place(path)?;
+        self.directory(place.directory)?.get(&place.name).copied().ok_or(Error::NotFound)
+    }
+
+    fn file(&self, path: &str) -> Result<u64, Error> {
+        let node = self.find(path)?;
+        self.expect_file(node)?;
+        Ok(node)
+    }
+
+    fn expect_file(&self, node: u64) -> Result<(), Error> {
+        match self.nodes[&node].kind() {
+            Kind::File => Ok(()),
+            Kind::Directory => Err(Error::IsADirectory),
+            Kind::Symlink => Err(Error::IsASymlink),
+        }
+    }
+
+    fn directory(&self, node: u64) -> Result<&BTreeMap<String, u64>, Error> {
+        match &self.nodes[&node] {
+            Node::Directory { entries } => Ok(entries),
+            _ => Err(Error::NotADirectory),
+        }
+    }
+
+    fn is_below(&self, node: u64, ancestor: u64) -> bool {
+        let mut pending = vec![ancestor];
+        while let Some(id) = pending.pop() {
+            if id == node {
+                return true;
+            }
+            if let Some(Node::Directory { entries }) = self.nodes.get(&id) {
+                pending.extend(entries.values());
+            }
+        }
+        false
+    }
+
+    fn shown(&self, node: u64) -> Shown {
+        match &self.nodes[&node] {
+            Node::File { content, links } => Shown { kind: Kind::File, size: content.len() as u64, links: *links },
+            Node::Symlink { target, links } => Shown { kind: Kind::Symlink, size: target.len() as u64, links: *links },
+            Node::Directory { entries } => Shown { kind: Kind::Directory, size: entries.len() as u64, links: 1 },
+        }
+    }
+
+    fn insert(&mut self, place: Place, node: Node) -> Result<u64, Error> {
+        let id = self.next;
+        self.next += 1;
+        self.nodes.insert(id, node);
+        self.entries_mut(place.directory).insert(place.name, id);
+        Ok(id)
+    }
+
+    fn content(&self, node: u64) -> &[u8] {
+        match &self.nodes[&node] {
+            Node::File { content, .. } => content,
+            _ => unreachable!("only files are opened"),
+        }
+    }
+
+    fn content_mut(&mut self, node: u64) -> &mut Vec<u8> {
+        match self.nodes.get_mut(&node) {
+            Some(Node::File { content, .. }) => Arc::make_mut(content),
+            _ => unreachable!("only files are opened"),
+        }
+    }
+
+    fn entries_mut(&mut self, node: u64) -> &mut BTreeMap<String, u64> {
+        match self.nodes.get_mut(&node) {
+            Some(Node::Directory { entries }) => entries,
+            _ => unreachable!("places lie in directories"),
+        }
+    }
+
+    fn links_mut(&mut self, node: u64) -> &mut u32 {
+        match self.nodes.get_mut(&node) {
+            Some(Node::File { links, .. } | Node::Symlink { links, .. }) => links,
+            _ => unreachable!("directories have one name"),
+        }
+    }
+
+    fn drop_unreferenced(&mut self) {
+        let open: Vec<u64> = self.handles.values().map(|handle| handle.node).collect();
+        self.nodes.retain(|id, node| match node {
+            Node::File { links, .. } | Node::Symlink { links, .. } => *links > 0 || open.contains(id),
+            Node::Directory { .. } => true,
+        });
+    }
+}

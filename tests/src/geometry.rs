@@ -1,0 +1,110 @@
+//! The chips that the tests run on: real parts with as few blocks as a volume can live on.
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{Error, FormatOptions, Volume, buffer_bytes};
+use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
+
+/// A chip and how a volume cuts it into pages and blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// For messages.
+    pub name: &'static str,
+    /// The part, see [`ChipSpec::named`].
+    pub chip: &'static str,
+    /// Bytes of a page; 0 for the part's own.
+    pub page_size: u32,
+    /// Bytes of a block; 0 for the part's own.
+    pub block_size: u32,
+}
+
+const fn case(name: &'static str, chip: &'static str, page_size: u32, block_size: u32) -> Case {
+    Case { name, chip, page_size, block_size }
+}
+
+/// Every kind of geometry that the format knows, small ones first.
+pub const CASES: [Case; 9] = [
+    case("nor-128-2k", "nRF51822", 128, 2048),
+    case("nor-128-1k", "nRF51822", 128, 1024),
+    case("nor-256-4k", "W25Q80BL", 256, 4096),
+    case("nor-512-4k", "W25Q16JV", 512, 4096),
+    case("nor-1024-8k", "nRF52840", 1024, 8192),
+    case("nor-256-stm32h7", "STM32H7", 256, 131_072),
+    case("nand-2048-64", "W25N01GV", 0, 0),
+    case("nand-2048-128", "MT29F1G01ABAFD", 0, 0),
+    case("nand-4096-224", "GENERIC-4096-224", 0, 0),
+];
+
+/// The volume id of every test: a constant, so that equal work gives equal chips.
+pub const VOLUME_ID: [u8; 16] = *b"k7fs test volume";
+
+/// Options for `format` in tests.
+pub fn format_options() -> FormatOptions {
+    FormatOptions { volume_id: VOLUME_ID, ..FormatOptions::default() }
+}
+
+impl Case {
+    /// The case of that name.
+    ///
+    /// # Panics
+    /// Where there is none: the test itself is wrong.
+    pub fn named(name: &str) -> Case {
+        *CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no geometry {name}"))
+    }
+
+    /// A chip of this kind with so many blocks of the volume, factory-bad ones included where the part has any.
+    ///
+    /// # Panics
+    /// Where the table above is wrong.
+    pub fn flash(&self, blocks: u32, seed: u64) -> SimFlash {
+        let spec = ChipSpec::named(self.chip).unwrap_or_else(|| panic!("no chip {}", self.chip));
+        let small = spec.scaled(blocks);
+        if self.page_size == 0 {
+            return SimFlash::new(Chip::new(&small, seed));
+        }
+        // Scaling counts blocks of 16 pages or one erase unit; ours may be smaller or larger.
+        let units = (blocks * self.block_size).div_ceil(small.volume_block_size());
+        let chip = Chip::new(&spec.scaled(units), seed);
+        let part = SimFlash::part(chip, self.page_size, self.block_size, 0..blocks);
+        part.unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
+    }
+
+    /// A formatted chip with `spare_blocks` more than the smallest volume.
+    ///
+    /// # Panics
+    /// Where `format` fails for another reason than size.
+    pub fn formatted(&self, spare_blocks: u32, seed: u64) -> SimFlash {
+        let mut flash = self.flash(self.blocks_min() + spare_blocks, seed);
+        format(&mut flash).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        flash
+    }
+
+    /// Blocks of the smallest volume, as `format` tells it.
+    ///
+    /// # Panics
+    /// Where `format` names a number that it then refuses.
+    pub fn blocks_min(&self) -> u32 {
+        let mut blocks = 4;
+        for _ in 0..8 {
+            match format(&mut self.flash(blocks, 0)) {
+                Ok(()) => return blocks,
+                Err(Error::VolumeTooSmall { blocks_min }) if blocks_min > blocks => blocks = blocks_min,
+                Err(error) => panic!("{} with {blocks} blocks: {error}", self.name),
+            }
+        }
+        panic!("{}: format refuses the sizes that it asks for", self.name)
+    }
+}
+
+/// A buffer for this chip.
+pub fn buffer_for(flash: &impl Flash) -> Vec<u8> {
+    vec![0; buffer_bytes(&flash.geometry())]
+}
+
+/// Formats with the tests' options.
+///
+/// # Errors
+/// What `format` says.
+pub fn format(flash: &mut impl Flash) -> Result<(), Error> {
+    let mut buffer = buffer_for(flash);
+    Volume::format(flash, &mut buffer, &format_options())
+}

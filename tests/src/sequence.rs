@@ -1,0 +1,223 @@
+//! Runs a sequence of operations, remounts and cuts on a simulated chip, and compares every answer with the model.
+
+use k7fs_core::{Error, MountOptions, Volume};
+use k7fs_sim::chip::{Cut, CutKind, SimFlash};
+use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
+
+use crate::geometry::buffer_for;
+
+/// Mounts that one step may need: a cut strikes once, so that the second one stands.
+const MOUNTS_PER_CUT: u32 = 2;
+/// Operations between two comparisons of the whole tree.
+const COMPARE_EVERY: usize = 8;
+
+/// One step of a sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// An operation, [`Operation::Remount`] and [`Operation::Restart`] included.
+    Do(Operation),
+    /// The power goes at the n-th program or erase from here.
+    Cut {
+        /// Programs and erases that still succeed.
+        after: u64,
+        /// What the struck one leaves.
+        kind: CutKind,
+    },
+}
+
+/// What a sequence went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Operations answered.
+    pub operations: u64,
+    /// Operations refused because the volume was full.
+    pub refused: u64,
+    /// Cuts that struck.
+    pub cuts: u64,
+    /// Mounts.
+    pub mounts: u64,
+}
+
+/// A chip with a volume, and what must be on it.
+#[derive(Debug)]
+pub struct Rig {
+    flash: SimFlash,
+    buffer: Vec<u8>,
+    oracle: Oracle,
+    statistics: Statistics,
+}
+
+/// Why the volume was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// The steps are over.
+    End,
+    /// It was unmounted; a mount shows the same.
+    Unmounted,
+    /// The power went.
+    Crashed,
+}
+
+impl Rig {
+    /// Takes a freshly formatted chip.
+    pub fn new(flash: SimFlash) -> Self {
+        Self { buffer: buffer_for(&flash), flash, oracle: Oracle::new(), statistics: Statistics::default() }
+    }
+
+    /// The chip.
+    pub fn flash_mut(&mut self) -> &mut SimFlash {
+        &mut self.flash
+    }
+
+    /// What must be on the volume.
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// Runs all steps, unmounts, and looks at everything once more.
+    ///
+    /// # Errors
+    /// The first broken promise, with the number of the step.
+    pub fn run(&mut self, steps: &[Step]) -> Result<Statistics, Violation> {
+        let mut next = 0;
+        let mut crashed = false;
+        let mut crashes_in_a_row = 0;
+        loop {
+            let started_at = next;
+            let left = self.mounted(steps, &mut next, crashed).map_err(|violation| at(next, steps, &violation))?;
+            crashed = left == Left::Crashed;
+            crashes_in_a_row = if crashed && next == started_at { crashes_in_a_row + 1 } else { 0 };
+            if crashes_in_a_row > MOUNTS_PER_CUT {
+                return Err(at(next, steps, &Violation::new("the volume does not come up after a cut")));
+            }
+            if left == Left::End {
+                break;
+            }
+        }
+        self.flash.chip_mut().faults_mut().cut = None;
+        self.mounted(&[], &mut 0, false).map_err(|violation| at(next, steps, &violation))?;
+        match self.flash.chip().counters().first_violation() {
+            Some(text) => Err(Violation::new(format!("the chip's rules were broken: {text}"))),
+            None => Ok(self.statistics),
+        }
+    }
+
+    /// From a mount to the end of the mount.
+    fn mounted(&mut self, steps: &[Step], next: &mut usize, crashed: bool) -> Result<Left, Violation> {
+        self.statistics.mounts += 1;
+        let mounted = Volume::mount(&mut self.flash, &mut self.buffer, MountOptions::default());
+        let mut volume = match mounted {
+            Ok(volume) => volume,
+            Err(error) => {
+                if self.flash.chip().is_off() {
+                    self.power_cycle();
+                    return Ok(Left::Crashed);
+                }
+                return Err(Violation::new(format!("mount: {error}")));
+            }
+        };
+        let oracle = &mut self.oracle;
+        let shown = look(&mut volume)?;
+        if crashed {
+            oracle.settle(&shown)?;
+        } else {
+            oracle.compare(&shown)?;
+        }
+        let mut session = Session::new();
+        while let Some(step) = steps.get(*next) {
+            *next += 1;
+            let operation = match step {
+                Step::Cut { after, kind } => {
+                    let chip = volume.flash_mut().chip_mut();
+                    chip.faults_mut().cut = Some(Cut { operation: *after, kind: *kind });
+                    continue;
+                }
+                Step::Do(operation) => operation,
+            };
+            oracle.start(operation);
+            match operation {
+                Operation::Restart => {
+                    drop(volume.abandon());
+                    self.power_cycle();
+                    return Ok(Left::Crashed);
+                }
+                Operation::Remount => {
+                    let result = volume.unmount().map(drop);
+                    return self.after_unmount(operation, result);
+                }
+                _ => {}
+            }
+            let outcome = session.apply(&mut volume, operation);
+            if volume.flash_mut().chip().is_off() {
+                if outcome.error().is_none() {
+                    // It was acknowledged before the power went, by work that came after it.
+                    oracle.finish(operation, &outcome)?;
+                }
+                drop(volume.abandon());
+                self.power_cycle();
+                return Ok(Left::Crashed);
+            }
+            self.statistics.operations += 1;
+            match oracle.finish(operation, &outcome)? {
+                Finished::Matched => {}
+                Finished::Refused => self.statistics.refused += 1,
+                Finished::Partial => oracle.resume(&look(&mut volume)?)?,
+            }
+            if next.is_multiple_of(COMPARE_EVERY) {
+                oracle.compare(&look(&mut volume)?)?;
+            }
+        }
+        oracle.compare(&look(&mut volume)?)?;
+        check(&mut volume)?;
+        oracle.start(&Operation::Remount);
+        let result = volume.unmount().map(drop);
+        match self.after_unmount(&Operation::Remount, result)? {
+            Left::Crashed => Ok(Left::Crashed),
+            _ => Ok(Left::End),
+        }
+    }
+
+    fn after_unmount(&mut self, operation: &Operation, result: Result<(), Error>) -> Result<Left, Violation> {
+        if self.flash.chip().is_off() {
+            self.power_cycle();
+            return Ok(Left::Crashed);
+        }
+        // The session skips a remount and the model calls it done.
+        self.oracle.finish(operation, &result.into())?;
+        Ok(Left::Unmounted)
+    }
+
+    fn power_cycle(&mut self) {
+        if self.flash.chip().is_off() {
+            self.statistics.cuts += 1;
+        }
+        self.flash.chip_mut().power_on();
+    }
+}
+
+/// Walks the volume; an error is a broken promise.
+///
+/// # Errors
+/// What went wrong, in words.
+pub fn look<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<k7fs_sim::model::Tree, Violation> {
+    observe(volume).map_err(|error| Violation::new(format!("cannot be walked: {error:?}")))
+}
+
+/// fsck; a fault is a broken promise.
+///
+/// # Errors
+/// The first fault.
+pub fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Violation> {
+    let mut first = None;
+    let summary = volume.check(|fault| first = first.or(Some(fault)));
+    match (summary, first) {
+        (_, Some(fault)) => Err(Violation::new(format!("check finds {fault:?}"))),
+        (Err(error), None) => Err(Violation::new(format!("check fails: {error}"))),
+        (Ok(_), None) => Ok(()),
+    }
+}
+
+fn at(next: usize, steps: &[Step], violation: &Violation) -> Violation {
+    let step = next.checked_sub(1).and_then(|index| steps.get(index));
+    Violation::new(format!("step {next} of {}, {step:?}: {violation}", steps.len()))
+}
