@@ -1,3 +1,7 @@
 //! The `k7fs` command.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

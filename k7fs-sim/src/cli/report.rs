@@ -1,0 +1,184 @@
+//! What `info` and `fsck` tell, for people and as JSON. The keys are part of the command's contract.
+
+use std::path::Path;
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{CheckSummary, Fault, FaultKind, Usage};
+use k7fs_sim::host::{OpenImage, volume_bytes};
+use serde::Serialize;
+
+/// What `info` tells.
+#[derive(Debug, Serialize)]
+pub(super) struct InfoReport {
+    image: String,
+    image_bytes: u64,
+    volume_id: Option<String>,
+    feature_level: Option<u64>,
+    hash: Option<String>,
+    logical_block_size: Option<u64>,
+    page_size: u32,
+    spare_size: u32,
+    pages_per_block: u32,
+    block_count: u32,
+    volume_bytes: u64,
+    capacity_bytes: u64,
+    free_bytes: u64,
+    bad_blocks: u32,
+    free_blocks: u32,
+    erase_count_max: u32,
+    clean: bool,
+    unsettled: bool,
+    corrected_bits: u64,
+    retried_reads: u64,
+}
+
+impl InfoReport {
+    pub(super) fn new(path: &Path, image: &OpenImage, usage: &Usage) -> Self {
+        let geometry = image.flash().geometry();
+        let info = image.info();
+        Self {
+            image: path.display().to_string(),
+            image_bytes: image.flash().image().bytes(),
+            volume_id: info.map(|info| hexadecimal(&info.volume_id)),
+            feature_level: info.map(|info| u64::from(info.feature_level)),
+            hash: info.map(|info| hash_name(u64::from(info.hash_id))),
+            logical_block_size: info.map(|info| u64::from(info.logical_block_size)),
+            page_size: geometry.page_size,
+            spare_size: geometry.spare_size,
+            pages_per_block: geometry.pages_per_block,
+            block_count: geometry.block_count,
+            volume_bytes: volume_bytes(&geometry),
+            capacity_bytes: usage.capacity_bytes,
+            free_bytes: usage.free_bytes,
+            bad_blocks: usage.bad_blocks,
+            free_blocks: usage.free_blocks,
+            erase_count_max: usage.erase_count_max,
+            clean: usage.clean,
+            unsettled: usage.unsettled,
+            corrected_bits: usage.corrected_bits,
+            retried_reads: usage.retried_reads,
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let unknown = || "unreadable".to_owned();
+        let used = self.capacity_bytes.saturating_sub(self.free_bytes);
+        let per_cent = used.saturating_mul(100).checked_div(self.capacity_bytes).unwrap_or(0);
+        let stop = match (self.clean, self.unsettled) {
+            (true, _) => "clean",
+            (false, true) => "not clean: the last operation may still go back",
+            (false, false) => "not clean",
+        };
+        vec![
+            format!("volume         {}", self.volume_id.clone().unwrap_or_else(unknown)),
+            format!(
+                "shape          {} blocks of {} pages of {}+{} bytes, {} in all",
+                self.block_count, self.pages_per_block, self.page_size, self.spare_size, self.volume_bytes
+            ),
+            format!("feature level  {}", self.feature_level.map_or_else(unknown, |level| level.to_string())),
+            format!("hash           {}", self.hash.clone().unwrap_or_else(unknown)),
+            format!(
+                "logical block  {}",
+                self.logical_block_size.map_or_else(unknown, |size| format!("{size} bytes"))
+            ),
+            format!("capacity       {} bytes, {used} used ({per_cent} %), {} free", self.capacity_bytes, self.free_bytes),
+            format!(
+                "blocks         {} bad, {} free, erased {} times at most",
+                self.bad_blocks, self.free_blocks, self.erase_count_max
+            ),
+            format!("last stop      {stop}"),
+            format!("this mount     {} bits corrected, {} reads retried", self.corrected_bits, self.retried_reads),
+        ]
+    }
+}
+
+/// What `fsck` tells.
+#[derive(Debug, Serialize)]
+pub(super) struct CheckReport {
+    image: String,
+    clean: bool,
+    faults: Vec<FaultReport>,
+    objects: u64,
+    nodes: u64,
+    content_bytes: u64,
+    corrected_bits: u64,
+    retried_reads: u64,
+    unsettled: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultReport {
+    kind: &'static str,
+    object: u64,
+    page: u32,
+}
+
+impl CheckReport {
+    pub(super) fn new(path: &Path, faults: &[Fault], summary: CheckSummary, usage: &Usage) -> Self {
+        let report = |fault: &Fault| FaultReport { kind: name(fault.kind), object: fault.object, page: fault.page };
+        Self {
+            image: path.display().to_string(),
+            clean: faults.is_empty() && summary.faults == 0,
+            faults: faults.iter().map(report).collect(),
+            objects: summary.objects,
+            nodes: summary.nodes,
+            content_bytes: summary.content_bytes,
+            corrected_bits: usage.corrected_bits,
+            retried_reads: usage.retried_reads,
+            unsettled: usage.unsettled,
+        }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    pub(super) fn fault_count(&self) -> u64 {
+        self.faults.len() as u64
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let place = |fault: &FaultReport| match (fault.object, fault.page) {
+            (0, 0) => String::new(),
+            (0, page) => format!(", page {page}"),
+            (object, 0) => format!(", object {object}"),
+            (object, page) => format!(", object {object}, page {page}"),
+        };
+        let faults = self.faults.iter().map(|fault| format!("fault: {}{}", fault.kind, place(fault)));
+        let verdict = if self.clean { "clean" } else { "damaged" };
+        let summary = format!(
+            "{verdict}: {} objects, {} nodes, {} bytes of content read, {} bits corrected",
+            self.objects, self.nodes, self.content_bytes, self.corrected_bits
+        );
+        faults.chain([summary]).collect()
+    }
+}
+
+/// The name of a fault in JSON and in the report.
+fn name(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Uncorrectable => "uncorrectable",
+        FaultKind::Corrupt => "corrupt",
+        FaultKind::HashMismatch => "hash_mismatch",
+        FaultKind::KeyOrder => "key_order",
+        FaultKind::Extents => "extents",
+        FaultKind::DanglingName => "dangling_name",
+        FaultKind::Orphan => "orphan",
+        FaultKind::WrongCount => "wrong_count",
+        FaultKind::LiveCount => "live_count",
+        _ => "other",
+    }
+}
+
+fn hash_name(id: u64) -> String {
+    match id {
+        0 => "BLAKE3-256".to_owned(),
+        1 => "BLAKE3-128".to_owned(),
+        2 => "XXH3-64".to_owned(),
+        other => format!("unknown {other}"),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

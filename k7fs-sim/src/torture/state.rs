@@ -1,0 +1,116 @@
+//! What a torture run knows: how far the tree is, what the model expects, what was counted.
+
+use std::collections::BTreeSet;
+
+use k7fs_core::Usage;
+
+use crate::chip::ChipSpec;
+use crate::model::{Generator, Operation, Oracle, Outcome, Random, Space, Violation};
+
+use super::report::Report;
+use super::tree::{NodeContent, ROOT, RealTree, TreeNode};
+
+/// The state of a run, without the chip.
+#[derive(Debug)]
+pub(super) struct State<'t> {
+    /// The tree's own directory, then the tree.
+    pub(super) nodes: Vec<TreeNode>,
+    pub(super) tree: &'t RealTree,
+    /// Nodes stored and committed.
+    pub(super) stored: usize,
+    /// A node that was being stored when the power went.
+    pub(super) in_flight: bool,
+    /// Which node is looked at next after a cut.
+    pub(super) sample: usize,
+    pub(super) oracle: Oracle,
+    pub(super) generator: Generator,
+    pub(super) random: Random,
+    pub(super) operations: u64,
+    pub(super) crash_states: u64,
+    pub(super) distinct: BTreeSet<u64>,
+    pub(super) corrected_bits: u64,
+    pub(super) retried: u64,
+    pub(super) comparisons: u64,
+    pub(super) verified_files: u64,
+    /// Operations after which the next block goes bad.
+    pub(super) next_bad: u64,
+    /// Blocks that may still go bad.
+    pub(super) bad_left: u64,
+}
+
+impl<'t> State<'t> {
+    pub(super) fn new(spec: &ChipSpec, seed: u64, tree: &'t RealTree) -> Self {
+        let root =
+            TreeNode { path: ROOT.to_owned(), content: NodeContent::Directory, modified: k7fs_core::Timestamp::default() };
+        let mut nodes = vec![root];
+        nodes.extend(tree.nodes.iter().cloned());
+        let bytes_max = (spec.data_size() / 32).min(192 << 10);
+        let length_max = (bytes_max / 8).min(20_000) as u32;
+        let space = Space { names: 16, depth: 3, length_max, bytes_max };
+        let mut random = Random::new(seed);
+        let generator = Generator::new(random.next_u64(), space);
+        // The first block goes bad while the tree is being stored, the others in the random operations.
+        let next_bad = 1 + random.below(nodes.len() as u64 / 2 + 1);
+        let bad_left = if spec.is_nand() { u64::from(spec.bad_blocks_max() / 4).clamp(1, 4) } else { 1 };
+        Self {
+            nodes,
+            tree,
+            stored: 0,
+            in_flight: false,
+            sample: 0,
+            oracle: Oracle::new(),
+            generator,
+            random,
+            operations: 0,
+            crash_states: 0,
+            distinct: BTreeSet::new(),
+            corrected_bits: 0,
+            retried: 0,
+            comparisons: 0,
+            verified_files: 0,
+            next_bad,
+            bad_left,
+        }
+    }
+
+    /// Adds what one mount has corrected.
+    pub(super) fn count_reads(&mut self, usage: &Usage) {
+        self.corrected_bits += usage.corrected_bits;
+        self.retried += usage.retried_reads;
+    }
+
+    /// A part of the tree has been committed, and with it everything before.
+    pub(super) fn node_stored(&mut self) -> Result<(), Violation> {
+        self.stored += 1;
+        self.in_flight = false;
+        self.oracle.start(&Operation::Sync);
+        self.oracle.finish(&Operation::Sync, &Outcome::Done).map(|_| ())
+    }
+
+    /// Files of the tree that are stored, and their bytes.
+    pub(super) fn stored_files(&self) -> (u64, u64) {
+        let files = self.nodes[..self.stored].iter();
+        files.fold((0, 0), |(count, bytes), node| match &node.content {
+            NodeContent::File(content) => (count + 1, bytes + content.len() as u64),
+            NodeContent::HardLink(_) => (count + 1, bytes),
+            _ => (count, bytes),
+        })
+    }
+
+    /// The report, but for what the chip counted.
+    pub(super) fn report(&self) -> Report {
+        let (files, bytes) = self.stored_files();
+        Report {
+            operations: self.operations,
+            files,
+            bytes,
+            verified_files: self.verified_files,
+            corrected_bits: self.corrected_bits,
+            retried: self.retried,
+            crash_states: self.crash_states,
+            distinct_crash_states: self.distinct.len() as u64,
+            comparisons: self.comparisons,
+            ..Report::default()
+        }
+    }
+}
