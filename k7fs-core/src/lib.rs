@@ -2,8 +2,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod error;
 pub mod ecc;
+mod error;
 pub mod flash;
 mod volume;
 

@@ -92,13 +92,7 @@ struct Expected<'t> {
 impl Ladder {
     /// A campaign on chips with this layout.
     pub fn new(layout: &SimFlash, plan: Plan) -> Self {
-        Self {
-            layout: layout.clone(),
-            buffer: buffer_for(layout),
-            plan,
-            tally: Tally::default(),
-            seen: HashSet::new(),
-        }
+        Self { layout: layout.clone(), buffer: buffer_for(layout), plan, tally: Tally::default(), seen: HashSet::new() }
     }
 
     /// What the campaign went through.
@@ -142,9 +136,8 @@ impl Ladder {
             volume.flash_mut().chip_mut().record_forks();
             volume.unmount().map_err(failed("unmount"))?;
             let expected = Expected { trees: &trees, epoch: workload.measured.len() as u64, depth: 1 };
-            self.cut_all(&flash.chip_mut().take_forks(), expected).map_err(|violation| {
-                Violation::new(format!("in unmount: {violation}"))
-            })?;
+            self.cut_all(&flash.chip_mut().take_forks(), expected)
+                .map_err(|violation| Violation::new(format!("in unmount: {violation}")))?;
         }
         match flash.chip().counters().first_violation() {
             Some(text) => Err(Violation::new(format!("the chip's rules were broken: {text}"))),
@@ -197,7 +190,7 @@ impl Ladder {
         }
         let every = if expected.depth == 1 { self.plan.double_every } else { self.plan.triple_every };
         let forking = expected.depth < 3 && every > 0;
-        let mut flash = self.layout.clone().replace_chip(chip);
+        let mut flash = self.layout.with_chip(chip);
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = recover(&mut flash, &mut buffer, expected.trees, forking);
         self.buffer = buffer;
@@ -220,10 +213,11 @@ struct Recovered {
 }
 
 /// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
-fn recover(
-    flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool,
-) -> Result<Recovered, Violation> {
+fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool) -> Result<Recovered, Violation> {
     let clean = flash.chip().state_hash().is_multiple_of(4);
+    if flash.chip().state_hash().is_multiple_of(3) {
+        look_only(flash, buffer, trees)?;
+    }
     if forking {
         flash.chip_mut().record_forks();
     }
@@ -251,15 +245,32 @@ fn recover(
     if clean {
         volume.unmount().map_err(failed("unmount after the cut"))?;
     } else {
-        drop(volume.abandon());
+        let _ = volume.abandon();
     }
-    let mut volume = Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
+    let mut volume =
+        Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
     expect(&after, &look(&mut volume)?, "mounted again")?;
-    drop(volume.abandon());
+    let _ = volume.abandon();
     match flash.chip().counters().first_violation() {
         Some(text) => Err(Violation::new(format!("the chip's rules were broken: {text}"))),
         None => Ok(Recovered { index, mount_forks, probe_forks, probed: vec![shown, after] }),
     }
+}
+
+/// A mount for reading shows an allowed state and leaves the chip as it is.
+fn look_only(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree]) -> Result<(), Violation> {
+    let before = flash.chip().state_hash();
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut volume = Volume::mount(&mut *flash, &mut *buffer, options).map_err(failed("read-only mount"))?;
+    let shown = look(&mut volume)?;
+    let _ = volume.abandon();
+    if !trees.contains(&shown) {
+        return Err(Violation::new(format!("a read-only mount {}", unexpected(trees, &shown))));
+    }
+    if flash.chip().state_hash() != before {
+        return Err(Violation::new("a read-only mount has written"));
+    }
+    Ok(())
 }
 
 fn add_probe(tree: &mut Tree) {

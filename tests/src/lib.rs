@@ -4,9 +4,14 @@
 //! [`ladder`] cuts at every place of a workload, [`ram`] is a chip without rules for hostile images, and
 //! [`strategy`] makes sequences for proptest. Every campaign starts from one printed seed, see [`seed`].
 
+pub mod ecc_search;
 pub mod geometry;
+pub mod hostile;
 pub mod ladder;
+pub mod parallel;
 pub mod ram;
+pub mod seal;
 pub mod seed;
 pub mod sequence;
 pub mod strategy;
+pub mod workload;

@@ -137,12 +137,12 @@ impl Rig {
             oracle.start(operation);
             match operation {
                 Operation::Restart => {
-                    drop(volume.abandon());
+                    let _ = volume.abandon();
                     self.power_cycle();
                     return Ok(Left::Crashed);
                 }
                 Operation::Remount => {
-                    let result = volume.unmount().map(drop);
+                    let result = volume.unmount().map(|_| ());
                     return self.after_unmount(operation, result);
                 }
                 _ => {}
@@ -153,7 +153,7 @@ impl Rig {
                     // It was acknowledged before the power went, by work that came after it.
                     oracle.finish(operation, &outcome)?;
                 }
-                drop(volume.abandon());
+                let _ = volume.abandon();
                 self.power_cycle();
                 return Ok(Left::Crashed);
             }
@@ -170,7 +170,7 @@ impl Rig {
         oracle.compare(&look(&mut volume)?)?;
         check(&mut volume)?;
         oracle.start(&Operation::Remount);
-        let result = volume.unmount().map(drop);
+        let result = volume.unmount().map(|_| ());
         match self.after_unmount(&Operation::Remount, result)? {
             Left::Crashed => Ok(Left::Crashed),
             _ => Ok(Left::End),

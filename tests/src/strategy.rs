@@ -109,7 +109,8 @@ fn directory() -> impl Strategy<Value = String> {
 
 /// Lengths around the limits of inline values, pages and logical blocks.
 fn length(bytes_max: u32) -> impl Strategy<Value = u32> {
-    let limits = prop::sample::select(vec![0, 1, 16, 63, 64, 65, 127, 128, 200, 255, 256, 257, 512, 1024, 4095, 4096, 4097]);
+    let limits =
+        prop::sample::select(vec![0, 1, 16, 63, 64, 65, 127, 128, 200, 255, 256, 257, 512, 1024, 4095, 4096, 4097]);
     prop_oneof![3 => limits, 2 => 0..300_u32, 2 => 0..=bytes_max].prop_map(move |length| length.min(bytes_max))
 }
 

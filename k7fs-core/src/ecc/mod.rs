@@ -1,12 +1,210 @@
 //! The page code: a quasi-cyclic LDPC code per page layout.
 
+mod codes;
+mod decode;
+#[doc(hidden)]
+pub mod graph;
+
+use graph::{Code, SUM_WORDS};
+
+pub use decode::decode;
+
 /// The code of one page layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    codeword_bytes: u16,
-    parity_bytes: u16,
+///
+/// The discriminants are stored on flash (they are [`Layout::id`]) and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Layout {
+    /// NOR, 128-byte pages, 16 bytes of parity.
+    Nor128 = 1,
+    /// NOR, 256-byte pages, 32 bytes of parity.
+    Nor256 = 2,
+    /// NOR, 512-byte pages, 64 bytes of parity.
+    Nor512 = 3,
+    /// NOR, 1024-byte pages, 128 bytes of parity.
+    Nor1024 = 4,
+    /// NAND, 2048 + 64 bytes, 56 of them parity.
+    Nand2048Plus64 = 5,
+    /// NAND, 2048 + 128 bytes, 112 of them parity.
+    Nand2048Plus128 = 6,
+    /// NAND, 4096 + 224 bytes, 208 of them parity.
+    Nand4096Plus224 = 7,
 }
 
-/// More errors than the decoder could mend.
+/// What a successful [`decode`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Correction {
+    /// Bits of the page that were wrong and have been flipped.
+    pub bits: u32,
+}
+
+/// More errors than the decoder could mend; or the page or scratch had the wrong size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Uncorrectable;
+
+impl core::fmt::Display for Uncorrectable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("more wrong bits than the page code can mend")
+    }
+}
+
+impl core::error::Error for Uncorrectable {}
+
+impl Layout {
+    /// Every layout, in the order of their identities.
+    pub const ALL: [Self; 7] = [
+        Self::Nor128,
+        Self::Nor256,
+        Self::Nor512,
+        Self::Nor1024,
+        Self::Nand2048Plus64,
+        Self::Nand2048Plus128,
+        Self::Nand4096Plus224,
+    ];
+
+    /// The layout of pages with `page_size` data and `spare_size` spare bytes (0 on NOR), if there is a code for it.
+    pub const fn for_page(page_size: u32, spare_size: u32) -> Option<Self> {
+        match (page_size, spare_size) {
+            (128, 0) => Some(Self::Nor128),
+            (256, 0) => Some(Self::Nor256),
+            (512, 0) => Some(Self::Nor512),
+            (1024, 0) => Some(Self::Nor1024),
+            (2048, 64) => Some(Self::Nand2048Plus64),
+            (2048, 128) => Some(Self::Nand2048Plus128),
+            (4096, 224) => Some(Self::Nand4096Plus224),
+            _ => None,
+        }
+    }
+
+    /// The layout with this [`id`](Self::id).
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            1 => Some(Self::Nor128),
+            2 => Some(Self::Nor256),
+            3 => Some(Self::Nor512),
+            4 => Some(Self::Nor1024),
+            5 => Some(Self::Nand2048Plus64),
+            6 => Some(Self::Nand2048Plus128),
+            7 => Some(Self::Nand4096Plus224),
+            _ => None,
+        }
+    }
+
+    /// The code's identity on flash. Changes whenever a single bit of parity would.
+    pub const fn id(self) -> u8 {
+        self as u8
+    }
+
+    /// Bytes of a codeword: the raw page with its spare area, factory mark included.
+    pub const fn codeword_bytes(self) -> usize {
+        self.code().words as usize * 4
+    }
+
+    /// Bytes of parity, the last of the codeword.
+    pub const fn parity_bytes(self) -> usize {
+        self.code().parity_words as usize * 4
+    }
+
+    /// Bits of parity, which is the largest [`syndrome_weight`].
+    pub const fn parity_bits(self) -> usize {
+        self.parity_bytes() * 8
+    }
+
+    /// Bytes of scratch memory that [`decode`] needs beside the page.
+    pub const fn scratch_bytes(self) -> usize {
+        decode::scratch_bytes(self.code())
+    }
+
+    /// The constants behind this layout.
+    #[doc(hidden)]
+    pub const fn code(self) -> &'static Code {
+        match self {
+            Self::Nor128 => &codes::NOR_128,
+            Self::Nor256 => &codes::NOR_256,
+            Self::Nor512 => &codes::NOR_512,
+            Self::Nor1024 => &codes::NOR_1024,
+            Self::Nand2048Plus64 => &codes::NAND_2048_64,
+            Self::Nand2048Plus128 => &codes::NAND_2048_128,
+            Self::Nand4096Plus224 => &codes::NAND_4096_224,
+        }
+    }
+}
+
+/// Writes the parity into the last [`Layout::parity_bytes`] of `page`, a whole raw page.
+///
+/// Takes the same time whatever the page holds. On NAND the two factory-mark bytes are neither read nor written; they
+/// count as 0xFF. A page of the wrong length is left alone, which the caller's own checks must exclude.
+pub fn encode(layout: &Layout, page: &mut [u8]) {
+    encode_with(layout.code(), page);
+}
+
+/// How many of the [`Layout::parity_bits`] checks `page` violates; 0 means that it is a codeword.
+///
+/// A page of the wrong length violates all of them.
+pub fn syndrome_weight(layout: &Layout, page: &[u8]) -> usize {
+    let code = layout.code();
+    if page.len() != layout.codeword_bytes() {
+        return layout.parity_bits();
+    }
+    weight(code, &syndrome(code, page))
+}
+
+/// Whether `page` satisfies every check.
+pub fn is_codeword(layout: &Layout, page: &[u8]) -> bool {
+    syndrome_weight(layout, page) == 0
+}
+
+/// Whether `page` was read from a place that has been erased and not programmed since.
+///
+/// Every check covers an odd number of bits, so a page of ones violates all of them, and a page with a few zeros still
+/// most of them; a programmed page, even one far beyond correction, violates about half. Up to one zero bit for every
+/// sixteen of parity is taken for a flipped cell. A page that a power cut left with fewer programmed bits than that is
+/// called erased, too.
+pub fn looks_erased(layout: &Layout, page: &[u8]) -> bool {
+    let code = layout.code();
+    if page.len() != layout.codeword_bytes() {
+        return false;
+    }
+    let mark = usize::from(code.mark_word);
+    let words = page.as_chunks::<4>().0.iter().enumerate();
+    let zeros: usize = words
+        .map(|(index, bytes)| {
+            (u32::from_le_bytes(*bytes) | if index == mark { 0xFFFF } else { 0 }).count_zeros() as usize
+        })
+        .sum();
+    zeros <= layout.parity_bits() / 16 && syndrome_weight(layout, page) * 100 > layout.parity_bits() * 53
+}
+
+/// [`encode`] for a code that is not one of the layouts; for the search that finds codes.
+#[doc(hidden)]
+pub fn encode_with(code: &Code, page: &mut [u8]) {
+    if page.len() != usize::from(code.words) * 4 {
+        return;
+    }
+    let mut sums = [0; SUM_WORDS];
+    code.add_data(page, &mut sums);
+    code.solve_parity(&mut sums);
+    for (bytes, word) in page.as_chunks_mut::<4>().0.iter_mut().skip(code.data_words()).zip(sums) {
+        *bytes = word.to_le_bytes();
+    }
+}
+
+/// The check sums of a page of the right length.
+fn syndrome(code: &Code, page: &[u8]) -> [u32; SUM_WORDS] {
+    let mut sums = [0; SUM_WORDS];
+    code.add_data(page, &mut sums);
+    code.add_parity(page, &mut sums);
+    sums
+}
+
+/// The number of ones among the code's sums.
+fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
+    sums.iter().take(usize::from(code.parity_words)).map(|word| word.count_ones() as usize).sum()
+}
+
+#[doc(hidden)]
+pub use decode::decode_with;

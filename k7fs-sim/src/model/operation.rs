@@ -86,43 +86,105 @@ pub enum OpenMode {
 #[allow(missing_docs, reason = "the fields are the arguments of the volume's calls of the same name")]
 pub enum Operation {
     /// Replaces or creates a whole file.
-    Write { path: String, content: Content },
+    Write {
+        path: String,
+        content: Content,
+    },
     /// Reads a whole file.
-    Read { path: String },
+    Read {
+        path: String,
+    },
     /// Opens (creating), writes at an offset, closes.
-    Update { path: String, offset: u64, content: Content },
+    Update {
+        path: String,
+        offset: u64,
+        content: Content,
+    },
     /// Opens for appending (creating), writes through `embedded-io`, closes.
-    Append { path: String, content: Content },
+    Append {
+        path: String,
+        content: Content,
+    },
     /// Opens, cuts off or extends with a hole, closes.
-    Resize { path: String, length: u64 },
+    Resize {
+        path: String,
+        length: u64,
+    },
     /// Creates an empty file that must not exist.
-    Create { path: String },
+    Create {
+        path: String,
+    },
     /// Opens a file into a slot; skipped where the slot is taken.
-    Open { slot: usize, path: String, mode: OpenMode },
+    Open {
+        slot: usize,
+        path: String,
+        mode: OpenMode,
+    },
     /// Writes through a slot; skipped where it is free, as for all that follow.
-    WriteAt { slot: usize, offset: u64, content: Content },
+    WriteAt {
+        slot: usize,
+        offset: u64,
+        content: Content,
+    },
     /// Reads through a slot.
-    ReadAt { slot: usize, offset: u64, length: u32 },
+    ReadAt {
+        slot: usize,
+        offset: u64,
+        length: u32,
+    },
     /// Cuts off or extends through a slot.
-    SetLength { slot: usize, length: u64 },
+    SetLength {
+        slot: usize,
+        length: u64,
+    },
     /// Size and link count through a slot.
-    FileMetadata { slot: usize },
+    FileMetadata {
+        slot: usize,
+    },
     /// Closes a slot.
-    Close { slot: usize },
-    CreateDirectory { path: String },
-    RemoveDirectory { path: String },
-    RemoveFile { path: String },
-    Rename { from: String, to: String },
-    Symlink { target: String, path: String },
-    ReadLink { path: String },
-    HardLink { existing: String, new: String },
-    Metadata { path: String },
+    Close {
+        slot: usize,
+    },
+    CreateDirectory {
+        path: String,
+    },
+    RemoveDirectory {
+        path: String,
+    },
+    RemoveFile {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Symlink {
+        target: String,
+        path: String,
+    },
+    ReadLink {
+        path: String,
+    },
+    HardLink {
+        existing: String,
+        new: String,
+    },
+    Metadata {
+        path: String,
+    },
     /// Lists a directory.
-    List { path: String },
+    List {
+        path: String,
+    },
     /// Lists a directory and removes up to three of its files the moment the walk meets them.
-    ListRemoving { path: String },
+    ListRemoving {
+        path: String,
+    },
     /// Several path operations, writes and resizes in one transaction; without `commit` it is given up at the end.
-    Transaction { operations: Vec<Operation>, commit: bool },
+    Transaction {
+        operations: Vec<Operation>,
+        commit: bool,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.

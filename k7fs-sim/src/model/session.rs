@@ -116,9 +116,7 @@ impl Session {
         Ok(Outcome::Done)
     }
 
-    fn transaction<F: Flash>(
-        &mut self, volume: &mut Volume<'_, F>, operations: &[Operation], commit: bool,
-    ) -> Outcome {
+    fn transaction<F: Flash>(&mut self, volume: &mut Volume<'_, F>, operations: &[Operation], commit: bool) -> Outcome {
         let mut inner = Vec::new();
         let result = volume.transaction(|volume| {
             for operation in operations {
@@ -164,9 +162,7 @@ fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> R
 }
 
 /// Lists a directory, sorted, and removes the files in `removed` as soon as it meets them.
-fn walk<F: Flash>(
-    volume: &mut Volume<'_, F>, path: &str, removed: &[String],
-) -> Result<Vec<(String, Kind)>, Error> {
+fn walk<F: Flash>(volume: &mut Volume<'_, F>, path: &str, removed: &[String]) -> Result<Vec<(String, Kind)>, Error> {
     let mut names = Vec::new();
     let mut cursor = volume.read_dir(path)?;
     let mut name = [0; NAME_BYTES_MAX];
@@ -181,9 +177,7 @@ fn walk<F: Flash>(
     Ok(names)
 }
 
-fn read_at<F: Flash>(
-    volume: &mut Volume<'_, F>, file: &File, offset: u64, length: u32,
-) -> Result<Vec<u8>, Error> {
+fn read_at<F: Flash>(volume: &mut Volume<'_, F>, file: &File, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; length as usize];
     let mut done = 0;
     // "Up to" allows short reads before the end; each must make progress, so this ends.

@@ -148,9 +148,7 @@ pub fn observe<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree, ObserveErro
     Ok(tree)
 }
 
-fn entries<F: Flash>(
-    volume: &mut Volume<'_, F>, directory: &str,
-) -> Result<Vec<(String, u64, Kind)>, ObserveError> {
+fn entries<F: Flash>(volume: &mut Volume<'_, F>, directory: &str) -> Result<Vec<(String, u64, Kind)>, ObserveError> {
     let shown = if directory.is_empty() { "/" } else { directory };
     let fail = |error| ObserveError::Volume { path: shown.to_owned(), error };
     let expected = volume.metadata(shown).map_err(fail)?.size;
@@ -170,9 +168,7 @@ fn entries<F: Flash>(
     Ok(found)
 }
 
-fn entry<F: Flash>(
-    volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Kind,
-) -> Result<TreeEntry, ObserveError> {
+fn entry<F: Flash>(volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Kind) -> Result<TreeEntry, ObserveError> {
     let fail = |error| ObserveError::Volume { path: path.to_owned(), error };
     let metadata = volume.metadata(path).map_err(fail)?;
     if metadata.object != object || metadata.kind != kind {

@@ -1,0 +1,277 @@
+//! The parity-check matrix of a page code, expanded from a few constants.
+//!
+//! Nothing here depends on the page's content. `ECC_SECTION.md` states the same rules in prose.
+
+/// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
+/// power of two so that an index can be masked instead of checked.
+pub const SUM_WORDS: usize = 128;
+/// Weight of the heaviest block column.
+pub const WEIGHT_MAX: usize = 16;
+/// Parity block columns that are solved together, through one inverse.
+pub const GAP: usize = 3;
+/// Value of [`Code::mark_word`] for codes without factory-mark bytes.
+pub const NO_MARK: u16 = u16::MAX;
+
+/// Everything that defines one code.
+#[derive(Debug)]
+pub struct Code {
+    /// 32-bit words of the raw page.
+    pub words: u16,
+    /// Words of parity, at the end of the page; also the number of block rows.
+    pub parity_words: u8,
+    /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
+    pub mark_word: u16,
+    /// Start value of all hashes.
+    pub salt: u32,
+    /// Column weight of each group of `parity_words` data columns, repeated.
+    pub weights: &'static [u8],
+    /// Four bits for each data column, low half first.
+    pub data_seeds: &'static [u8],
+    /// Eight bits for each parity column.
+    pub parity_seeds: &'static [u8],
+    /// Inverse of the gap: row by row, bit `s` stands for a rotation by `s`.
+    pub gap_inverse: [u32; GAP * GAP],
+}
+
+/// One circulant: the word's bits, rotated right by `shift`, take part in the checks of block row `row`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// Block row.
+    pub row: u8,
+    /// Rotation, 0 to 31.
+    pub shift: u8,
+}
+
+/// The edges of one block column.
+#[derive(Clone, Copy, Debug)]
+pub struct Edges {
+    items: [Edge; WEIGHT_MAX],
+    len: usize,
+}
+
+impl Edges {
+    const EMPTY: Self = Self { items: [Edge { row: 0, shift: 0 }; WEIGHT_MAX], len: 0 };
+
+    /// The edges as a slice.
+    pub fn as_slice(&self) -> &[Edge] {
+        self.items.get(..self.len).unwrap_or(&[])
+    }
+
+    fn push(&mut self, edge: Edge) {
+        if let Some(slot) = self.items.get_mut(self.len) {
+            *slot = edge;
+            self.len += 1;
+        }
+    }
+}
+
+/// A bijection of 32-bit words that leaves no visible pattern.
+pub const fn mix(mut x: u32) -> u32 {
+    x ^= x >> 16;
+    x = x.wrapping_mul(0x7FEB_352D);
+    x ^= x >> 15;
+    x = x.wrapping_mul(0x846C_A68B);
+    x ^ (x >> 16)
+}
+
+/// The word of hash bits after `x`, for columns that need more than 30 bits.
+pub const fn mix_next(x: u32) -> u32 {
+    mix(x ^ 0x9E37_79B9)
+}
+
+/// The row offsets of one group of data columns.
+///
+/// The rows are cut into as many spans as the columns have edges, and one row is drawn from each span. With more edges
+/// than rows some spans are empty and their edge shares a cell with another.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    rows: [u8; WEIGHT_MAX],
+    len: usize,
+}
+
+impl Offsets {
+    /// The offsets of group `group`.
+    pub fn of(code: &Code, group: usize) -> Self {
+        let weight = match code.weights.len() {
+            0 => 0,
+            len => code.weights.get(group % len).copied().unwrap_or(0),
+        };
+        let rows = u32::from(code.parity_words);
+        let mut out = Self { rows: [0; WEIGHT_MAX], len: usize::from(weight).min(WEIGHT_MAX) };
+        let mut hash = mix(code.salt ^ 0x8000_0000 ^ group as u32);
+        let (mut start, mut rest) = (0u32, 0u32);
+        for slot in out.rows.iter_mut().take(out.len) {
+            let first = start;
+            rest += rows;
+            while rest >= u32::from(weight) {
+                rest -= u32::from(weight);
+                start += 1;
+            }
+            hash = mix_next(hash);
+            *slot = (first + (((hash >> 24) * (start - first)) >> 8)) as u8;
+        }
+        out
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.rows.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl Code {
+    /// Block columns that hold data.
+    pub fn data_words(&self) -> usize {
+        usize::from(self.words).saturating_sub(usize::from(self.parity_words))
+    }
+
+    /// The first hash word of data column `column`.
+    fn data_hash(&self, column: usize) -> u32 {
+        let pair = self.data_seeds.get(column / 2).copied().unwrap_or(0);
+        let seed = if column.is_multiple_of(2) { pair & 15 } else { pair >> 4 };
+        mix(self.salt ^ (column as u32) << 8 ^ u32::from(seed))
+    }
+
+    /// The edges of data column `column`, which lies `place` columns into a group with these offsets.
+    pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize) -> Edges {
+        let mut out = Edges::EMPTY;
+        let mut hash = self.data_hash(column);
+        for six in offsets.as_slice().chunks(6) {
+            let mut bits = hash;
+            for &offset in six {
+                let sum = offset + place as u8;
+                let row = if sum >= self.parity_words { sum - self.parity_words } else { sum };
+                out.push(Edge { row, shift: (bits & 31) as u8 });
+                bits >>= 5;
+            }
+            hash = mix_next(hash);
+        }
+        out
+    }
+
+    /// The edges of parity column `index`, counted from the first parity word.
+    ///
+    /// All but the last three have their first edge on the diagonal, unrotated, and the others below it.
+    pub fn parity_edges(&self, index: usize) -> Edges {
+        let mut out = Edges::EMPTY;
+        let rows = usize::from(self.parity_words);
+        let seed = self.parity_seeds.get(index).copied().unwrap_or(0);
+        let places = mix(self.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ u32::from(seed));
+        let mut shifts = mix_next(places);
+        let in_gap = index + GAP >= rows;
+        let (first, weight) = match rows.wrapping_sub(index) {
+            // Two columns of odd weight: with even weights alone the matrix would be singular.
+            2 | 3 => (0, 3),
+            1 => (0, 4),
+            _ => (index + 1, 3),
+        };
+        if !in_gap {
+            out.push(Edge { row: index as u8, shift: 0 });
+        }
+        let span = rows.wrapping_sub(first) as u32;
+        let mut bits = places;
+        for _ in 0..weight {
+            let row = first as u32 + (((bits & 255) * span) >> 8);
+            out.push(Edge { row: row as u8, shift: (shifts & 31) as u8 });
+            bits >>= 8;
+            shifts >>= 5;
+        }
+        out
+    }
+
+    /// Adds the check sums of the data columns to `sums`, whose first `parity_words` words hold them afterwards.
+    ///
+    /// The mark bytes count as ones, whatever the page holds.
+    pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
+        let rows = usize::from(self.parity_words);
+        let mark = usize::from(self.mark_word);
+        let mut words = page.as_chunks::<4>().0.iter().take(self.data_words()).enumerate();
+        let mut group = 0;
+        if rows == 0 {
+            return;
+        }
+        'page: loop {
+            let offsets = Offsets::of(self, group);
+            let offsets = offsets.as_slice();
+            for place in 0..rows {
+                let Some((column, bytes)) = words.next() else { break 'page };
+                let word = u32::from_le_bytes(*bytes) | if column == mark { 0xFFFF } else { 0 };
+                let mut hash = self.data_hash(column);
+                for six in offsets.chunks(6) {
+                    let mut bits = hash;
+                    for &offset in six {
+                        sums[(place + usize::from(offset)) % SUM_WORDS] ^= word.rotate_right(bits & 31);
+                        bits >>= 5;
+                    }
+                    hash = mix_next(hash);
+                }
+            }
+            group += 1;
+        }
+        // Offset and place were added without wrapping: fold the upper half onto the rows.
+        for row in 0..rows {
+            let upper = sums[(row + rows) % SUM_WORDS];
+            sums[row % SUM_WORDS] ^= upper;
+            sums[(row + rows) % SUM_WORDS] = 0;
+        }
+    }
+
+    /// Adds the check sums of the stored parity to `sums`.
+    pub fn add_parity(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
+        let parity = page.as_chunks::<4>().0.iter().skip(self.data_words());
+        for (index, bytes) in parity.take(usize::from(self.parity_words)).enumerate() {
+            self.add_parity_word(index, u32::from_le_bytes(*bytes), sums);
+        }
+    }
+
+    /// Adds one word in parity column `index` to `sums`.
+    fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS]) {
+        for edge in self.parity_edges(index).as_slice() {
+            sums[usize::from(edge.row) % SUM_WORDS] ^= word.rotate_right(u32::from(edge.shift));
+        }
+    }
+
+    /// Replaces the sums of the data columns by the parity words that cancel them.
+    pub fn solve_parity(&self, sums: &mut [u32; SUM_WORDS]) {
+        let rows = usize::from(self.parity_words);
+        let first_gap = rows.saturating_sub(GAP);
+        // What would be left in the last rows if the gap's words were zero tells those words.
+        let left = self.residual(sums);
+        let mut gap = [0u32; GAP];
+        for (word, inverse) in gap.iter_mut().zip(self.gap_inverse.as_chunks::<GAP>().0) {
+            for (factor, value) in inverse.iter().zip(left) {
+                *word ^= multiply(*factor, value);
+            }
+        }
+        for (index, word) in gap.iter().enumerate() {
+            self.add_parity_word(first_gap + index, *word, sums);
+        }
+        self.substitute(sums);
+        for (index, word) in gap.iter().enumerate() {
+            sums[(first_gap + index) % SUM_WORDS] = *word;
+        }
+    }
+
+    /// The sums of the last three rows after forward substitution with a zero gap.
+    pub fn residual(&self, sums: &[u32; SUM_WORDS]) -> [u32; GAP] {
+        let mut trial = *sums;
+        self.substitute(&mut trial);
+        let first_gap = usize::from(self.parity_words).saturating_sub(GAP);
+        [0, 1, 2].map(|index| trial[(first_gap + index) % SUM_WORDS])
+    }
+
+    /// Forward substitution: turns all but the last three sums into parity words.
+    fn substitute(&self, sums: &mut [u32; SUM_WORDS]) {
+        let rows = usize::from(self.parity_words);
+        for index in 0..rows.saturating_sub(GAP) {
+            let word = sums[index % SUM_WORDS];
+            self.add_parity_word(index, word, sums);
+            // The diagonal has just cancelled the sum; its place now holds the parity word.
+            sums[index % SUM_WORDS] = word;
+        }
+    }
+}
+
+/// The product of a circulant (bit `s` of `factor`: a rotation by `s`) and a word.
+pub fn multiply(factor: u32, word: u32) -> u32 {
+    (0..32).filter(|shift| factor >> shift & 1 == 1).fold(0, |sum, shift| sum ^ word.rotate_right(shift))
+}

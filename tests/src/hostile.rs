@@ -1,0 +1,383 @@
+//! Hostile images: a valid volume, changed.
+//!
+//! Two kinds of changes. *Raw* ones flip, overwrite, move and erase bytes as a broken chip would: what is still shown
+//! must be right, or have been right once (an erased tail of the log looks like a log that ended earlier). *Sealed*
+//! ones change what is inside a page and make checksum and parity right again, as an attacker would: then content may
+//! be anything, but no call may panic, loop or run past its buffers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Volume};
+use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
+
+use crate::geometry::{Case, VOLUME_ID, buffer_for};
+use crate::ram::RamFlash;
+use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
+use crate::workload::{mkdir, rename, resize, unlink, write};
+
+/// Page reads that examining one image may take: far more than any sound image needs.
+const READS_MAX: u64 = 2_000_000;
+/// Objects that a walk visits: far more than the images hold.
+const OBJECTS_MAX: usize = 2_000;
+/// Bytes of one file that a walk reads.
+const CONTENT_BYTES_MAX: u64 = 1 << 20;
+
+/// A valid image, and everything that it may show.
+#[derive(Clone, Debug)]
+pub struct Victim {
+    flash: RamFlash,
+    sealer: Sealer,
+    written: Vec<u32>,
+    /// Every tree that was ever committed.
+    history: Vec<Tree>,
+}
+
+/// What examining one image gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The mount refused it.
+    Refused,
+    /// It mounted; some calls failed.
+    Partly,
+    /// It mounted and showed the last state whole.
+    Whole,
+    /// It mounted and showed an earlier state whole.
+    Earlier,
+    /// It mounted and showed what a sealed change has put there.
+    Changed,
+}
+
+impl Victim {
+    /// A volume with files of all sizes, links, holes and a history, on a small chip. `clean` unmounts it.
+    ///
+    /// # Panics
+    /// Where a sound volume does not work.
+    pub fn new(case: &Case, clean: bool) -> Self {
+        let mut flash = case.formatted(2, 0);
+        let mut buffer = buffer_for(&flash);
+        let mut oracle = Oracle::new();
+        let mut history = vec![Tree::default()];
+        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
+        let mut session = Session::new();
+        for operation in operations() {
+            oracle.start(&operation);
+            history.extend(oracle.candidates());
+            let outcome = session.apply(&mut volume, &operation);
+            oracle.finish(&operation, &outcome).expect("a sound volume answers as the model does");
+            history.dedup();
+        }
+        if clean {
+            volume.unmount().expect("a sound volume unmounts");
+        } else {
+            let _ = volume.abandon();
+        }
+        let geometry = flash.geometry();
+        let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
+        let image: Arc<[u8]> = flash.chip().to_bytes()[..bytes].into();
+        let flash = RamFlash::new(geometry, image);
+        let written = flash.written_pages();
+        let pages = written.iter().map(|page| (*page, flash.page(*page)));
+        let sealer = Sealer::new(geometry, VOLUME_ID, pages).expect("pages are sealed as the format says");
+        Self { flash, sealer, written, history }
+    }
+
+    /// The image as it is.
+    pub fn flash(&self) -> &RamFlash {
+        &self.flash
+    }
+
+    /// Pages that hold anything.
+    pub fn written(&self) -> &[u32] {
+        &self.written
+    }
+
+    /// A changed image, and whether any change was sealed.
+    pub fn mutated(&self, random: &mut Random) -> (RamFlash, bool) {
+        let mut flash = self.flash.clone();
+        let mut sealed = false;
+        for _ in 0..1 + random.below(3) {
+            let page = *random.pick(&self.written).unwrap_or(&0);
+            if random.percent(50) {
+                sealed = true;
+                self.change_sealed(&mut flash, page, random);
+            } else {
+                self.change_raw(&mut flash, page, random);
+            }
+        }
+        (flash, sealed)
+    }
+
+    /// A changed image after edits of five bytes each: which written page, where in its content (two bytes), what to
+    /// do, and a value. Every edited page is sealed again.
+    pub fn edited(&self, edits: &[u8]) -> RamFlash {
+        let mut flash = self.flash.clone();
+        for edit in edits.as_chunks::<5>().0 {
+            let [index, low, high, action, value] = *edit;
+            let page = self.written[usize::from(index) % self.written.len()];
+            let signature = is_signature(flash.page(page));
+            let end = if signature { SIGNATURE_BYTES.min(flash.page(page).len()) } else { self.sealer.content_bytes() };
+            let at = usize::from(u16::from_le_bytes([low, high])) % end;
+            let other = self.written[usize::from(value) % self.written.len()];
+            let source = flash.page(other).to_vec();
+            let bytes = flash.page_mut(page);
+            match action % 6 {
+                0 => bytes[at] = value,
+                1 => bytes[at] ^= 1 << (value % 8),
+                2 => bytes[at] = bytes[at].wrapping_add(value),
+                3 => bytes[at..end.min(at + usize::from(value))].fill(0xFF),
+                4 => bytes[at..end].copy_from_slice(&source[at..end]),
+                _ => bytes[at..end.min(at + usize::from(value))].fill(0),
+            }
+            if signature && bytes.len() >= SIGNATURE_BYTES {
+                seal_signature(bytes);
+            } else {
+                self.sealer.seal(page, bytes);
+            }
+        }
+        flash
+    }
+
+    fn change_raw(&self, flash: &mut RamFlash, page: u32, random: &mut Random) {
+        let other = *random.pick(&self.written).unwrap_or(&0);
+        let source = flash.page(other).to_vec();
+        let bytes = flash.page_mut(page);
+        let at = random.below(bytes.len() as u64) as usize;
+        let length = (1 + random.below(64) as usize).min(bytes.len() - at);
+        match random.below(8) {
+            0 | 1 => {
+                for _ in 0..1 + random.below(120) {
+                    let bit = random.below(bytes.len() as u64 * 8) as usize;
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            2 => bytes[at..at + length].fill(0),
+            3 => bytes[at..at + length].fill(0xFF),
+            4 => bytes.fill(0xFF),
+            5 => bytes.fill(0),
+            6 => bytes.copy_from_slice(&source),
+            _ => bytes[at..at + length].copy_from_slice(&source[at..at + length]),
+        }
+    }
+
+    fn change_sealed(&self, flash: &mut RamFlash, page: u32, random: &mut Random) {
+        let other = *random.pick(&self.written).unwrap_or(&0);
+        let source = flash.page(other).to_vec();
+        if is_signature(flash.page(page)) {
+            let bytes = flash.page_mut(page);
+            let range = 4..SIGNATURE_BYTES.min(bytes.len());
+            change_field(&mut bytes[range], &source[4..], random);
+            if bytes.len() >= SIGNATURE_BYTES {
+                seal_signature(bytes);
+            }
+            return;
+        }
+        let end = self.sealer.content_bytes();
+        let bytes = flash.page_mut(page);
+        match random.below(8) {
+            // The header: kind, sequence, generation, first item, last commit.
+            0 | 1 => change_field(&mut bytes[..HEADER_BYTES], &source[..HEADER_BYTES], random),
+            // Another page's whole content under this page's address: loops.
+            2 => bytes[..end].copy_from_slice(&source[..end]),
+            3 => bytes[HEADER_BYTES..end].copy_from_slice(&source[HEADER_BYTES..end]),
+            _ => {
+                for _ in 0..1 + random.below(3) {
+                    change_field(&mut bytes[HEADER_BYTES..end], &source[HEADER_BYTES..end], random);
+                }
+            }
+        }
+        self.sealer.seal(page, flash.page_mut(page));
+    }
+
+    /// Mounts an image, asks everything of it, writes to it, and judges what it shows.
+    ///
+    /// # Panics
+    /// Where the volume loops, contradicts itself, or (unless `sealed`) shows what never was.
+    pub fn examine(&self, mut flash: RamFlash, sealed: bool, read_only: bool) -> Verdict {
+        flash.limit_reads(READS_MAX);
+        let mut buffer = buffer_for(&flash);
+        let options = MountOptions { read_only, ..MountOptions::default() };
+        let verdict = {
+            let Ok(mut volume) = Volume::mount(&mut flash, &mut buffer, options) else {
+                assert!(!flash.is_exhausted(), "the mount reads for ever");
+                return Verdict::Refused;
+            };
+            let verdict = if sealed { provoke(&mut volume) } else { self.judge(&mut volume) };
+            // The summary is not judged: a fault may be reported or stop the check.
+            let _ = volume.check(|_| {});
+            if !read_only {
+                alter(&mut volume);
+                if !sealed {
+                    self.survey(&mut volume);
+                }
+                let _ = volume.unmount();
+            }
+            verdict
+        };
+        assert!(!flash.is_exhausted(), "the volume reads for ever");
+        verdict
+    }
+
+    /// What an image with raw damage shows must have been there.
+    fn judge(&self, volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
+        match observe(volume) {
+            Ok(tree) => {
+                let age = self.history.iter().rev().position(|known| *known == tree);
+                match age {
+                    Some(0) => Verdict::Whole,
+                    Some(_) => Verdict::Earlier,
+                    None => {
+                        let last = self.history.last().and_then(|known| known.difference(&tree));
+                        panic!("a damaged image shows what never was: {}", last.unwrap_or_default())
+                    }
+                }
+            }
+            Err(error) => {
+                let Some(error) = error.volume_error() else { panic!("a damaged image shows nonsense: {error:?}") };
+                assert!(is_damage(error), "a damaged image fails with {error:?}");
+                self.survey(volume);
+                Verdict::Partly
+            }
+        }
+    }
+
+    /// Reads what can be read, past errors; each content must have been at its path once.
+    fn survey(&self, volume: &mut Volume<'_, &mut RamFlash>) {
+        let known: BTreeSet<&String> = self.history.iter().flat_map(|tree| tree.entries.keys()).collect();
+        for path in known {
+            let Ok(metadata) = volume.metadata(path) else { continue };
+            let mut bytes = vec![0; metadata.size.min(CONTENT_BYTES_MAX) as usize];
+            if metadata.kind == Kind::File
+                && let Ok(length) = volume.read(path, &mut bytes)
+            {
+                let entries = self.history.iter().filter_map(|tree| tree.entries.get(path));
+                let mut contents = entries.map(|entry: &TreeEntry| &entry.content[..]);
+                assert!(contents.any(|content| *content == bytes[..length]), "{path} shows what was never written");
+            }
+        }
+    }
+}
+
+/// The numbers behind [`Victim::mutated`].
+pub fn random(seed: u64) -> Random {
+    Random::new(seed)
+}
+
+fn change_field(bytes: &mut [u8], source: &[u8], random: &mut Random) {
+    // Most structure is near the start.
+    let span = if random.percent(40) { bytes.len().min(48) } else { bytes.len() };
+    let at = random.below(span as u64) as usize;
+    let length = (1 + random.below(12) as usize).min(bytes.len() - at).min(source.len().saturating_sub(at));
+    match random.below(9) {
+        0 => bytes[at] ^= 1 << random.below(8),
+        1 => bytes[at] = bytes[at].wrapping_add(1),
+        2 => bytes[at] = bytes[at].wrapping_sub(1),
+        3 => bytes[at] = random.next_u64() as u8,
+        4 => bytes[at] = [0, 0x7F, 0x80, 0xFF][random.below(4) as usize],
+        // A ULEB that does not end, or the largest.
+        5 => bytes[at..at + length].fill(0xFF),
+        6 => bytes[at..].fill(0),
+        7 => bytes[at..at + length].copy_from_slice(&source[at..at + length]),
+        _ => {
+            let from = random.below(source.len() as u64) as usize;
+            let length = length.min(source.len() - from);
+            bytes[at..at + length].copy_from_slice(&source[from..from + length]);
+        }
+    }
+}
+
+/// Errors that damage may give. All others would blame the caller for it.
+fn is_damage(error: Error) -> bool {
+    matches!(error, Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::NeedsRemount | Error::Flash(_))
+}
+
+/// Walks whatever is there and reads it in pieces; nothing is expected but an end.
+fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
+    let mut verdict = Verdict::Changed;
+    let mut directories = vec!["/".to_owned()];
+    let mut objects = 0;
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(directory) = directories.pop() {
+        let Ok(mut cursor) = volume.read_dir(&directory) else {
+            verdict = Verdict::Partly;
+            continue;
+        };
+        let mut found = Vec::new();
+        loop {
+            objects += 1;
+            match volume.next_entry(&mut cursor, &mut name) {
+                Ok(Some(entry)) if objects < OBJECTS_MAX => found.push((entry.name.to_owned(), entry.kind)),
+                Ok(_) => break,
+                Err(_) => {
+                    verdict = Verdict::Partly;
+                    break;
+                }
+            }
+        }
+        for (name, kind) in found {
+            let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            if provoke_object(volume, &path).is_err() {
+                verdict = Verdict::Partly;
+            }
+            if kind == Kind::Directory && objects < OBJECTS_MAX {
+                directories.push(path);
+            }
+        }
+    }
+    let _ = volume.usage();
+    verdict
+}
+
+fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
+    let metadata = volume.metadata(path)?;
+    let mut bytes = [0; 5000];
+    match metadata.kind {
+        Kind::File => {
+            let file = volume.open(path, OpenOptions::new().read(true))?;
+            let mut result = Ok(0);
+            for offset in [0, 4000, metadata.size / 2, metadata.size.saturating_sub(1), metadata.size, u64::MAX] {
+                result = result.and(volume.read_at(&file, offset, &mut bytes));
+            }
+            volume.close(file)?;
+            result.map(|_| ())
+        }
+        Kind::Symlink => volume.read_link(path, &mut bytes).map(|_| ()),
+        Kind::Directory => Ok(()),
+    }
+}
+
+/// Changes a damaged volume. Every call may fail; none may do harm.
+fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
+    let _ = volume.write("/new", &[7; 700]);
+    let _ = volume.create_dir("/newdir");
+    let _ = volume.rename("/d", "/newdir/d");
+    let _ = volume.rename("/newdir/d", "/d");
+    let _ = volume.remove_file("/new");
+    let _ = volume.remove_dir("/newdir");
+    let _ = volume.sync();
+}
+
+/// A short life: all kinds of objects, replaced and removed ones too.
+fn operations() -> Vec<Operation> {
+    let text = |path: &str| path.to_owned();
+    let mut operations = vec![
+        mkdir("/d"),
+        mkdir("/d/e"),
+        write("/small", 1, 40),
+        write("/d/medium", 2, 900),
+        write("/d/e/large", 3, 6000),
+        Operation::Symlink { target: text("/d/medium"), path: text("/link") },
+        Operation::HardLink { existing: text("/d/medium"), new: text("/d/e/hard") },
+        write("/hole", 4, 100),
+        resize("/hole", 20_000),
+        Operation::Update { path: text("/hole"), offset: 15_000, content: Content::seeded(5, 300) },
+    ];
+    operations.extend((0..12).map(|index| write(&format!("/d/f{index}"), index, 30 + index as u32 * 20)));
+    operations.extend((0..12).step_by(3).map(|index| unlink(&format!("/d/f{index}"))));
+    operations.push(rename("/small", "/d/e/small"));
+    operations.push(write("/d/medium", 6, 1000));
+    operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });
+    operations.extend((0..8).map(|index| write("/again", index, 50)));
+    operations
+}

@@ -1,0 +1,179 @@
+//! Small workloads for the cut ladder.
+
+use k7fs_sim::model::{Content, OpenMode, Operation};
+
+use crate::ladder::Workload;
+
+/// Hand-written workloads: one for each way in which something becomes durable.
+pub fn named() -> Vec<Workload> {
+    vec![
+        workload("replace a small file", [write("/a", 1, 60)], [write("/a", 2, 64), write("/a", 3, 0)]),
+        workload("replace a long file", [write("/a", 1, 5000)], [write("/a", 2, 4500)]),
+        workload(
+            "append and sync",
+            [open(0, "/log", OpenMode::Append)],
+            (0..4).flat_map(|index| [write_at(0, 0, index, 64), Operation::Sync]).collect::<Vec<_>>(),
+        ),
+        workload(
+            "overwrite inside a file and sync",
+            [write("/a", 1, 6000), open(0, "/a", OpenMode::ReadWrite)],
+            [write_at(0, 1000, 2, 100), Operation::Sync, write_at(0, 4050, 3, 100), Operation::Close { slot: 0 }],
+        ),
+        workload(
+            "names",
+            [mkdir("/d"), write("/a", 1, 30), write("/b", 2, 40), write("/d/c", 3, 10)],
+            [rename("/a", "/b"), rename("/b", "/d/b"), link("/d/b", "/e"), unlink("/d/b"), rename("/d", "/f")],
+        ),
+        workload(
+            "a transaction over several files",
+            [write("/a", 1, 100), write("/b", 2, 3000), mkdir("/d")],
+            [Operation::Transaction {
+                operations: vec![
+                    write("/a", 5, 120),
+                    rename("/b", "/d/b"),
+                    write("/c", 6, 2000),
+                    unlink("/a"),
+                    Operation::Update { path: "/d/b".to_owned(), offset: 10, content: Content::seeded(7, 50) },
+                ],
+                commit: true,
+            }],
+        ),
+        workload(
+            "a transaction given up",
+            [write("/a", 1, 100)],
+            [
+                Operation::Transaction { operations: vec![write("/a", 5, 3000), write("/b", 6, 10)], commit: false },
+                write("/c", 7, 10),
+            ],
+        ),
+        workload(
+            "writes that wait for a commit",
+            [write("/a", 1, 10), open(0, "/a", OpenMode::ReadWrite), open(1, "/b", OpenMode::CreateNew)],
+            [write_at(0, 5, 2, 300), write_at(1, 0, 3, 80), truncate(0, 100), mkdir("/d"), write_at(1, 9000, 4, 5)],
+        ),
+        workload(
+            "truncate and extend",
+            [write("/a", 1, 9000)],
+            [resize("/a", 4000), resize("/a", 12_000), resize("/a", 10), resize("/a", 0)],
+        ),
+        workload(
+            "remove an open file",
+            [write("/a", 1, 6000), open(0, "/a", OpenMode::ReadWrite), mkdir("/d")],
+            [unlink("/a"), write("/b", 2, 20), Operation::Close { slot: 0 }, rmdir("/d")],
+        ),
+        workload(
+            "walk and remove",
+            (0..6).map(|index| write(&format!("/f{index}"), index, 50)).collect::<Vec<_>>(),
+            [Operation::ListRemoving { path: "/".to_owned() }],
+        ),
+        workload(
+            "symbolic links",
+            [write("/a", 1, 1)],
+            [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
+        ),
+    ]
+}
+
+/// Rewrites small and long files until blocks are cleaned and erased: `rounds` undisturbed, then `measured`.
+pub fn wearing(rounds: u64, measured: u64) -> Workload {
+    let round = |index: u64| match index % 5 {
+        0 => write("/long", index, 4000),
+        1 => write("/cold", 7, 700),
+        2 => write(&format!("/s{}", index % 20), index, 90),
+        3 => Operation::Update { path: "/long".to_owned(), offset: index % 3000, content: Content::seeded(index, 200) },
+        _ => write("/s", index, 60),
+    };
+    let mut workload = workload(
+        "rewrite until blocks are erased",
+        (0..rounds).map(round).collect::<Vec<_>>(),
+        (rounds..rounds + measured).map(round).collect::<Vec<_>>(),
+    );
+    workload.name = format!("{} ({rounds} rounds)", workload.name);
+    workload
+}
+
+/// The alphabet of [`sequences`]: operations on a namespace so tiny that they meet.
+fn alphabet() -> Vec<Operation> {
+    vec![
+        write("/a", 1, 50),
+        write("/b", 2, 1500),
+        rename("/a", "/b"),
+        rename("/b", "/d/a"),
+        link("/a", "/d/a"),
+        unlink("/a"),
+        mkdir("/d"),
+        open(0, "/a", OpenMode::ReadWrite),
+        write_at(0, 30, 3, 70),
+        Operation::Sync,
+        Operation::Transaction { operations: vec![write("/a", 4, 20), mkdir("/d"), rename("/b", "/c")], commit: true },
+    ]
+}
+
+/// All sequences of one, two and three operations over a tiny namespace. Only the last operation of each is cut: the
+/// ones before it are the last of a shorter one.
+pub fn sequences(length_max: u32) -> Vec<Workload> {
+    let alphabet = alphabet();
+    let count = alphabet.len();
+    let mut workloads = Vec::new();
+    for length in 1..=length_max {
+        for number in 0..count.pow(length) {
+            let digits = (0..length).map(|place| number / count.pow(place) % count);
+            let mut operations: Vec<Operation> = digits.map(|digit| alphabet[digit].clone()).collect();
+            let last = operations.pop().into_iter().collect();
+            let name = format!("sequence {number} of length {length}");
+            workloads.push(Workload { name, setup: operations, measured: last, unmount: false });
+        }
+    }
+    workloads
+}
+
+fn workload(name: &str, setup: impl Into<Vec<Operation>>, measured: impl Into<Vec<Operation>>) -> Workload {
+    Workload { name: name.to_owned(), setup: setup.into(), measured: measured.into(), unmount: true }
+}
+
+/// Writes a whole file of seeded content.
+pub fn write(path: &str, seed: u64, length: u32) -> Operation {
+    Operation::Write { path: path.to_owned(), content: Content::seeded(seed, length) }
+}
+
+/// Opens a slot.
+pub fn open(slot: usize, path: &str, mode: OpenMode) -> Operation {
+    Operation::Open { slot, path: path.to_owned(), mode }
+}
+
+/// Writes seeded content through a slot.
+pub fn write_at(slot: usize, offset: u64, seed: u64, length: u32) -> Operation {
+    Operation::WriteAt { slot, offset, content: Content::seeded(seed, length) }
+}
+
+fn truncate(slot: usize, length: u64) -> Operation {
+    Operation::SetLength { slot, length }
+}
+
+/// Cuts off or extends a file.
+pub fn resize(path: &str, length: u64) -> Operation {
+    Operation::Resize { path: path.to_owned(), length }
+}
+
+/// Creates a directory.
+pub fn mkdir(path: &str) -> Operation {
+    Operation::CreateDirectory { path: path.to_owned() }
+}
+
+fn rmdir(path: &str) -> Operation {
+    Operation::RemoveDirectory { path: path.to_owned() }
+}
+
+/// Removes a file.
+pub fn unlink(path: &str) -> Operation {
+    Operation::RemoveFile { path: path.to_owned() }
+}
+
+/// Renames.
+pub fn rename(from: &str, to: &str) -> Operation {
+    Operation::Rename { from: from.to_owned(), to: to.to_owned() }
+}
+
+fn link(existing: &str, new: &str) -> Operation {
+    Operation::HardLink { existing: existing.to_owned(), new: new.to_owned() }
+}

@@ -1,0 +1,91 @@
+//! Power cuts at every place of small workloads, and at every place of the recovery after them.
+//!
+//! Random cuts find what is frequent. The failures that matter are rare: a page that reads good at the first mount and
+//! bad at the second, an erase that looks finished, a cut inside the recovery from a cut. So here nothing is random but
+//! the sample of the third cuts: every program and every erase is struck in every way the chips know. The suite must
+//! see at least 100,000 different crashed chips, counted by content and weak bits at the mount.
+
+use std::time::Instant;
+
+use k7fs_sim::chip::SimFlash;
+use k7fs_tests::geometry::Case;
+use k7fs_tests::ladder::{Ladder, Plan, Tally, Workload};
+use k7fs_tests::seed::{replay, say, seed};
+use k7fs_tests::{parallel, workload};
+
+/// Different crashed chips that the run must see.
+const DISTINCT_MIN: usize = 100_000;
+
+/// Some workloads on one chip.
+struct Job {
+    case: Case,
+    spare_blocks: u32,
+    workloads: Vec<Workload>,
+    plan: Plan,
+}
+
+#[test]
+fn every_cut_leaves_a_state_that_was_promised() {
+    let seed = seed();
+    let start = Instant::now();
+    let jobs = jobs(seed);
+    let results = parallel::run(&jobs, |job| run(job, seed));
+    let mut total = Tally::default();
+    for (job, result) in jobs.iter().zip(results) {
+        match result {
+            Ok(tally) => total.merge(tally),
+            Err(violation) => {
+                let command = replay("cut_ladder", "every_cut", seed);
+                panic!("{}: {violation}\nreplay: {command}", job.case.name)
+            }
+        }
+    }
+    report("cut ladder", &total, start);
+    assert!(total.distinct.len() >= DISTINCT_MIN, "only {} distinct crash states", total.distinct.len());
+}
+
+fn jobs(seed: u64) -> Vec<Job> {
+    let job = |name, spare_blocks, workloads, plan| Job { case: Case::named(name), spare_blocks, workloads, plan };
+    let all = Plan { double_every: 1, triple_every: 0, seed };
+    let some = Plan { double_every: 8, triple_every: 64, seed };
+    let few = Plan { double_every: 32, triple_every: 256, seed };
+    let sequences = workload::sequences(2);
+    let long = workload::sequences(3).split_off(sequences.len());
+    let mut jobs = vec![
+        job("nor-256-4k", 2, vec![workload::named().swap_remove(0)], all),
+        job("nor-128-2k", 2, vec![workload::named().swap_remove(0)], all),
+        job("nand-2048-64", 2, vec![workload::named().swap_remove(0)], all),
+        job("nor-256-4k", 2, vec![workload::wearing(150, 60)], some),
+        job("nor-128-1k", 2, vec![workload::wearing(150, 40)], some),
+        job("nor-256-4k", 2, long.into_iter().step_by(5).collect(), few),
+    ];
+    for name in ["nor-256-4k", "nor-128-2k", "nor-512-4k", "nor-1024-8k", "nand-2048-64", "nand-4096-224"] {
+        jobs.push(job(name, 2, workload::named(), some));
+        jobs.push(job(name, 2, sequences.clone(), few));
+    }
+    jobs
+}
+
+fn run(job: &Job, seed: u64) -> Result<Tally, k7fs_sim::model::Violation> {
+    let formatted: SimFlash = job.case.formatted(job.spare_blocks, seed);
+    let mut ladder = Ladder::new(&formatted, job.plan);
+    let start = Instant::now();
+    for workload in &job.workloads {
+        ladder.climb(&formatted, workload)?;
+    }
+    let tally = ladder.into_tally();
+    report(&format!("  {} x {} workloads", job.case.name, job.workloads.len()), &tally, start);
+    Ok(tally)
+}
+
+fn report(what: &str, tally: &Tally, start: Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!(
+        "{what}: {} distinct crash states of {} visited ({} repeated cuts, {} flash operations) in {seconds:.1} s, {:.0} per second",
+        tally.distinct.len(),
+        tally.visited,
+        tally.repeated_cuts,
+        tally.operations,
+        tally.visited as f64 / seconds.max(0.001),
+    ));
+}

@@ -1,0 +1,103 @@
+//! Two hundred thousand damaged and forged images.
+//!
+//! An image may come from a dying chip or from an attacker. Whatever is on it, the core must come back with an error or
+//! with data that was there: no panic, no loop, no file with somebody else's bytes. The fuzz target beside these tests
+//! makes the same changes under the guidance of coverage; here they come from one seed, so that every run is the same.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use k7fs_sim::model::Random;
+use k7fs_tests::geometry::Case;
+use k7fs_tests::hostile::{Verdict, Victim};
+use k7fs_tests::parallel;
+use k7fs_tests::seed::{VARIABLE, mix, say, seed};
+
+/// Images of the whole run.
+const INPUTS: u64 = 200_000;
+/// Images that one job makes.
+const BATCH: u64 = 1_000;
+/// An environment variable that runs only this input.
+const INPUT_VARIABLE: &str = "K7FS_INPUT";
+
+#[test]
+fn hostile_images_give_an_error_or_the_right_data() {
+    let seed = seed();
+    let start = Instant::now();
+    let victims = victims();
+    if let Ok(text) = std::env::var(INPUT_VARIABLE) {
+        let input = text.parse().expect("the number of an input");
+        say(&format!("input {input}: {:?}", examine(&victims, seed, input)));
+        return;
+    }
+    let batches: Vec<u64> = (0..INPUTS / BATCH).collect();
+    let results = parallel::run(&batches, |batch| {
+        let mut verdicts = BTreeMap::new();
+        for input in batch * BATCH..(batch + 1) * BATCH {
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| examine(&victims, seed, input)));
+            match result {
+                Ok(verdict) => *verdicts.entry(verdict).or_insert(0_u64) += 1,
+                Err(_) => return Err(input),
+            }
+        }
+        Ok(verdicts)
+    });
+    let mut total: BTreeMap<Verdict, u64> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for result in results {
+        match result {
+            Ok(verdicts) => {
+                for (verdict, count) in verdicts {
+                    *total.entry(verdict).or_insert(0) += count;
+                }
+            }
+            Err(input) => failed.push(input),
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!("hostile images: {INPUTS} in {seconds:.1} s, {total:?}"));
+    assert!(
+        failed.is_empty(),
+        "inputs {failed:?} failed\nreplay: {INPUT_VARIABLE}={} {VARIABLE}={seed:#x} cargo test -p k7fs-tests --test hostile",
+        failed[0]
+    );
+}
+
+#[test]
+fn the_undamaged_images_are_whole() {
+    for victim in victims() {
+        for read_only in [false, true] {
+            assert_eq!(victim.examine(victim.flash().clone(), false, read_only), Verdict::Whole);
+        }
+    }
+}
+
+#[test]
+fn every_single_page_may_be_lost() {
+    let victims = victims();
+    parallel::run(&victims, |victim| {
+        for page in victim.written() {
+            for fill in [0x00, 0xFF, 0x5A] {
+                let mut flash = victim.flash().clone();
+                flash.page_mut(*page).fill(fill);
+                let result = std::panic::catch_unwind(AssertUnwindSafe(|| victim.examine(flash, false, false)));
+                assert!(result.is_ok(), "page {page} filled with {fill:#x}");
+            }
+        }
+    });
+}
+
+fn victims() -> Vec<Victim> {
+    let cases = [("nor-256-4k", true), ("nor-256-4k", false), ("nor-128-2k", true), ("nand-2048-64", false)];
+    cases.iter().map(|(name, clean)| Victim::new(&Case::named(name), *clean)).collect()
+}
+
+fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
+    let mut random = Random::new(mix(seed, input));
+    // The NAND images cost ten times as much and differ in few structures.
+    let index = if random.percent(4) { 3 } else { random.below(3) as usize };
+    let victim = &victims[index];
+    let (flash, sealed) = victim.mutated(&mut random);
+    victim.examine(flash, sealed, random.percent(25))
+}

@@ -1,0 +1,117 @@
+//! Random sequences of every operation, with remounts and power cuts, against a file system in plain memory.
+//!
+//! Each answer is compared, errors included, and the whole tree every few operations: a file system that is only
+//! tested with what succeeds hides what it does when it refuses. The sequences come from proptest, which shortens what
+//! fails, and from a generator that knows the state and so gets deep into it.
+
+use k7fs_core::flash::Flash;
+use k7fs_sim::chip::CutKind;
+use k7fs_sim::model::{Generator, Model, Operation, Random, Space};
+use k7fs_tests::geometry::Case;
+use k7fs_tests::seed::{mix, replay, say, seed};
+use k7fs_tests::sequence::{Rig, Statistics, Step};
+use k7fs_tests::strategy::steps;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+/// Steps of one proptest sequence, at most.
+const STEPS_MAX: usize = 50;
+
+fn shrinking(name: &str, cases: u32) {
+    let seed = seed();
+    let case = Case::named(name);
+    let formatted = case.formatted(6, seed);
+    let mut bytes = [0; 32];
+    for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+        chunk.copy_from_slice(&mix(seed, index as u64).to_le_bytes());
+    }
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let result = runner.run(&steps(STEPS_MAX, 6000), |steps| {
+        let mut rig = Rig::new(formatted.clone());
+        rig.run(&steps).map(|_| ()).map_err(|violation| TestCaseError::fail(violation.to_string()))
+    });
+    if let Err(error) = result {
+        panic!("{error}\nreplay: {}", replay("model", &name.replace('-', "_"), seed));
+    }
+}
+
+/// Long sequences with flips in every read; `flips` per bit read.
+fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
+    let seed = seed();
+    let case = Case::named(name);
+    let mut total = Statistics::default();
+    for round in 0..rounds {
+        let mut rig = Rig::new(case.formatted(10, seed));
+        let capacity = {
+            let geometry = rig.flash_mut().geometry();
+            u64::from(geometry.page_size) * u64::from(geometry.page_count())
+        };
+        rig.flash_mut().chip_mut().faults_mut().bit_flip_rate = flips;
+        let steps = generate(mix(seed, round), operations, capacity / 4);
+        match rig.run(&steps) {
+            Ok(statistics) => {
+                total.operations += statistics.operations;
+                total.cuts += statistics.cuts;
+                total.refused += statistics.refused;
+            }
+            Err(violation) => {
+                let command = replay("model", &format!("{}_long", name.replace('-', "_")), seed);
+                panic!("{name}, round {round}: {violation}\nreplay: {command}")
+            }
+        }
+    }
+    say(&format!("{name}: {} operations, {} cuts, {} refused", total.operations, total.cuts, total.refused));
+}
+
+/// Steps for a volume that starts empty. Cuts make the real state differ from the one that the generator sees, which
+/// only makes the operations a little less sensible.
+fn generate(seed: u64, operations: usize, bytes_max: u64) -> Vec<Step> {
+    let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max };
+    let mut generator = Generator::new(seed, space);
+    let mut random = Random::new(mix(seed, 1));
+    let mut model = Model::new();
+    let mut steps = Vec::new();
+    for _ in 0..operations {
+        match random.below(40) {
+            0 => steps.push(Step::Do(Operation::Remount)),
+            1 => steps.push(Step::Do(Operation::Restart)),
+            2 => {
+                let kinds = CutKind::LADDER;
+                let kind = kinds[random.below(kinds.len() as u64) as usize];
+                steps.push(Step::Cut { after: random.below(60), kind });
+            }
+            _ => {
+                let operation = generator.next_operation(&model);
+                model.apply(&operation);
+                steps.push(Step::Do(operation));
+            }
+        }
+    }
+    steps
+}
+
+macro_rules! geometries {
+    ($($test:ident, $long:ident: $name:literal, $cases:literal, $rounds:literal, $flips:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            shrinking($name, $cases);
+        }
+
+        #[test]
+        fn $long() {
+            long($name, $rounds, 800, $flips);
+        }
+    )*};
+}
+
+geometries! {
+    nor_128_2k, nor_128_2k_long: "nor-128-2k", 64, 2, 1e-5;
+    nor_128_1k, nor_128_1k_long: "nor-128-1k", 64, 2, 1e-5;
+    nor_256_4k, nor_256_4k_long: "nor-256-4k", 96, 3, 1e-5;
+    nor_512_4k, nor_512_4k_long: "nor-512-4k", 64, 2, 1e-5;
+    nor_1024_8k, nor_1024_8k_long: "nor-1024-8k", 64, 2, 1e-5;
+    nor_256_stm32h7, nor_256_stm32h7_long: "nor-256-stm32h7", 32, 1, 1e-5;
+    nand_2048_64, nand_2048_64_long: "nand-2048-64", 32, 2, 1e-4;
+    nand_2048_128, nand_2048_128_long: "nand-2048-128", 32, 1, 1e-4;
+    nand_4096_224, nand_4096_224_long: "nand-4096-224", 32, 1, 1e-4;
+}
