@@ -3,3 +3,4 @@
 pub mod chip;
 pub mod host;
 pub mod model;
+pub mod torture;

@@ -3,6 +3,7 @@
 //! Blocks and pages sit behind `Arc` and are copied when written, so that a clone of a chip costs little more than one
 //! pointer per block. An erased block needs no memory.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::rng::{fold, scramble};
@@ -24,6 +25,8 @@ pub(super) struct Page {
     pub(super) weak: Vec<WeakBit>,
     /// One bit per write unit: programmed since the last erase. Empty on NAND.
     pub(super) written: Vec<u64>,
+    /// One bit per write unit: its check bits do not fit its data. Empty unless the part has on-chip correction.
+    pub(super) spoilt: Vec<u64>,
     /// Programs since the last erase.
     pub(super) programs: u32,
     /// Whether a program was interrupted since the last erase.
@@ -34,12 +37,49 @@ pub(super) struct Page {
 
 impl Page {
     fn erased(bytes: usize) -> Self {
-        Self { data: vec![0xFF; bytes], weak: Vec::new(), written: Vec::new(), programs: 0, torn: false, share: 0 }
+        Self {
+            data: vec![0xFF; bytes],
+            weak: Vec::new(),
+            written: Vec::new(),
+            spoilt: Vec::new(),
+            programs: 0,
+            torn: false,
+            share: 0,
+        }
     }
 
     /// Whether the cells are as a complete erase leaves them.
     pub(super) fn is_pristine(&self) -> bool {
         self.weak.is_empty() && is_erased(&self.data)
+    }
+
+    /// Whether a write unit was programmed since the last erase.
+    pub(super) fn is_written(&self, unit_index: u32) -> bool {
+        self.written.get((unit_index / 64) as usize).is_some_and(|word| word >> (unit_index % 64) & 1 == 1)
+    }
+
+    /// Notes as spoilt the units of `unit` bytes in `column..column + length` that `sound` does not vouch for. It is
+    /// given the unit's bytes' range within the page.
+    pub(super) fn spoil(&mut self, unit: u32, column: u32, length: usize, sound: impl Fn(&Self, Range<usize>) -> bool) {
+        let units = (self.data.len() as u32).div_ceil(unit);
+        for index in column / unit..(column + length as u32).div_ceil(unit) {
+            let bytes = (index * unit) as usize..((index + 1) * unit) as usize;
+            if !sound(self, bytes) {
+                self.spoilt.resize(units.div_ceil(64) as usize, 0);
+                self.spoilt[(index / 64) as usize] |= 1 << (index % 64);
+            }
+        }
+    }
+
+    /// Whether a unit that the bytes touch is spoilt.
+    pub(super) fn is_spoilt(&self, unit: u32, column: u32, length: usize) -> bool {
+        let mut units = column / unit..(column + length as u32).div_ceil(unit);
+        units.any(|index| self.spoilt.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1))
+    }
+
+    /// Whether there are weak bits among these bytes.
+    pub(super) fn has_weak(&self, bytes: &Range<usize>) -> bool {
+        self.weak.iter().any(|weak| bytes.contains(&((weak.bit / 8) as usize)))
     }
 
     /// Adds weak bits that are not there yet; `added` ascends.
@@ -56,7 +96,8 @@ impl Page {
 
 /// Whether all bytes are 0xFF.
 pub(super) fn is_erased(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0xFF)
+    // Chunks, so that the compiler compares many bytes at once and most programmed pages end the search early.
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0xFF, |all, byte| all & byte) == 0xFF)
 }
 
 /// One erase unit that is not simply erased.
@@ -67,6 +108,22 @@ pub(super) struct Block {
     pub(super) weak_erase: bool,
     /// The highest page programmed since the last erase.
     pub(super) highest: Option<u32>,
+}
+
+impl Block {
+    /// A hash of what content and weak bits do not show; 0 where that is what a complete erase leaves.
+    pub(super) fn hidden_share(&self, block: u32) -> u64 {
+        let mut hash = u64::from(self.weak_erase);
+        for (index, page) in self.pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            let state = u64::from(page.programs) << 1 | u64::from(page.torn);
+            let bits = page.written.iter().chain(&page.spoilt).fold(state, |hash, word| scramble(hash ^ word));
+            if bits != 0 {
+                hash ^= scramble(bits ^ scramble(index as u64 + 1));
+            }
+        }
+        if hash == 0 { 0 } else { scramble(hash ^ scramble(u64::from(block))) }
+    }
 }
 
 /// The array.

@@ -43,6 +43,8 @@ pub struct Counters {
     pub program_failures: u64,
     /// Erases that failed, silently on NOR.
     pub erase_failures: u64,
+    /// Reads that on-chip error correction refused.
+    pub ecc_traps: u64,
     /// Blocks that went bad in use.
     pub grown_bad_blocks: u64,
     /// Blocks marked by `mark_bad`.

@@ -29,6 +29,9 @@ pub struct FaultPlan {
     /// Counts programs and erases from now (0 is the next one): the block that this one works on goes bad. It and every
     /// later program and erase of the block fails; what was programmed before stays readable.
     pub grown_bad: Option<u64>,
+    /// Whether a part with on-chip error correction refuses to read a write unit that was programmed twice, or whose
+    /// program or erase was interrupted half way.
+    pub ecc_trap: bool,
     /// Bits that always read the same.
     pub stuck: BTreeSet<StuckBit>,
 }
@@ -46,6 +49,7 @@ impl Default for FaultPlan {
             erase_fail: BTreeSet::new(),
             erase_fail_rate: 0.0,
             grown_bad: None,
+            ecc_trap: false,
             stuck: BTreeSet::new(),
         }
     }

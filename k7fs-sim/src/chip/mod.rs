@@ -60,7 +60,7 @@ pub use fork::{Fork, Operation};
 pub use image::ImageError;
 pub use nand::SimNand;
 pub use nor::{SimMultiwriteNor, SimNor};
-use rng::{Draw, Purpose};
+use rng::{Draw, Purpose, scramble};
 pub use spec::{ChipKind, ChipSpec, LargeErase, NandSpec, NorSpec, Sources};
 pub use timing::{NandTiming, NorTiming};
 
@@ -183,6 +183,15 @@ impl Chip {
         self.cells.hash()
     }
 
+    /// Hash of all that decides how the chip behaves from here, faults to come and randomness left out: what
+    /// [`state_hash`](Self::state_hash) covers, and what no read shows, such as a block that reads erased but whose
+    /// erase was interrupted. A campaign that skips what it has already seen must compare this one.
+    pub fn condition_hash(&self) -> u64 {
+        let blocks = (0..self.spec.block_count()).filter_map(|block| Some((block, self.cells.block(block)?)));
+        let hidden = blocks.fold(self.cells.hash(), |hash, (block, cells)| hash ^ cells.hidden_share(block));
+        self.grown_bad.iter().fold(hidden, |hash, block| scramble(hash ^ u64::from(*block)))
+    }
+
     /// Whether a cut took the power away. Every operation then fails until [`power_on`](Self::power_on).
     pub const fn is_off(&self) -> bool {
         self.off
@@ -213,9 +222,10 @@ impl Chip {
         self.grown_bad.iter().copied()
     }
 
-    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly. Looks at
-    /// the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a few bits is
-    /// none: a driver could not be sure of it either.
+    /// Whether a NAND block carries a bad-block mark: the first spare byte of its first page is 0x00, or nearly.
+    ///
+    /// Looks at the cells, so that no read fault hides or feigns a mark. A mark of which an interruption left only a
+    /// few bits is none: a driver could not be sure of it either.
     pub fn is_marked(&self, block: u32) -> bool {
         let ChipKind::Nand(nand) = &self.spec.kind else { return false };
         let first_page = block.saturating_mul(nand.geometry.pages_per_block);
@@ -260,6 +270,8 @@ pub enum ChipError {
     ProgramFailed,
     /// The chip reported a failed erase.
     EraseFailed,
+    /// On-chip error correction gave up.
+    Uncorrectable,
     /// The part is not of the kind or does not have the units that the driver was made for.
     WrongPart,
 }
@@ -272,6 +284,7 @@ impl fmt::Display for ChipError {
             Self::OutOfBounds => "address is beyond the chip",
             Self::ProgramFailed => "the chip reported a failed program",
             Self::EraseFailed => "the chip reported a failed erase",
+            Self::Uncorrectable => "on-chip error correction gave up",
             Self::WrongPart => "the driver is not for this part",
         })
     }
@@ -296,6 +309,7 @@ impl NandError for ChipError {
             Self::OutOfBounds => NandErrorKind::OutOfBounds,
             Self::ProgramFailed => NandErrorKind::ProgramFailed,
             Self::EraseFailed => NandErrorKind::EraseFailed,
+            Self::Uncorrectable => NandErrorKind::Uncorrectable,
             Self::Off | Self::WrongPart => NandErrorKind::Other,
         }
     }

@@ -326,8 +326,13 @@ impl Chip {
         let weak = if weaken { self.weak_after_weak_erase(page, column, bytes) } else { Vec::new() };
         self.counters.unstable_bits += weak.len() as u64;
         let unit = self.write_unit();
+        let ecc = self.has_on_chip_ecc();
         self.cells.edit(page, |cells| {
             let start = column as usize;
+            if ecc {
+                // Check bits of a second program mix with those of the first.
+                cells.spoil(unit, column, bytes.len(), |cells, at| !cells.is_written(at.start as u32 / unit));
+            }
             for (cell, new) in cells.data[start..start + bytes.len()].iter_mut().zip(bytes) {
                 *cell &= new;
             }
@@ -346,6 +351,10 @@ impl Chip {
         let in_block = page % self.spec.pages_per_block();
         let block = self.cells.block_mut(self.block_of(page));
         block.highest = block.highest.max(Some(in_block));
+    }
+
+    pub(super) fn has_on_chip_ecc(&self) -> bool {
+        matches!(&self.spec.kind, ChipKind::Nor(nor) if nor.on_chip_ecc)
     }
 
     /// The write unit whose state is tracked; 0 on NAND, where whole pages count.
@@ -382,11 +391,9 @@ fn broken_nor_rule(cells: &Page, column: u32, bytes: &[u8], unit: u32, multiwrit
         return sets.then_some("it needs bits to go from 0 to 1");
     }
     let units = column / unit..(column + bytes.len() as u32).div_ceil(unit);
-    let written =
-        |index: u32| cells.written.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1);
     if !is_erased(old) {
         Some("it is not erased")
-    } else if units.into_iter().any(written) {
+    } else if units.into_iter().any(|index| cells.is_written(index)) {
         Some("it reads erased but was programmed since the last erase")
     } else {
         None

@@ -7,7 +7,7 @@ impl Chip {
     /// Reads bytes of a NOR chip.
     ///
     /// # Errors
-    /// `Off`, `OutOfBounds` (a violation), `WrongPart` on NAND.
+    /// `Off`, `OutOfBounds` (a violation), `Uncorrectable` where the plan has `ecc_trap`, `WrongPart` on NAND.
     pub fn read_nor(&mut self, address: u32, bytes: &mut [u8]) -> Result<(), ChipError> {
         let ChipKind::Nor(nor) = &self.spec.kind else { return Err(ChipError::WrongPart) };
         let (size, page_bytes, time) = (nor.size, nor.program_size, nor.timing.read(bytes.len()));
@@ -17,6 +17,7 @@ impl Chip {
             return Err(ChipError::OutOfBounds);
         }
         self.count_read(bytes.len(), time);
+        self.check_spoilt(address, bytes.len())?;
         let mut at = address;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -67,6 +68,27 @@ impl Chip {
             for bit in register.flipped[first..].iter().take_while(|bit| **bit < end) {
                 bytes[(bit / 8) as usize - column] ^= 1 << (bit % 8);
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses to read spoilt units, where the plan says so.
+    fn check_spoilt(&mut self, address: u32, length: usize) -> Result<(), ChipError> {
+        let ChipKind::Nor(nor) = &self.spec.kind else { return Ok(()) };
+        if !(nor.on_chip_ecc && self.faults.ecc_trap) || length == 0 {
+            return Ok(());
+        }
+        let end = address + length as u32;
+        let page_bytes = nor.program_size;
+        let spoilt = |page: u32| {
+            let first = address.max(page * page_bytes);
+            let length = end.min((page + 1) * page_bytes) - first;
+            let cells = self.cells.page(page);
+            cells.is_some_and(|cells| cells.is_spoilt(nor.write_size, first % page_bytes, length as usize))
+        };
+        if (address / page_bytes..end.div_ceil(page_bytes)).any(spoilt) {
+            self.counters.ecc_traps += 1;
+            return Err(ChipError::Uncorrectable);
         }
         Ok(())
     }

@@ -64,10 +64,26 @@ impl Draw {
         rate > 0.0 && ((self.next() >> 11) as f64) < rate * TWO_53
     }
 
-    /// A byte each of whose bits is set with probability `of_256 / 256`.
-    pub(super) fn mask(&mut self, of_256: u32) -> u8 {
-        let word = self.next().to_le_bytes();
-        word.iter().enumerate().fold(0, |mask, (bit, byte)| mask | (u8::from(u32::from(*byte) < of_256) << bit))
+    /// 64 bits, each set with probability `of_256 / 256`; `of_256` is at most 256.
+    pub(super) fn bits(&mut self, of_256: u32) -> u64 {
+        if of_256 >= 256 {
+            return u64::MAX;
+        }
+        // From the lowest set bit of the probability up, each step halves it and adds a half where its bit is set.
+        let mut bits = 0;
+        for step in of_256.trailing_zeros().min(8)..8 {
+            let random = self.next();
+            bits = if of_256 >> step & 1 == 1 { bits | random } else { bits & random };
+        }
+        bits
+    }
+
+    /// Sets each bit of `bytes` with probability `of_256 / 256` and clears the others.
+    pub(super) fn fill(&mut self, bytes: &mut [u8], of_256: u32) {
+        for chunk in bytes.chunks_mut(8) {
+            let bits = self.bits(of_256).to_le_bytes();
+            chunk.copy_from_slice(&bits[..chunk.len()]);
+        }
     }
 }
 
@@ -161,6 +177,18 @@ mod tests {
 
     const PINNED: [u64; 3] = [7_102_875_406_266_072_929, 16_957_792_684_044_639_715, 393];
     const PINNED_PICKS: [u64; 4] = [108, 240, 333, 493];
+
+    #[test]
+    fn bits_have_the_asked_rate() {
+        for of_256 in [0, 1, 32, 100, 128, 255, 256] {
+            let mut draw = Draw::new(3, Purpose::TornErase, &[]);
+            let set: u32 = (0..4000).map(|_| draw.bits(of_256).count_ones()).sum();
+            assert!(set.abs_diff(1000 * of_256) <= 1500, "{of_256}: {set}");
+        }
+        let mut bytes = [1; 11];
+        Draw::new(3, Purpose::TornErase, &[]).fill(&mut bytes, 0);
+        assert_eq!(bytes, [0; 11]);
+    }
 
     #[test]
     fn selection_has_the_asked_rate() {

@@ -60,6 +60,8 @@ pub struct NorSpec {
     pub large_erases: &'static [LargeErase],
     /// Whether the part lets bits of a programmed byte be cleared later.
     pub multiwrite: bool,
+    /// Whether the part checks each write unit by its own error correction, so that reading a spoilt one is an error.
+    pub on_chip_ecc: bool,
     /// Default logical page of a volume in bytes.
     pub page_size: u32,
     /// Default block of a volume in bytes.
@@ -112,8 +114,8 @@ impl ChipSpec {
         }
     }
 
-    /// Default block of a volume in bytes: data only. On NOR the large erase where that makes at least 64 blocks of 64 KiB, and
-    /// otherwise as many erase units as make 16 pages.
+    /// Default block of a volume in bytes: data only. On NOR 64 KiB, where the part erases that at once and has at
+    /// least 64 of them, and otherwise as many erase units as make 16 pages.
     pub const fn volume_block_size(&self) -> u32 {
         match &self.kind {
             ChipKind::Nor(nor) => nor.block_size,
@@ -171,8 +173,8 @@ impl ChipSpec {
         }
     }
 
-    /// The same part with only `block_count` blocks, for exhaustive tests. On NOR a block is then as many erase units as
-    /// make 16 pages; on NAND the bad blocks shrink in proportion, but not below one.
+    /// The same part with only `block_count` blocks, for exhaustive tests. On NOR a block is then as many erase units
+    /// as make 16 pages; on NAND the bad blocks shrink in proportion, but not below one.
     #[must_use]
     pub fn scaled(&self, block_count: u32) -> ChipSpec {
         let mut spec = self.clone();

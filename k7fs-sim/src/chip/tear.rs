@@ -62,11 +62,20 @@ impl Chip {
         // One pulse programs a whole page of SPI NOR; words of internal flash are programmed one after the other, and
         // those after the interrupted one were never touched.
         let reached = if unit <= 1 { bytes.len() } else { last_change(&cleared, &weak, column) };
+        let ecc = self.has_on_chip_ecc();
         self.cells.edit(page, |cells| {
             for (cell, cleared) in cells.data[start..].iter_mut().zip(&cleared) {
                 *cell &= !cleared;
             }
             cells.weaken(weak);
+            if ecc {
+                cells.spoil(unit, column, bytes.len(), |cells, at| {
+                    let range = at.start - start..at.end - start;
+                    let whole = cleared[range.clone()] == in_transition[range.clone()];
+                    let untouched = cleared[range].iter().all(|byte| *byte == 0);
+                    (whole || untouched) && !cells.has_weak(&at)
+                });
+            }
             mark_written(cells, column, reached, unit);
             cells.programs += 1;
             cells.torn = true;
@@ -133,9 +142,17 @@ impl Chip {
         if before.is_none() && weak.is_empty() && super::cells::is_erased(&data) {
             return;
         }
+        let (ecc, unit) = (self.has_on_chip_ecc(), self.write_unit());
         self.cells.edit(page, |cells| {
             cells.data = data;
             cells.weak = weak;
+            if ecc {
+                // Check bits stay right where nothing moved, and are erased with the data.
+                cells.spoil(unit, 0, cells.data.len(), |cells, at| {
+                    let same = before.is_some_and(|page| page.data[at.clone()] == cells.data[at.clone()]);
+                    (same || super::cells::is_erased(&cells.data[at.clone()])) && !cells.has_weak(&at)
+                });
+            }
         });
         self.cells.drop_pristine(page);
     }
@@ -168,22 +185,37 @@ impl Chip {
             let mut draw = Draw::new(self.seed, Purpose::Content, &place);
             self.cells.clear(block);
             for page in block * pages_per_block..(block + 1) * pages_per_block {
-                let data: Vec<u8> = (0..page_bytes).map(|_| draw.mask(FAILED_NOR_ERASE)).collect();
+                let mut data = vec![0; page_bytes];
+                draw.fill(&mut data, FAILED_NOR_ERASE);
                 self.put_page(page, data, Vec::new(), None);
             }
         }
     }
 
     /// Weak bits among those set in `mask`, which lies at `first_bit` of its page.
-    fn weak_among(&self, draw: Draw, first_bit: u32, mask: &[u8]) -> Vec<WeakBit> {
+    fn weak_among(&self, mut draw: Draw, first_bit: u32, mask: &[u8]) -> Vec<WeakBit> {
         let threshold = threshold_of(self.faults.unstable_probability);
         if threshold == 0 {
             return Vec::new();
         }
-        Selected::new(draw, self.faults.unstable_density, mask.len() as u64 * 8)
-            .filter(|bit| mask[(bit / 8) as usize] >> (bit % 8) & 1 == 1)
-            .map(|bit| WeakBit { bit: first_bit + bit as u32, threshold })
-            .collect()
+        let of_256 = self.faults.unstable_density * 256.0;
+        if of_256 <= 0.0 || of_256 > 256.0 || of_256 % 1.0 != 0.0 {
+            let within = |bit: &u64| mask[(bit / 8) as usize] >> (bit % 8) & 1 == 1;
+            let chosen = Selected::new(draw, self.faults.unstable_density, mask.len() as u64 * 8).filter(within);
+            return chosen.map(|bit| WeakBit { bit: first_bit + bit as u32, threshold }).collect();
+        }
+        // A multiple of 1/256, as the default is: whole words of bits at once.
+        let mut weak = Vec::new();
+        for (index, chunk) in mask.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let mut chosen = u64::from_le_bytes(word) & draw.bits(of_256 as u32);
+            while chosen != 0 {
+                weak.push(WeakBit { bit: first_bit + index as u32 * 64 + chosen.trailing_zeros(), threshold });
+                chosen &= chosen - 1;
+            }
+        }
+        weak
     }
 
     /// The bits that stay 1 but weak when a program follows an interrupted erase.
@@ -221,15 +253,19 @@ struct Span {
     total: usize,
 }
 
-/// The bits of a byte that are done, where `of_256` of the operation is.
-fn done_bits(order: TornOrder, of_256: u32, at: usize, total: usize, draw: &mut Draw) -> u8 {
-    let within = |position: usize| position as u64 * 256 < u64::from(of_256) * total as u64;
-    let whole = match order {
-        TornOrder::Ascending => within(at),
-        TornOrder::Descending => within(total - 1 - at),
-        TornOrder::Scattered => return draw.mask(of_256),
-    };
-    if whole { 0xFF } else { 0 }
+/// The bits of a slice of an operation that are done, where `of_256` of the whole operation is.
+fn done_bits(length: usize, order: TornOrder, of_256: u32, span: Span, draw: &mut Draw) -> Vec<u8> {
+    let within = |position: usize| position as u64 * 256 < u64::from(of_256) * span.total as u64;
+    let whole = |done: bool| if done { 0xFF } else { 0 };
+    match order {
+        TornOrder::Ascending => (0..length).map(|index| whole(within(span.first + index))).collect(),
+        TornOrder::Descending => (0..length).map(|index| whole(within(span.total - 1 - span.first - index))).collect(),
+        TornOrder::Scattered => {
+            let mut done = vec![0; length];
+            draw.fill(&mut done, of_256);
+            done
+        }
+    }
 }
 
 /// Keeps of the bits that a program clears those that are cleared when it is cut.
@@ -249,8 +285,9 @@ fn keep_done(cleared: &mut [u8], kind: CutKind, first_unit: usize, draw: &mut Dr
             }
         }
         CutKind::Torn { fraction, order } => {
-            for (at, byte) in cleared.iter_mut().enumerate() {
-                *byte &= done_bits(order, u32::from(fraction), at, total, draw);
+            let done = done_bits(total, order, u32::from(fraction), Span { first: 0, total }, draw);
+            for (byte, done) in cleared.iter_mut().zip(done) {
+                *byte &= done;
             }
         }
         CutKind::DoneUnstable | CutKind::Done => {}
@@ -279,15 +316,20 @@ fn last_change(cleared: &[u8], weak: &[WeakBit], column: u32) -> usize {
 
 /// Brings a page to the state at `of_256` of an erase.
 fn erase_phase(data: &mut [u8], nor: bool, of_256: u32, order: TornOrder, span: Span, draw: &mut Draw) {
-    for (index, byte) in data.iter_mut().enumerate() {
-        let at = span.first + index;
-        if !nor {
-            *byte |= done_bits(order, of_256, at, span.total, draw);
-        } else if of_256 < NOR_ERASE_PREPROGRAM {
-            *byte &= !done_bits(order, of_256 * 256 / NOR_ERASE_PREPROGRAM, at, span.total, draw);
-        } else {
-            let share = (of_256 - NOR_ERASE_PREPROGRAM) * 256 / (256 - NOR_ERASE_PREPROGRAM);
-            *byte = done_bits(order, share, at, span.total, draw);
-        }
+    let preprogram = nor && of_256 < NOR_ERASE_PREPROGRAM;
+    let share = if preprogram {
+        of_256 * 256 / NOR_ERASE_PREPROGRAM
+    } else if nor {
+        (of_256 - NOR_ERASE_PREPROGRAM) * 256 / (256 - NOR_ERASE_PREPROGRAM)
+    } else {
+        of_256
+    };
+    let done = done_bits(data.len(), order, share, span, draw);
+    for (byte, done) in data.iter_mut().zip(done) {
+        *byte = match (preprogram, nor) {
+            (true, _) => *byte & !done,
+            (false, true) => done,
+            (false, false) => *byte | done,
+        };
     }
 }

@@ -20,4 +20,4 @@ pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};
 pub use reference::{LOGICAL_BLOCK_SIZE, Model};
 pub use session::{SLOT_COUNT, Session};
-pub use tree::{ObserveError, Tree, TreeEntry, observe};
+pub use tree::{ObserveError, Tree, TreeEntry, observe, observe_beside};

@@ -116,6 +116,14 @@ impl ObserveError {
 /// # Errors
 /// The first thing that went wrong, see [`ObserveError`]. The number of calls is bounded whatever the volume says.
 pub fn observe<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree, ObserveError> {
+    observe_beside(volume, "")
+}
+
+/// As [`observe`], as if the directory at path `hidden` with all below it did not exist.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_beside<F: Flash>(volume: &mut Volume<'_, F>, hidden: &str) -> Result<Tree, ObserveError> {
     let mut tree = Tree::default();
     let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
     let mut objects: BTreeMap<String, u64> = BTreeMap::new();
@@ -125,6 +133,9 @@ pub fn observe<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree, ObserveErro
             let path = format!("{directory}/{name}");
             if objects.len() >= OBJECTS_MAX || depth > DEPTH_MAX {
                 return Err(ObserveError::Endless { path });
+            }
+            if path == hidden {
+                continue;
             }
             let entry = entry(volume, &path, object, kind)?;
             if kind == Kind::Directory {

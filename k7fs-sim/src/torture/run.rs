@@ -117,6 +117,9 @@ impl Runner<'_, '_> {
             match ended {
                 Ended::Over => return Ok(()),
                 Ended::Stopped => {}
+                Ended::Cut if !self.flash.chip().is_off() => {
+                    return Err(Violation::new("unmount failed although the power was on"));
+                }
                 Ended::Cut => {
                     cuts::power_on(self.flash, &mut self.state.random);
                     self.state.crash_states += 1;
@@ -281,7 +284,7 @@ fn end(
     }
     // The chip comes back only from a clean stop; after a cut within it, the caller's own reference shows it.
     match volume.unmount() {
-        Ok(_) => Ok(Ended::Stopped),
+        Ok(_) => state.everything_durable().map(|()| Ended::Stopped),
         Err(Error::Flash(_)) => Ok(Ended::Cut),
         Err(error) => Err(failed("unmount", error)),
     }

@@ -83,6 +83,11 @@ impl<'t> State<'t> {
     pub(super) fn node_stored(&mut self) -> Result<(), Violation> {
         self.stored += 1;
         self.in_flight = false;
+        self.everything_durable()
+    }
+
+    /// Whatever was done so far is committed.
+    pub(super) fn everything_durable(&mut self) -> Result<(), Violation> {
         self.oracle.start(&Operation::Sync);
         self.oracle.finish(&Operation::Sync, &Outcome::Done).map(|_| ())
     }

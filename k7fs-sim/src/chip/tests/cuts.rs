@@ -242,3 +242,51 @@ fn the_rungs_of_the_ladder_are_different_states() {
         assert_eq!(hashes.len(), 2 * CutKind::LADDER.len() - 1, "{name}");
     }
 }
+
+#[test]
+fn on_chip_correction_refuses_what_was_torn_or_programmed_twice() {
+    for (name, unit) in [("STM32L4", 8), ("STM32H7", 32)] {
+        let (mut chip, wanted) = cut_program(name, CutKind::OneBit);
+        let mut raw = [0; 256];
+        chip.read_nor(PAGE * 256, &mut raw).unwrap();
+        chip.faults_mut().ecc_trap = true;
+        assert_eq!(chip.read_nor(PAGE * 256, &mut raw), Err(ChipError::Uncorrectable));
+        assert_eq!(chip.counters().ecc_traps, 1);
+        let refused = |chip: &mut Chip, at: u32| chip.read_nor(at, &mut [0]).is_err();
+        let units = (0..256 / unit).filter(|index| refused(&mut chip, PAGE * 256 + index * unit)).count();
+        assert_eq!(units, 1, "only the unit of the torn bit");
+
+        let (mut chip, _) = cut_program(name, CutKind::Done);
+        chip.faults_mut().ecc_trap = true;
+        assert_eq!(read_page(&mut chip, PAGE), wanted);
+        chip.program_nor(PAGE * 256, &vec![0; unit as usize]).unwrap();
+        assert!(refused(&mut chip, PAGE * 256) && !refused(&mut chip, PAGE * 256 + unit));
+        erase_block(&mut chip, 0).unwrap();
+        read_page(&mut chip, PAGE);
+
+        let mut chip = cut_erase(name, CutKind::HALF);
+        chip.faults_mut().ecc_trap = true;
+        assert!(refused(&mut chip, 0));
+        let mut chip = cut_erase(name, CutKind::FirstUnit);
+        chip.faults_mut().ecc_trap = true;
+        assert!(refused(&mut chip, 0) && !refused(&mut chip, 256));
+    }
+    let (mut chip, _) = cut_program("W25Q128JV", CutKind::HALF);
+    chip.faults_mut().ecc_trap = true;
+    read_page(&mut chip, PAGE);
+}
+
+#[test]
+fn an_interrupted_erase_is_another_condition_though_it_reads_the_same() {
+    for name in ["W25Q128JV", "W25N01GV"] {
+        let mut chip = cut_erase(name, CutKind::Done);
+        let clean = small(name);
+        assert_eq!(chip.state_hash(), clean.state_hash());
+        assert_ne!(chip.condition_hash(), clean.condition_hash());
+        erase_block(&mut chip, 0).unwrap();
+        assert_eq!(chip.condition_hash(), clean.condition_hash());
+        let fork = chip.clone();
+        chip.grow_bad(3);
+        assert_ne!(chip.condition_hash(), fork.condition_hash());
+    }
+}
