@@ -1,0 +1,41 @@
+//! The hashes behind one small interface: CRC-32C seals pages, BLAKE3 vouches for nodes and spreads names.
+
+use crc::{CRC_32_ISCSI, Crc, Table};
+
+const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+
+/// Bytes of a hash in a tree pointer: BLAKE3, truncated (the signature records the width).
+pub(crate) const POINTER_HASH_BYTES: usize = 8;
+
+/// CRC-32C of `parts`, one after the other, continuing from `seed`.
+pub(crate) fn crc32(seed: u32, parts: &[&[u8]]) -> u32 {
+    let mut digest = CRC.digest_with_initial(seed);
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize()
+}
+
+/// The hash of a node in its parent's pointer.
+pub(crate) fn pointer_hash(bytes: &[u8]) -> [u8; POINTER_HASH_BYTES] {
+    truncate(blake3::hash(bytes).as_bytes())
+}
+
+/// 48 bits of a name's hash, keyed by the volume so that nobody can prepare names that collide.
+pub(crate) fn name_hash(volume_id: &[u8; 16], name: &[u8]) -> u64 {
+    let mut input = [0u8; 16 + 255];
+    let mut writer = crate::varint::Writer::new(&mut input);
+    writer.bytes(volume_id);
+    writer.bytes(name);
+    let len = writer.finish().unwrap_or(16);
+    let hash = blake3::hash(input.get(..len).unwrap_or(volume_id));
+    u64::from_le_bytes(truncate(hash.as_bytes())) >> 16
+}
+
+fn truncate(hash: &[u8; 32]) -> [u8; POINTER_HASH_BYTES] {
+    let mut short = [0; POINTER_HASH_BYTES];
+    for (to, from) in short.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    short
+}

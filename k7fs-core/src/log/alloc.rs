@@ -1,0 +1,346 @@
+//! The allocation table: what every block is used for, how often it was erased, how much of it is alive.
+//!
+//! In memory a block takes four bytes: state 3 bits, live units 13 bits, erases above the common base 16 bits. A *live
+//! unit* is a fixed number of bytes per volume; every reference counts its length rounded up, so adding and taking
+//! away always match. On flash the table is cut into at most 16 segments, each written again only when it changed:
+//!
+//! ```text
+//! segment: ULEB | per block: live units << 3 | state: ULEB, erase count: ULEB
+//! ```
+
+use super::table::Place;
+use crate::page::{Address, Space};
+use crate::varint::{Reader, uleb_len};
+
+/// Segments of the table, at most.
+pub(crate) const SEGMENTS_MAX: usize = 16;
+/// Bytes of memory per block.
+pub(crate) const BLOCK_BYTES: usize = 4;
+/// An item's header takes about this much, and is alive with its body.
+const HEADER_ALLOWANCE: u32 = 12;
+const LIVE_BITS: u32 = 13;
+const LIVE_MAX: u32 = (1 << LIVE_BITS) - 1;
+
+/// What a block is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockState {
+    /// Nothing in it is needed; it is erased before it is used.
+    Free,
+    /// Holds log or moved pages.
+    Used,
+    /// Must never be used again.
+    Bad,
+    /// Belongs to the fixed set or is a checkpoint block.
+    Anchor,
+    /// Failed to program; becomes bad when nothing in it is alive.
+    Failing,
+    /// Used since the last checkpoint: never cleaned, never free.
+    Tail,
+    /// Stays in the tail through the checkpoint that is being written.
+    Kept,
+}
+
+impl BlockState {
+    fn code(self) -> u32 {
+        match self {
+            BlockState::Free => 0,
+            BlockState::Used => 1,
+            BlockState::Bad => 2,
+            BlockState::Anchor => 3,
+            BlockState::Failing => 4,
+            BlockState::Tail => 5,
+            BlockState::Kept => 6,
+        }
+    }
+
+    fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            0 => BlockState::Free,
+            1 => BlockState::Used,
+            2 => BlockState::Bad,
+            3 => BlockState::Anchor,
+            4 => BlockState::Failing,
+            5 => BlockState::Tail,
+            6 => BlockState::Kept,
+            _ => return None,
+        })
+    }
+}
+
+/// The table in the caller's memory.
+#[derive(Debug)]
+pub(crate) struct Alloc<'b> {
+    bytes: &'b mut [u8],
+    blocks: u32,
+    unit_shift: u32,
+    erase_base: u32,
+    segment_blocks: u32,
+    /// Where each segment was last written.
+    pub(crate) segments: [Option<(Address, u32)>; SEGMENTS_MAX],
+    dirty: u16,
+    live_total: u64,
+}
+
+impl<'b> Alloc<'b> {
+    pub(crate) fn new(bytes: &'b mut [u8], space: &Space) -> Self {
+        // Units small enough to tell blocks apart, large enough that a block of the smallest records still fits.
+        let unit_shift = (space.block_payload() / 4096).next_power_of_two().ilog2().max(5);
+        let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
+        Self {
+            bytes,
+            blocks: space.block_count,
+            unit_shift,
+            erase_base: 0,
+            segment_blocks: space.block_count.div_ceil(most).max(64),
+            segments: [None; SEGMENTS_MAX],
+            dirty: u16::MAX,
+            live_total: 0,
+        }
+    }
+
+    /// Everything free, as after a format.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.fill(0);
+        self.segments = [None; SEGMENTS_MAX];
+        self.dirty = u16::MAX;
+        self.live_total = 0;
+        self.erase_base = 0;
+    }
+
+    fn word(&self, block: u32) -> u32 {
+        let at = block as usize * BLOCK_BYTES;
+        self.bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(BlockState::Bad.code(), |w| u32::from_le_bytes(*w))
+    }
+
+    fn set_word(&mut self, block: u32, word: u32) {
+        let at = block as usize * BLOCK_BYTES;
+        if let Some(place) = self.bytes.get_mut(at..at + BLOCK_BYTES) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn touch(&mut self, block: u32) {
+        let segment = block.checked_div(self.segment_blocks).unwrap_or(0);
+        self.dirty |= 1u16.checked_shl(segment).unwrap_or(0);
+    }
+
+    pub(crate) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    pub(crate) fn state(&self, block: u32) -> BlockState {
+        BlockState::from_code(self.word(block) & 7).unwrap_or(BlockState::Bad)
+    }
+
+    pub(crate) fn set_state(&mut self, block: u32, state: BlockState) {
+        self.set_word(block, self.word(block) & !7 | state.code());
+        self.touch(block);
+    }
+
+    pub(crate) fn erase_count(&self, block: u32) -> u32 {
+        self.erase_base + (self.word(block) >> 16)
+    }
+
+    pub(crate) fn set_erase_count(&mut self, block: u32, count: u32) {
+        let above = count.saturating_sub(self.erase_base).min(0xFFFF);
+        self.set_word(block, self.word(block) & 0xFFFF | above << 16);
+        self.touch(block);
+        if above == 0xFFFF {
+            self.raise_base();
+        }
+    }
+
+    /// Moves the common base up to the least worn block, so that the others fit again.
+    fn raise_base(&mut self) {
+        let usable = (0..self.blocks).filter(|block| self.state(*block) != BlockState::Bad);
+        let least = usable.map(|block| self.word(block) >> 16).min().unwrap_or(0);
+        for block in 0..self.blocks {
+            let word = self.word(block);
+            self.set_word(block, word & 0xFFFF | (word >> 16).saturating_sub(least) << 16);
+        }
+        self.erase_base += least;
+    }
+
+    /// Live units of a block.
+    pub(crate) fn live(&self, block: u32) -> u32 {
+        self.word(block) >> 3 & LIVE_MAX
+    }
+
+    /// Bytes that are alive in the whole volume, headers included, rounded up to units.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_total << self.unit_shift
+    }
+
+    /// Units that a reference of `len` bytes counts for.
+    fn units(&self, len: u32) -> u32 {
+        len.saturating_add(HEADER_ALLOWANCE).div_ceil(1 << self.unit_shift)
+    }
+
+    /// Bytes that a reference of `len` bytes counts for.
+    pub(crate) fn cost(&self, len: u32) -> u64 {
+        u64::from(self.units(len)) << self.unit_shift
+    }
+
+    fn set_live(&mut self, block: u32, live: u32) {
+        let word = self.word(block) & !(LIVE_MAX << 3) | live.min(LIVE_MAX) << 3;
+        self.set_word(block, word);
+    }
+
+    /// A reference to `len` bytes in a block has come to be.
+    pub(crate) fn add(&mut self, block: u32, len: u32) {
+        let units = self.units(len);
+        self.live_total += u64::from(units);
+        // A count that has reached its end stays there: an upper bound, until the cleaner counts again.
+        self.set_live(block, self.live(block).saturating_add(units));
+        self.touch(block);
+    }
+
+    /// A reference to `len` bytes in a block is gone.
+    pub(crate) fn subtract(&mut self, block: u32, len: u32) {
+        let units = self.units(len);
+        self.live_total = self.live_total.saturating_sub(units.into());
+        if self.live(block) < LIVE_MAX {
+            self.set_live(block, self.live(block).saturating_sub(units));
+        }
+        self.touch(block);
+    }
+
+    /// A segment of the table itself has moved. Not a change of the table: see [`Self::stored`].
+    pub(crate) fn move_segment(&mut self, space: &Space, segment: usize, address: Address, len: u32) {
+        let dirty = self.dirty;
+        if let Some((old, old_len)) = self.segment(segment) {
+            self.subtract(space.block_of(old), old_len);
+        }
+        self.add(space.block_of(address), len);
+        if let Some(place) = self.segments.get_mut(segment) {
+            *place = Some((address, len));
+        }
+        self.dirty = dirty;
+    }
+
+    /// As [`Self::add`] for a node and its copy.
+    pub(crate) fn add_place(&mut self, space: &Space, place: &Place) {
+        self.add(space.block_of(place.address), place.len);
+        if let Some(copy) = place.copy {
+            self.add(space.block_of(copy), place.len);
+        }
+    }
+
+    /// As [`Self::subtract`] for a node and its copy.
+    pub(crate) fn subtract_place(&mut self, space: &Space, place: &Place) {
+        self.subtract(space.block_of(place.address), place.len);
+        if let Some(copy) = place.copy {
+            self.subtract(space.block_of(copy), place.len);
+        }
+    }
+
+    /// The free block that was erased least.
+    pub(crate) fn least_worn_free(&self) -> Option<u32> {
+        let free = (0..self.blocks).filter(|block| self.state(*block) == BlockState::Free);
+        free.min_by_key(|block| self.word(*block) >> 16)
+    }
+
+    pub(crate) fn count(&self, state: BlockState) -> u32 {
+        (0..self.blocks).filter(|block| self.state(*block) == state).count() as u32
+    }
+
+    pub(crate) fn segment_count(&self) -> usize {
+        (self.blocks.div_ceil(self.segment_blocks.max(1)) as usize).min(SEGMENTS_MAX)
+    }
+
+    pub(crate) fn is_dirty(&self, segment: usize) -> bool {
+        self.dirty & 1u16.checked_shl(segment as u32).unwrap_or(0) != 0 || self.segment(segment).is_none()
+    }
+
+    pub(crate) fn set_clean(&mut self, segment: usize) {
+        self.dirty &= !1u16.checked_shl(segment as u32).unwrap_or(0);
+    }
+
+    pub(crate) fn segment(&self, segment: usize) -> Option<(Address, u32)> {
+        self.segments.get(segment).copied().flatten()
+    }
+
+    /// The blocks of a segment.
+    pub(crate) fn segment_range(&self, segment: usize) -> core::ops::Range<u32> {
+        let first = self.segment_blocks.saturating_mul(segment as u32);
+        first..self.blocks.min(first.saturating_add(self.segment_blocks))
+    }
+
+    /// Live units without those of the segments themselves: they are counted when the table is loaded, so that
+    /// writing the table does not change it.
+    fn live_without_segments(&self, space: &Space, block: u32) -> u32 {
+        let own = self.segments.iter().flatten().filter(|(address, _)| space.block_of(*address) == block);
+        let units: u32 = own.map(|(_, len)| self.units(*len)).sum();
+        let live = self.live(block);
+        if live == LIVE_MAX { live } else { live.saturating_sub(units) }
+    }
+
+    /// What is stored for a block: live units and state, and its erase count.
+    pub(crate) fn stored(&self, space: &Space, block: u32) -> (u64, u64) {
+        let state = self.state(block);
+        let live = u64::from(self.live_without_segments(space, block));
+        (live << 3 | u64::from(state.code()), self.erase_count(block).into())
+    }
+
+    /// Bytes of a segment's body.
+    pub(crate) fn segment_len(&self, space: &Space, segment: usize) -> usize {
+        let blocks: usize = self
+            .segment_range(segment)
+            .map(|block| {
+                let (word, erases) = self.stored(space, block);
+                uleb_len(word) + uleb_len(erases)
+            })
+            .sum();
+        uleb_len(segment as u64) + blocks
+    }
+
+    /// Takes a block's two stored numbers; `false` where they make no sense.
+    pub(crate) fn load(&mut self, block: u32, reader: &mut Reader<'_>) -> Option<()> {
+        let word = reader.uleb()?;
+        let erases = reader.uleb32()?;
+        let state = BlockState::from_code((word & 7) as u32)?;
+        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX)?;
+        // What was the log's tail then is in use now; whether it still is the tail, replay will say.
+        let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
+        self.set_state(block, state);
+        self.set_live(block, live);
+        self.live_total += u64::from(live);
+        self.set_erase_count(block, erases);
+        Some(())
+    }
+
+    /// Keeps a block in the tail through the next [`Self::settle`].
+    pub(crate) fn keep(&mut self, block: u32) {
+        if matches!(self.state(block), BlockState::Tail | BlockState::Used) {
+            self.set_state(block, BlockState::Kept);
+        }
+    }
+
+    /// After a checkpoint: only what was kept is still the tail.
+    pub(crate) fn settle(&mut self) {
+        for block in 0..self.blocks {
+            match self.state(block) {
+                BlockState::Tail => self.set_state(block, BlockState::Used),
+                BlockState::Kept => self.set_state(block, BlockState::Tail),
+                _ => {}
+            }
+        }
+        self.free_unused();
+    }
+
+    /// What nothing refers to is free, what failed and is empty is bad.
+    pub(crate) fn free_unused(&mut self) {
+        for block in 0..self.blocks {
+            match self.state(block) {
+                BlockState::Used if self.live(block) == 0 => self.set_state(block, BlockState::Free),
+                BlockState::Failing if self.live(block) == 0 => self.set_state(block, BlockState::Bad),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the live count of a block can no longer be trusted to fall to zero.
+    pub(crate) fn is_saturated(&self, block: u32) -> bool {
+        self.live(block) == LIVE_MAX
+    }
+}

@@ -1,0 +1,370 @@
+//! The anchor: from the fixed set at the chip's start to the newest checkpoint.
+//!
+//! Two blocks of the fixed set mirror each other: the signature, then one page for every time the checkpoint blocks
+//! moved. Two checkpoint blocks, anywhere, mirror each other: block header, signature, then one page per
+//! checkpoint. The fixed set is therefore written once per filled checkpoint block, and wears less than the average.
+
+use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint};
+use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, RETRIES_MAX};
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
+use super::signature::{SIGNATURE_BYTES, Signature};
+use super::{BlockState, Log};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::page::{Header, PageKind, ProgramError};
+use crate::varint::{Reader, Writer};
+
+/// Copies of everything in the anchor.
+pub(super) const MIRRORS: usize = 2;
+/// Pages of a checkpoint block before its first checkpoint: block header and signature.
+pub(super) const CHECKPOINT_FIRST_PAGE: u32 = 2;
+/// Bytes of the largest item written here, header included.
+const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES_MAX + CHECKPOINT_BYTES_MAX;
+
+/// A block of the anchor and its next page to program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AnchorBlock {
+    pub(super) block: u32,
+    pub(super) next_page: u32,
+}
+
+/// Where the anchor is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Anchors {
+    pub(super) fixed: [Option<AnchorBlock>; MIRRORS],
+    pub(super) checkpoints: [Option<AnchorBlock>; MIRRORS],
+}
+
+/// Blocks kept for the fixed set.
+pub(crate) const fn fixed_blocks(block_count: u32) -> u32 {
+    if block_count >= 1024 {
+        6
+    } else if block_count >= 64 {
+        4
+    } else {
+        3
+    }
+}
+
+/// Pages that the signature takes at the start of a fixed block.
+pub(super) const fn signature_pages(page_size: u32) -> u32 {
+    (SIGNATURE_BYTES as u32).div_ceil(page_size)
+}
+
+/// Puts an item with its body at the start of a payload.
+fn item_bytes(kind: ItemKind, body: &[u8], bytes: &mut [u8]) -> Option<usize> {
+    let header = ItemHeader { kind, key: Key::MIN, len: body.len() as u32 };
+    let mut header_bytes = [0u8; ITEM_HEADER_BYTES_MAX];
+    let size = header.encode(&mut header_bytes);
+    let mut writer = Writer::new(bytes);
+    writer.bytes(header_bytes.get(..size)?);
+    writer.bytes(body);
+    writer.finish()
+}
+
+impl<F: Flash> Log<'_, F> {
+    /// Makes a checkpoint durable. On return a mount finds it, and what only the one before needed may be erased.
+    pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+        checkpoint.generation = self.generation;
+        for _ in 0..RETRIES_MAX {
+            checkpoint.sequence = self.next_sequence();
+            let mut body = [0u8; CHECKPOINT_BYTES_MAX];
+            let len = checkpoint.encode(&mut body).ok_or(Error::Exhausted)?;
+            let mut item = [0u8; ITEM_BYTES_MAX];
+            let body = body.get(..len).unwrap_or_default();
+            let len = item_bytes(ItemKind::Checkpoint, body, &mut item).ok_or(Error::Exhausted)?;
+            let item = item.get(..len).unwrap_or_default();
+            if item.len() > self.pages.space.payload as usize {
+                return Err(Error::Exhausted);
+            }
+            if self.append_checkpoint(checkpoint.sequence, item)? || self.move_checkpoints(checkpoint.sequence, item)? {
+                self.checkpoint = checkpoint.clone();
+                return Ok(());
+            }
+        }
+        Err(Error::WornOut)
+    }
+
+    /// Programs a page in both checkpoint blocks; `false` where they are full or one failed.
+    fn append_checkpoint(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
+        let pages_per_block = self.pages.space.pages_per_block;
+        let usable = |anchor: &Option<AnchorBlock>| anchor.is_some_and(|anchor| anchor.next_page < pages_per_block);
+        if !self.anchors.checkpoints.iter().all(usable) {
+            return Ok(false);
+        }
+        for mirror in 0..MIRRORS {
+            let Some(Some(anchor)) = self.anchors.checkpoints.get_mut(mirror) else { return Ok(false) };
+            let page = self.pages.space.first_page(anchor.block) + anchor.next_page;
+            anchor.next_page += 1;
+            if !self.program_item(page, PageKind::Checkpoint, sequence, item)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Programs a page with one item; `false` where the block failed.
+    fn program_item(&mut self, page: u32, kind: PageKind, sequence: u64, item: &[u8]) -> Result<bool, Error> {
+        let header = Header {
+            kind,
+            commit: false,
+            sequence,
+            generation: self.generation,
+            first_item: 0,
+            last_commit: self.last_commit,
+        };
+        programmed(self.pages.program_payload(page, &header, item))
+    }
+
+    /// Writes the checkpoint to two fresh blocks and points the fixed set to them.
+    fn move_checkpoints(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
+        let old = self.anchors.checkpoints;
+        let mut fresh = [None; MIRRORS];
+        for place in &mut fresh {
+            *place = self.fresh_checkpoint_block(sequence, item)?;
+            if place.is_none() {
+                return Ok(false);
+            }
+        }
+        self.anchors.checkpoints = fresh;
+        self.write_fixed()?;
+        for anchor in old.iter().flatten() {
+            self.alloc.set_state(anchor.block, BlockState::Free);
+        }
+        Ok(true)
+    }
+
+    fn fresh_checkpoint_block(&mut self, sequence: u64, item: &[u8]) -> Result<Option<AnchorBlock>, Error> {
+        for _ in 0..RETRIES_MAX {
+            let block = self.take_free()?;
+            self.alloc.set_state(block, BlockState::Anchor);
+            self.generation += 1;
+            let first_page = self.pages.space.first_page(block);
+            let mut bytes = [0u8; ITEM_BYTES_MAX];
+            let header = BlockHeader {
+                volume_id: self.signature.volume_id,
+                erase_count: self.alloc.erase_count(block),
+                next: None,
+            };
+            let header_len = header.encode(&mut bytes);
+            let header_item = bytes.get(..header_len).unwrap_or_default();
+            if !self.program_item(first_page, PageKind::Checkpoint, sequence, header_item)? {
+                self.retire(block);
+                continue;
+            }
+            let mut body = [0u8; SIGNATURE_BYTES];
+            let len = self.signature.encode_body(&mut body).ok_or(Error::Exhausted)?;
+            let body = body.get(..len).unwrap_or_default();
+            let len = item_bytes(ItemKind::Signature, body, &mut bytes).ok_or(Error::Exhausted)?;
+            let signature = bytes.get(..len).unwrap_or_default();
+            if !self.program_item(first_page + 1, PageKind::Checkpoint, sequence, signature)?
+                || !self.program_item(first_page + CHECKPOINT_FIRST_PAGE, PageKind::Checkpoint, sequence, item)?
+            {
+                self.retire(block);
+                continue;
+            }
+            return Ok(Some(AnchorBlock { block, next_page: CHECKPOINT_FIRST_PAGE + 1 }));
+        }
+        Ok(None)
+    }
+
+    /// Points both fixed blocks to the checkpoint blocks; one is always whole.
+    pub(super) fn write_fixed(&mut self) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        let mut body = [0u8; 16];
+        let mut writer = Writer::new(&mut body);
+        for anchor in self.anchors.checkpoints {
+            writer.uleb(super::checkpoint::page_plus_one(anchor.map(|anchor| anchor.block)));
+        }
+        let len = writer.finish().ok_or(Error::Exhausted)?;
+        let mut item = [0u8; ITEM_HEADER_BYTES_MAX + 16];
+        let len = item_bytes(ItemKind::Anchor, body.get(..len).unwrap_or_default(), &mut item).ok_or(Error::Exhausted)?;
+        let item = item.get(..len).unwrap_or_default();
+        let mut written = 0;
+        for mirror in 0..MIRRORS {
+            written += usize::from(self.write_fixed_mirror(mirror, sequence, item)?);
+        }
+        if written == 0 { Err(Error::WornOut) } else { Ok(()) }
+    }
+
+    fn write_fixed_mirror(&mut self, mirror: usize, sequence: u64, item: &[u8]) -> Result<bool, Error> {
+        for _ in 0..RETRIES_MAX {
+            let current = self.anchors.fixed.get(mirror).copied().flatten();
+            let anchor = match current {
+                Some(anchor) if anchor.next_page < self.pages.space.pages_per_block => Some(anchor),
+                Some(anchor) => self.format_fixed(anchor.block)?,
+                None => match self.spare_fixed() {
+                    Some(block) => self.format_fixed(block)?,
+                    // The fixed area is used up: the other mirror carries on alone.
+                    None => return Ok(false),
+                },
+            };
+            let Some(place) = self.anchors.fixed.get_mut(mirror) else { return Ok(false) };
+            let Some(anchor) = anchor else {
+                *place = None;
+                continue;
+            };
+            *place = Some(AnchorBlock { next_page: anchor.next_page + 1, ..anchor });
+            let page = self.pages.space.first_page(anchor.block) + anchor.next_page;
+            if self.program_item(page, PageKind::Anchor, sequence, item)? {
+                return Ok(true);
+            }
+            self.retire(anchor.block);
+            if let Some(place) = self.anchors.fixed.get_mut(mirror) {
+                *place = None;
+            }
+        }
+        Ok(false)
+    }
+
+    /// A block of the fixed area that is neither bad nor in use as a mirror.
+    fn spare_fixed(&self) -> Option<u32> {
+        (0..self.signature.fixed_blocks).find(|block| {
+            let used = self.anchors.fixed.iter().flatten().any(|anchor| anchor.block == *block);
+            !used && self.alloc.state(*block) == BlockState::Anchor
+        })
+    }
+
+    /// Erases a fixed block and writes the signature; `None` where the block failed and is bad now.
+    fn format_fixed(&mut self, block: u32) -> Result<Option<AnchorBlock>, Error> {
+        self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+        let pages = signature_pages(self.signature.geometry.page_size);
+        if self.pages.erase(block)? && self.program_signature(block)? {
+            self.alloc.set_state(block, BlockState::Anchor);
+            return Ok(Some(AnchorBlock { block, next_page: pages }));
+        }
+        self.retire(block);
+        Ok(None)
+    }
+
+    fn program_signature(&mut self, block: u32) -> Result<bool, Error> {
+        let mut codeword = [0u8; SIGNATURE_BYTES];
+        self.signature.seal(&mut codeword)?;
+        let page_size = self.signature.geometry.page_size as usize;
+        let first_page = self.pages.space.first_page(block);
+        for (index, part) in codeword.chunks(page_size.max(1)).enumerate() {
+            if !programmed(self.pages.program_raw(first_page + index as u32, part))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finds the newest pointer in a fixed block: the checkpoint blocks' numbers and the page's sequence number.
+    pub(super) fn read_fixed(&mut self, block: u32) -> Result<(AnchorBlock, Option<(u64, [Option<u32>; MIRRORS])>), Error> {
+        let from = signature_pages(self.signature.geometry.page_size);
+        let next_page = self.end_of_pages(block, from)?;
+        let mut found = None;
+        let first_page = self.pages.space.first_page(block);
+        for index in (from..next_page).rev() {
+            let Ok(header) = self.pages.header(first_page + index) else { continue };
+            if header.kind != PageKind::Anchor {
+                continue;
+            }
+            let Ok(Some(item)) = self.item_at(self.pages.space.address(first_page + index, 0)) else { continue };
+            let mut body = [0u8; 16];
+            let len = (item.header.len as usize).min(body.len());
+            let body = body.get_mut(..len).unwrap_or_default();
+            self.read(item.body, body)?;
+            let mut reader = Reader::new(body);
+            let mut blocks = [None; MIRRORS];
+            for block in &mut blocks {
+                *block = reader.uleb().and_then(super::checkpoint::minus_one).flatten();
+            }
+            found = Some((header.sequence, blocks));
+            break;
+        }
+        Ok((AnchorBlock { block, next_page }, found))
+    }
+
+    /// Finds the newest checkpoint in a checkpoint block, and whether it is the block's last page.
+    pub(super) fn read_checkpoints(&mut self, block: u32) -> Result<(AnchorBlock, Option<(Checkpoint, bool)>), Error> {
+        let next_page = self.end_of_pages(block, CHECKPOINT_FIRST_PAGE)?;
+        let first_page = self.pages.space.first_page(block);
+        let mut found = None;
+        for index in (CHECKPOINT_FIRST_PAGE..next_page).rev() {
+            if let Some(checkpoint) = self.checkpoint_on(first_page + index)? {
+                found = Some((checkpoint, index + 1 == next_page));
+                break;
+            }
+        }
+        Ok((AnchorBlock { block, next_page }, found))
+    }
+
+    fn checkpoint_on(&mut self, page: u32) -> Result<Option<Checkpoint>, Error> {
+        let header = match self.pages.header(page) {
+            Ok(header) if header.kind == PageKind::Checkpoint => header,
+            Ok(_) | Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok(Some(item)) = self.item_at(self.pages.space.address(page, 0)) else { return Ok(None) };
+        let mut body = [0u8; CHECKPOINT_BYTES_MAX];
+        let Some(body) = body.get_mut(..item.header.len as usize) else { return Ok(None) };
+        if item.header.kind != ItemKind::Checkpoint {
+            return Ok(None);
+        }
+        self.read(item.body, body)?;
+        Ok(Checkpoint::decode(body, header.sequence))
+    }
+
+    /// Where the pages of a block end that were programmed in order from `from`, all but single gaps.
+    ///
+    /// A page skipped because it may have been torn leaves a gap of one: so a page counts as programmed when it or the
+    /// one behind it is.
+    pub(super) fn end_of_pages(&mut self, block: u32, from: u32) -> Result<u32, Error> {
+        let first_page = self.pages.space.first_page(block);
+        let (mut low, mut high) = (from, self.pages.space.pages_per_block);
+        while low < high {
+            let middle = low.midpoint(high);
+            let last = middle + 1 >= self.pages.space.pages_per_block;
+            if self.pages.probe(first_page + middle)? || (!last && self.pages.probe(first_page + middle + 1)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        // A torn page may look erased in its first bytes.
+        while low < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + low)? {
+            low += 1;
+        }
+        Ok(low)
+    }
+
+    /// What the first page of a block says: its page header and block header. `None` where it cannot be read.
+    pub(super) fn block_header(&mut self, block: u32) -> Result<Option<(Header, BlockHeader)>, Error> {
+        let page = self.pages.space.first_page(block);
+        let header = match self.pages.header(page) {
+            Ok(header) => header,
+            Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut payload = [0u8; BLOCK_HEADER_ITEM_BYTES];
+        self.pages.read_payload(page, 0, &mut payload)?;
+        Ok(BlockHeader::decode(&payload).map(|block_header| (header, block_header)))
+    }
+
+    /// The block that follows in the log's chain.
+    pub(super) fn successor(&mut self, block: u32) -> Result<Option<u32>, Error> {
+        if self.front.block == Some(block) {
+            return Ok(self.front.next);
+        }
+        let header = self.block_header(block)?;
+        let next = header.and_then(|(_, header)| header.next).filter(|next| *next < self.pages.space.block_count);
+        Ok(next.map(|next| self.checkpoint.jump(next)))
+    }
+
+    /// Reads and corrects the signature of a fixed block.
+    pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, Error> {
+        let mut codeword = [0u8; SIGNATURE_BYTES];
+        let first_page = self.pages.space.first_page(block);
+        self.pages.read_signature(first_page, &mut codeword)
+    }
+}
+
+fn programmed(result: Result<(), ProgramError>) -> Result<bool, Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(ProgramError::Failed) => Ok(false),
+        Err(ProgramError::Other(error)) => Err(error),
+    }
+}

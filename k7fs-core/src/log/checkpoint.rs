@@ -1,0 +1,171 @@
+//! The checkpoint: everything a mount needs to know, in one item of a checkpoint block.
+//!
+//! ```text
+//! version, flags, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
+//! commit tag 4 bytes, transaction, moved page+1, next object, generation, segment count, {address, length} each,
+//! jump count, {from, to} each
+//! ```
+//!
+//! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
+
+use heapless::Vec;
+
+use super::alloc::SEGMENTS_MAX;
+use super::table::Place;
+use crate::page::Address;
+use crate::varint::{Reader, Writer};
+
+/// Replaced log blocks that one checkpoint remembers, at most.
+pub(crate) const JUMPS_MAX: usize = 4;
+/// Bytes of the longest checkpoint body.
+pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
+
+const CLEAN_FLAG: u64 = 1;
+
+/// The state of the volume at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    /// Sequence number of the page it is on: pages with a higher one are newer.
+    pub(crate) sequence: u64,
+    /// Written by a clean stop.
+    pub(crate) clean: bool,
+    /// Level of the root node; 0 is a leaf.
+    pub(crate) root_level: u8,
+    /// The root node; none while the tree is empty.
+    pub(crate) root: Option<Place>,
+    /// Where the log goes on: its next page; the block's end where the block is full.
+    pub(crate) front_block: u32,
+    pub(crate) front_page: u32,
+    /// The newest commit before it.
+    pub(crate) last_commit: Option<u32>,
+    /// The checksum of that commit's page.
+    pub(crate) commit_tag: u32,
+    /// The number of that commit.
+    pub(crate) transaction: u64,
+    /// The next page of the moved head.
+    pub(crate) moved_page: Option<u32>,
+    /// The next object number.
+    pub(crate) next_object: u64,
+    /// Blocks opened so far.
+    pub(crate) generation: u64,
+    /// Where the allocation table's segments are.
+    pub(crate) segments: [Option<(Address, u32)>; SEGMENTS_MAX],
+    /// Blocks of the log that failed, each with the block that took its place in the chain.
+    pub(crate) jumps: Vec<(u32, u32), JUMPS_MAX>,
+}
+
+impl Checkpoint {
+    pub(crate) fn new() -> Self {
+        Self {
+            sequence: 0,
+            clean: false,
+            root_level: 0,
+            root: None,
+            front_block: 0,
+            front_page: 0,
+            last_commit: None,
+            commit_tag: 0,
+            transaction: 0,
+            moved_page: None,
+            next_object: 0,
+            generation: 0,
+            segments: [None; SEGMENTS_MAX],
+            jumps: Vec::new(),
+        }
+    }
+
+    /// Writes the body and tells its length.
+    pub(crate) fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(bytes);
+        writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
+        writer.uleb(self.root_level.into());
+        match self.root {
+            None => writer.uleb(0),
+            Some(root) => {
+                writer.uleb(root.address.0 + 1);
+                writer.uleb(root.len.into());
+                writer.uleb(root.copy.map_or(0, |copy| copy.0 + 1));
+                writer.bytes(&root.hash);
+            }
+        }
+        writer.uleb(self.front_block.into());
+        writer.uleb(self.front_page.into());
+        writer.uleb(page_plus_one(self.last_commit));
+        writer.bytes(&self.commit_tag.to_le_bytes());
+        writer.uleb(self.transaction);
+        writer.uleb(page_plus_one(self.moved_page));
+        writer.uleb(self.next_object);
+        writer.uleb(self.generation);
+        writer.uleb(self.segments.iter().flatten().count() as u64);
+        for (address, len) in self.segments.iter().flatten() {
+            writer.uleb(address.0);
+            writer.uleb((*len).into());
+        }
+        writer.uleb(self.jumps.len() as u64);
+        for (from, to) in &self.jumps {
+            writer.uleb((*from).into());
+            writer.uleb((*to).into());
+        }
+        writer.finish()
+    }
+
+    /// Reads a body found on the page with this sequence number.
+    pub(crate) fn decode(bytes: &[u8], sequence: u64) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let mut checkpoint = Self { sequence, ..Self::new() };
+        checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
+        checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
+        checkpoint.root = match reader.uleb()? {
+            0 => None,
+            address => Some(Place {
+                address: Address(address - 1),
+                len: reader.uleb32()?,
+                copy: reader.uleb()?.checked_sub(1).map(Address),
+                hash: reader.array()?,
+            }),
+        };
+        checkpoint.front_block = reader.uleb32()?;
+        checkpoint.front_page = reader.uleb32()?;
+        checkpoint.last_commit = minus_one(reader.uleb()?)?;
+        checkpoint.commit_tag = u32::from_le_bytes(reader.array()?);
+        checkpoint.transaction = reader.uleb()?;
+        checkpoint.moved_page = minus_one(reader.uleb()?)?;
+        checkpoint.next_object = reader.uleb()?;
+        checkpoint.generation = reader.uleb()?;
+        let segments = reader.uleb()?;
+        for index in 0..segments {
+            let place = (Address(reader.uleb()?), reader.uleb32()?);
+            *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = Some(place);
+        }
+        let jumps = reader.uleb()?;
+        for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
+            checkpoint.jumps.push((reader.uleb32()?, reader.uleb32()?)).ok()?;
+        }
+        Some(checkpoint)
+    }
+
+    /// The block that stands in the chain where `block` is named.
+    pub(crate) fn jump(&self, block: u32) -> u32 {
+        let mut block = block;
+        // A replaced block may have been replaced again, at most once per entry.
+        for _ in 0..JUMPS_MAX {
+            match self.jumps.iter().find(|(from, _)| *from == block) {
+                Some((_, to)) => block = *to,
+                None => break,
+            }
+        }
+        block
+    }
+}
+
+pub(crate) fn page_plus_one(page: Option<u32>) -> u64 {
+    page.map_or(0, |page| u64::from(page) + 1)
+}
+
+/// Undoes [`page_plus_one`]; `None` for a page beyond 32 bits.
+pub(crate) fn minus_one(value: u64) -> Option<Option<u32>> {
+    match value {
+        0 => Some(None),
+        page => u32::try_from(page - 1).ok().map(Some),
+    }
+}

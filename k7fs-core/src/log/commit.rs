@@ -1,0 +1,160 @@
+//! Commits: one item that makes everything since the last one visible.
+//!
+//! ```text
+//! transaction, first page, predecessor+1, predecessor's tag 4 bytes, moved page+1, next object,
+//! 0 or replaced first page+1, replaced page
+//! ```
+//!
+//! The last two stand in the commit that a mount writes after an unclean stop: it says again what the last commit's
+//! page said, because that page may have been torn. A reader takes it in that page's place.
+
+use super::checkpoint::{minus_one, page_plus_one};
+use super::item::{ItemKind, Key};
+use super::{HeadId, Log};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::varint::{Reader, Writer};
+
+/// Bytes of the longest commit body.
+const COMMIT_BYTES_MAX: usize = 64;
+
+/// The page that a commit takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    /// First page of that commit's transaction.
+    pub(super) first_page: u32,
+    /// The page with that commit.
+    pub(super) page: u32,
+}
+
+/// What a commit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub(super) transaction: u64,
+    /// The transaction's first page.
+    pub(super) first_page: u32,
+    /// The page of the commit before.
+    pub(super) predecessor: Option<u32>,
+    pub(super) predecessor_tag: u32,
+    pub(super) moved_page: Option<u32>,
+    pub(super) next_object: u64,
+    pub(super) replaced: Option<Replaced>,
+}
+
+impl Commit {
+    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(bytes);
+        writer.uleb(self.transaction);
+        writer.uleb(self.first_page.into());
+        writer.uleb(page_plus_one(self.predecessor));
+        writer.bytes(&self.predecessor_tag.to_le_bytes());
+        writer.uleb(page_plus_one(self.moved_page));
+        writer.uleb(self.next_object);
+        match self.replaced {
+            None => writer.uleb(0),
+            Some(replaced) => {
+                writer.uleb(u64::from(replaced.first_page) + 1);
+                writer.uleb(replaced.page.into());
+            }
+        }
+        writer.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        Some(Self {
+            transaction: reader.uleb()?,
+            first_page: reader.uleb32()?,
+            predecessor: minus_one(reader.uleb()?)?,
+            predecessor_tag: u32::from_le_bytes(reader.array()?),
+            moved_page: minus_one(reader.uleb()?)?,
+            next_object: reader.uleb()?,
+            replaced: match minus_one(reader.uleb()?)? {
+                None => None,
+                Some(first_page) => Some(Replaced { first_page, page: reader.uleb32()? }),
+            },
+        })
+    }
+}
+
+impl<F: Flash> Log<'_, F> {
+    /// Ends the transaction: everything appended since the last commit is durable and visible on return.
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        let commit = Commit {
+            transaction: self.transaction + 1,
+            first_page: 0,
+            predecessor: self.last_commit,
+            predecessor_tag: self.commit_tag,
+            moved_page: None,
+            next_object: self.next_object,
+            replaced: None,
+        };
+        self.append_commit(commit)?;
+        self.table.commit_pending();
+        Ok(())
+    }
+
+    /// Appends a commit; first page and moved position are filled in.
+    pub(super) fn append_commit(&mut self, mut commit: Commit) -> Result<(), Error> {
+        // What the commit refers to goes first: a cut between the two leaves no commit, never a commit without content.
+        if !is_commit_order_off() {
+            self.flush_partial(HeadId::Moved)?;
+        }
+        commit.moved_page = self.moved_page();
+        let mut body = [0u8; COMMIT_BYTES_MAX];
+        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?;
+        // The first page may still change with the item's own start, but not its encoded length by more than this.
+        const SLACK: usize = 6;
+        self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, (len + SLACK) as u32)?;
+        commit.first_page = self.transaction_start.unwrap_or(0);
+        body.fill(0);
+        commit.encode(&mut body).ok_or(Error::Exhausted)?;
+        // Marked before the body is pushed: the body may fill its page to the last byte.
+        self.mark_commit();
+        self.push(HeadId::Front, body.get(..len + SLACK).unwrap_or_default())?;
+        self.flush_partial(HeadId::Front)?;
+        if is_commit_order_off() {
+            self.flush_partial(HeadId::Moved)?;
+        }
+        self.transaction = commit.transaction;
+        self.commits_in_tail = self.commits_in_tail.saturating_add(1);
+        Ok(())
+    }
+
+    /// The next page of the moved head, counted through the volume.
+    pub(super) fn moved_page(&self) -> Option<u32> {
+        self.moved.block.map(|_| self.moved.first_page.saturating_add(self.moved.page))
+    }
+
+    /// The commit on a page.
+    pub(super) fn commit_on(&mut self, page: u32) -> Result<Commit, Error> {
+        let header = self.pages.header(page)?;
+        let mut address = self.pages.space.address(page, header.first_item);
+        // Every item takes at least two bytes.
+        for _ in 0..self.pages.space.payload {
+            let Some(item) = self.item_at(address)? else { break };
+            if item.header.kind == ItemKind::Commit {
+                let mut body = [0u8; COMMIT_BYTES_MAX];
+                let len = (item.header.len as usize).min(body.len());
+                let body = body.get_mut(..len).unwrap_or_default();
+                self.read(item.body, body)?;
+                return Commit::decode(body).ok_or(Error::Corrupt { page });
+            }
+            if self.pages.space.page_of(item.next) != page {
+                break;
+            }
+            address = item.next;
+        }
+        Err(Error::Corrupt { page })
+    }
+}
+
+#[cfg(feature = "sabotage")]
+fn is_commit_order_off() -> bool {
+    crate::sabotage::is_off(crate::sabotage::Step::CommitOrder)
+}
+
+#[cfg(not(feature = "sabotage"))]
+const fn is_commit_order_off() -> bool {
+    false
+}

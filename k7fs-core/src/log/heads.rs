@@ -1,0 +1,431 @@
+//! Heads: the two places where pages are appended.
+//!
+//! The front head's blocks form a chain: the header of each names its successor, chosen when the block is opened.
+//! What happens when a block fails under a head is in `relocate`.
+
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
+use super::{BlockState, HeadId, Log};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::page::{Address, HEADER_BYTES, Header, PageKind, ProgramError};
+use crate::varint::{Reader, Writer};
+
+/// Blocks that may fail in a row before the chip counts as worn out.
+pub(super) const RETRIES_MAX: u32 = 16;
+const BLOCK_MAGIC: [u8; 4] = *b"K7FS";
+/// Bytes of the longest block header.
+const BLOCK_HEADER_BYTES_MAX: usize = 32;
+
+/// Where a stream of pages goes on.
+#[derive(Debug)]
+pub(super) struct Head<'b> {
+    kind: PageKind,
+    /// The raw page under construction.
+    buffer: &'b mut [u8],
+    pub(super) block: Option<u32>,
+    /// The block's first page.
+    pub(super) first_page: u32,
+    /// The page under construction, within the block; the block's end where the block is full.
+    pub(super) page: u32,
+    /// Payload bytes in it.
+    fill: u32,
+    first_item: Option<u32>,
+    pub(super) generation: u64,
+    /// The successor named in the block's header (front only).
+    pub(super) next: Option<u32>,
+    commit: bool,
+    /// After an unclean stop: pages from here on must be looked at before one is programmed.
+    pub(super) doubtful: bool,
+    /// Where the body of the item being appended starts: page within the block, offset.
+    body: (u32, u32),
+}
+
+impl<'b> Head<'b> {
+    pub(super) fn new(kind: PageKind, buffer: &'b mut [u8]) -> Self {
+        Self {
+            kind,
+            buffer,
+            block: None,
+            first_page: 0,
+            page: 0,
+            fill: 0,
+            first_item: None,
+            generation: 0,
+            next: None,
+            commit: false,
+            doubtful: false,
+            body: (0, 0),
+        }
+    }
+
+    /// Puts the head on a page of a block that exists.
+    pub(super) fn place(&mut self, block: u32, first_page: u32, page: u32) {
+        self.block = Some(block);
+        self.first_page = first_page;
+        self.page = page;
+        self.clear_page();
+    }
+
+    pub(super) fn clear_page(&mut self) {
+        self.fill = 0;
+        self.first_item = None;
+        self.commit = false;
+        self.buffer.fill(0);
+    }
+
+    /// The payload of the page under construction, if it is this one.
+    pub(super) fn unwritten(&self, page: u32) -> Option<&[u8]> {
+        if self.fill == 0 || self.block.is_none() || page != self.first_page.saturating_add(self.page) {
+            return None;
+        }
+        self.buffer.get(HEADER_BYTES..)
+    }
+}
+
+/// What a block says of itself, in its first item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockHeader {
+    pub(super) volume_id: [u8; 16],
+    pub(super) erase_count: u32,
+    /// The block that follows in the log's chain.
+    pub(super) next: Option<u32>,
+}
+
+impl BlockHeader {
+    /// Writes item and body, and tells their length.
+    pub(super) fn encode(&self, bytes: &mut [u8]) -> usize {
+        let mut body = [0u8; BLOCK_HEADER_BYTES_MAX];
+        let mut writer = Writer::new(&mut body);
+        writer.bytes(&BLOCK_MAGIC);
+        writer.bytes(&self.volume_id);
+        writer.uleb(self.erase_count.into());
+        writer.uleb(super::checkpoint::page_plus_one(self.next));
+        let len = writer.finish().unwrap_or(0);
+        let header = ItemHeader { kind: ItemKind::BlockHeader, key: Key::MIN, len: len as u32 };
+        let mut header_bytes = [0u8; ITEM_HEADER_BYTES_MAX];
+        let header_len = header.encode(&mut header_bytes);
+        let mut writer = Writer::new(bytes);
+        writer.bytes(header_bytes.get(..header_len).unwrap_or_default());
+        writer.bytes(body.get(..len).unwrap_or_default());
+        writer.finish().unwrap_or(0)
+    }
+
+    /// Reads item and body from the start of a block's first payload.
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let (header, size) = ItemHeader::decode(payload).ok()??;
+        if header.kind != ItemKind::BlockHeader {
+            return None;
+        }
+        let mut reader = Reader::new(payload.get(size..)?.get(..header.len as usize)?);
+        if reader.array() != Some(BLOCK_MAGIC) {
+            return None;
+        }
+        Some(Self {
+            volume_id: reader.array()?,
+            erase_count: reader.uleb32()?,
+            next: super::checkpoint::minus_one(reader.uleb()?)?,
+        })
+    }
+}
+
+/// Bytes of payload that hold a whole block header item.
+pub(super) const BLOCK_HEADER_ITEM_BYTES: usize = 40;
+
+impl<'b, F: Flash> Log<'b, F> {
+    pub(super) fn head(&self, id: HeadId) -> &Head<'b> {
+        match id {
+            HeadId::Front => &self.front,
+            HeadId::Moved => &self.moved,
+        }
+    }
+
+    pub(super) fn head_mut(&mut self, id: HeadId) -> &mut Head<'b> {
+        match id {
+            HeadId::Front => &mut self.front,
+            HeadId::Moved => &mut self.moved,
+        }
+    }
+
+    /// Starts an item; its body follows with [`Self::push`].
+    ///
+    /// The whole item lies in one block. Fails with `NoSpace` where no block is free.
+    pub(crate) fn begin(&mut self, id: HeadId, kind: ItemKind, key: Key, len: u32) -> Result<(), Error> {
+        let header = ItemHeader { kind, key, len };
+        let mut bytes = [0u8; ITEM_HEADER_BYTES_MAX];
+        let size = header.encode(&mut bytes) as u32;
+        let in_page = size + if kind.runs_on() { 0 } else { len };
+        let payload = self.pages.space.payload;
+        if in_page > payload {
+            return Err(Error::InvalidOption);
+        }
+        // A page to pad, a block to leave, a fresh block: three rounds decide.
+        for _ in 0..4 {
+            self.ready(id)?;
+            let head = self.head(id);
+            let pages_left = self.pages.space.pages_per_block.saturating_sub(head.page);
+            let block_room = u64::from(pages_left) * u64::from(payload) - u64::from(head.fill);
+            if u64::from(size) + u64::from(len) > block_room {
+                self.leave_block(id)?;
+            } else if in_page > payload - head.fill {
+                self.flush(id)?;
+            } else {
+                break;
+            }
+        }
+        let head = self.head_mut(id);
+        let page = head.first_page.saturating_add(head.page);
+        head.first_item.get_or_insert(head.fill);
+        if id == HeadId::Front {
+            self.transaction_start.get_or_insert(page);
+        }
+        self.push(id, bytes.get(..size as usize).unwrap_or_default())?;
+        // A header that ends its page leaves the body's start to the next one.
+        let head = self.head_mut(id);
+        head.body = (head.page, head.fill);
+        Ok(())
+    }
+
+    /// Appends bytes of the item's body.
+    pub(crate) fn push(&mut self, id: HeadId, bytes: &[u8]) -> Result<(), Error> {
+        let payload = self.pages.space.payload;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let head = self.head_mut(id);
+            let here = rest.len().min(payload.saturating_sub(head.fill) as usize);
+            let (now, later) = rest.split_at_checked(here).ok_or(Error::NeedsRemount)?;
+            let at = HEADER_BYTES + head.fill as usize;
+            let place = head.buffer.get_mut(at..at + here).ok_or(Error::NeedsRemount)?;
+            place.copy_from_slice(now);
+            head.fill += here as u32;
+            rest = later;
+            if head.fill >= payload {
+                self.flush(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the body of the item just appended lies.
+    pub(crate) fn finish(&self, id: HeadId) -> Address {
+        let head = self.head(id);
+        self.pages.space.address(head.first_page.saturating_add(head.body.0), head.body.1)
+    }
+
+    /// Body bytes that fit behind an item header in the head's block; a fresh block's where little is left.
+    pub(crate) fn room(&mut self, id: HeadId) -> Result<u32, Error> {
+        const ROOM_MIN: u32 = 64;
+        for _ in 0..2 {
+            self.ready(id)?;
+            let head = self.head(id);
+            let pages_left = self.pages.space.pages_per_block.saturating_sub(head.page);
+            let in_block = (pages_left * self.pages.space.payload).saturating_sub(head.fill);
+            // A header may have to skip to the next page first.
+            let room = in_block.saturating_sub(2 * ITEM_HEADER_BYTES_MAX as u32);
+            if room >= ROOM_MIN {
+                return Ok(room);
+            }
+            self.leave_block(id)?;
+        }
+        Err(Error::InvalidOption)
+    }
+
+    /// Makes sure that the head stands on a page that can be programmed.
+    fn ready(&mut self, id: HeadId) -> Result<(), Error> {
+        if self.head(id).doubtful {
+            self.skip_doubtful(id)?;
+        }
+        let head = self.head(id);
+        if head.block.is_none() || head.page >= self.pages.space.pages_per_block {
+            self.open_block(id)?;
+        }
+        Ok(())
+    }
+
+    /// After an unclean stop: goes past pages that were, or may have been, touched after the last commit.
+    fn skip_doubtful(&mut self, id: HeadId) -> Result<(), Error> {
+        let mut head_page = self.head(id).page;
+        let first_page = self.head(id).first_page;
+        while head_page < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + head_page)? {
+            head_page += 1;
+        }
+        // The page behind may have been in the middle of being programmed, with nothing to see yet.
+        let head = self.head_mut(id);
+        head.page = head_page.saturating_add(1);
+        head.doubtful = false;
+        Ok(())
+    }
+
+    /// Leaves the rest of the block erased.
+    fn leave_block(&mut self, id: HeadId) -> Result<(), Error> {
+        if self.head(id).fill > 0 {
+            self.flush(id)?;
+        }
+        let pages_per_block = self.pages.space.pages_per_block;
+        self.head_mut(id).page = pages_per_block;
+        Ok(())
+    }
+
+    /// Programs the page under construction, padded, if there is anything in it.
+    pub(crate) fn flush_partial(&mut self, id: HeadId) -> Result<(), Error> {
+        if self.head(id).fill > 0 { self.flush(id) } else { Ok(()) }
+    }
+
+    /// Marks the front page under construction as carrying a commit.
+    pub(super) fn mark_commit(&mut self) {
+        self.front.commit = true;
+    }
+
+    /// Programs the page under construction; a failing block is replaced.
+    pub(super) fn flush(&mut self, id: HeadId) -> Result<(), Error> {
+        for _ in 0..RETRIES_MAX {
+            let sequence = self.next_sequence();
+            let last_commit = self.last_commit;
+            let payload = self.pages.space.payload;
+            let head = self.head_mut(id);
+            let page = head.first_page.saturating_add(head.page);
+            let header = Header {
+                kind: head.kind,
+                commit: head.commit,
+                sequence,
+                generation: head.generation,
+                first_item: head.first_item.unwrap_or(payload),
+                last_commit,
+            };
+            let buffer = core::mem::take(&mut head.buffer);
+            let sealed = self.pages.seal(page, &header, buffer).map_err(ProgramError::Other);
+            let result = sealed.and_then(|()| self.pages.program(page, buffer));
+            let tag = self.pages.tag(buffer);
+            self.head_mut(id).buffer = buffer;
+            match result {
+                Ok(()) => {
+                    self.flushed(id, page, header.commit, tag);
+                    return Ok(());
+                }
+                Err(ProgramError::Failed) => self.relocate(id)?,
+                Err(ProgramError::Other(error)) => return Err(error),
+            }
+        }
+        Err(Error::WornOut)
+    }
+
+    fn flushed(&mut self, id: HeadId, page: u32, commit: bool, tag: u32) {
+        if id == HeadId::Front {
+            self.pages_in_tail = self.pages_in_tail.saturating_add(1);
+        }
+        if commit {
+            self.last_commit = Some(page);
+            self.commit_tag = tag;
+            self.transaction_start = None;
+        }
+        let head = self.head_mut(id);
+        head.page += 1;
+        head.clear_page();
+    }
+
+    pub(super) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Takes a free block and erases it. Blocks that fail are marked and the next one is tried.
+    pub(super) fn take_free(&mut self) -> Result<u32, Error> {
+        for _ in 0..RETRIES_MAX {
+            let block = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
+            if self.erase_for_use(block)? {
+                return Ok(block);
+            }
+        }
+        Err(Error::WornOut)
+    }
+
+    /// Erases a block and counts it; `false` where it failed and is bad from now on.
+    fn erase_for_use(&mut self, block: u32) -> Result<bool, Error> {
+        self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+        if self.erase_unless_sabotaged(block)? {
+            self.alloc.set_state(block, BlockState::Tail);
+            return Ok(true);
+        }
+        self.retire(block);
+        Ok(false)
+    }
+
+    #[cfg(not(feature = "sabotage"))]
+    fn erase_unless_sabotaged(&mut self, block: u32) -> Result<bool, Error> {
+        self.pages.erase(block)
+    }
+
+    /// The step under test: a block that reads as erased is not erased again.
+    #[cfg(feature = "sabotage")]
+    fn erase_unless_sabotaged(&mut self, block: u32) -> Result<bool, Error> {
+        if crate::sabotage::is_off(crate::sabotage::Step::EraseAgain) {
+            let first = self.pages.space.first_page(block);
+            let pages = first..first + self.pages.space.pages_per_block;
+            let mut erased = true;
+            for page in pages {
+                erased &= self.pages.is_erased(page)?;
+            }
+            if erased {
+                return Ok(true);
+            }
+        }
+        self.pages.erase(block)
+    }
+
+    /// A block is bad from now on. The mark on the chip is best effort: the table remembers it too.
+    pub(super) fn retire(&mut self, block: u32) {
+        self.alloc.set_state(block, BlockState::Bad);
+        let _ = self.pages.flash.mark_bad(block);
+    }
+
+    /// Opens the next block of a head.
+    fn open_block(&mut self, id: HeadId) -> Result<(), Error> {
+        let planned = if id == HeadId::Front { self.front.next } else { None };
+        let block = match planned {
+            None => self.take_free()?,
+            Some(block) if self.erase_for_use(block)? => block,
+            Some(failed) => {
+                let other = self.take_free()?;
+                self.front.next = None;
+                self.add_jump(failed, other)?;
+                other
+            }
+        };
+        let next = match id {
+            HeadId::Front => {
+                let next = self.alloc.least_worn_free().ok_or(Error::NoSpace);
+                if let Ok(next) = next {
+                    self.alloc.set_state(next, BlockState::Tail);
+                } else {
+                    // Nothing was written yet: the block stays the planned successor.
+                    self.front.next = Some(block);
+                }
+                Some(next?)
+            }
+            HeadId::Moved => None,
+        };
+        self.generation += 1;
+        let generation = self.generation;
+        let header = BlockHeader {
+            volume_id: self.signature.volume_id,
+            erase_count: self.alloc.erase_count(block),
+            next,
+        };
+        let first_page = self.pages.space.first_page(block);
+        let head = self.head_mut(id);
+        head.place(block, first_page, 0);
+        head.generation = generation;
+        head.next = next;
+        head.doubtful = false;
+        head.first_item = Some(0);
+        head.fill = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default()) as u32;
+        Ok(())
+    }
+
+    /// Remembers that `to` stands in the chain where `from` is named, durably.
+    pub(super) fn add_jump(&mut self, from: u32, to: u32) -> Result<(), Error> {
+        self.checkpoint.jumps.push((from, to)).map_err(|_| Error::NeedsRemount)?;
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.clean = false;
+        self.write_checkpoint(&mut checkpoint)
+    }
+}

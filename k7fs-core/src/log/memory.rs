@@ -1,0 +1,86 @@
+//! The caller's buffer and what it is cut into.
+
+use super::alloc::BLOCK_BYTES;
+use super::table::ROW_BYTES;
+use crate::ecc::Layout;
+use crate::flash::Geometry;
+use crate::page::payload_bytes;
+
+/// The parts of the caller's buffer.
+pub(crate) struct Memory<'b> {
+    pub(crate) cache: &'b mut [u8],
+    pub(crate) scratch: &'b mut [u8],
+    pub(crate) front: &'b mut [u8],
+    pub(crate) moved: &'b mut [u8],
+    pub(crate) alloc: &'b mut [u8],
+    pub(crate) table: &'b mut [u8],
+    pub(crate) node: &'b mut [u8],
+}
+
+/// Pages in the read cache.
+const fn cache_pages(geometry: &Geometry) -> usize {
+    if geometry.is_nand() { 4 } else { 3 }
+}
+
+/// Rows of the table: more of them make checkpoints rarer, and grow with what the chip can hold.
+pub(crate) const fn table_rows(geometry: &Geometry) -> usize {
+    let bytes = geometry.page_size as u64 * geometry.page_count() as u64;
+    if bytes <= 1 << 20 {
+        64
+    } else if bytes <= 4 << 20 {
+        128
+    } else {
+        256
+    }
+}
+
+/// Bytes of the longest node: about a KiB, a page's payload where pages are larger, less where blocks are tiny.
+pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
+    let Some(payload) = payload_bytes(geometry) else { return 0 };
+    let most = if payload > 1100 { payload - 64 } else { 1000 };
+    let most = if most > 2000 { 2000 } else { most };
+    let block = payload * geometry.pages_per_block;
+    if block < most + 128 { block.saturating_sub(128) } else { most }
+}
+
+const fn scratch_bytes(geometry: &Geometry) -> usize {
+    let signature = Layout::NOR_256.scratch_bytes();
+    match Layout::for_page(geometry.page_size, geometry.spare_size) {
+        Some(layout) if layout.scratch_bytes() > signature => layout.scratch_bytes(),
+        _ => signature,
+    }
+}
+
+const fn sizes(geometry: &Geometry) -> [usize; 7] {
+    let raw = geometry.raw_page_size();
+    [
+        raw * cache_pages(geometry),
+        scratch_bytes(geometry),
+        raw,
+        raw,
+        geometry.block_count as usize * BLOCK_BYTES,
+        table_rows(geometry) * ROW_BYTES,
+        node_bytes_max(geometry) as usize,
+    ]
+}
+
+/// Bytes of buffer that a volume with this geometry needs.
+pub const fn buffer_bytes(geometry: &Geometry) -> usize {
+    let sizes = sizes(geometry);
+    sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + sizes[5] + sizes[6]
+}
+
+impl<'b> Memory<'b> {
+    /// Cuts the buffer up; `None` where it is too small.
+    pub(crate) fn split(buffer: &'b mut [u8], geometry: &Geometry) -> Option<Self> {
+        let [cache, scratch, front, moved, alloc, table, node] = sizes(geometry);
+        let (cache, rest) = buffer.split_at_mut_checked(cache)?;
+        let (scratch, rest) = rest.split_at_mut_checked(scratch)?;
+        let (front, rest) = rest.split_at_mut_checked(front)?;
+        let (moved, rest) = rest.split_at_mut_checked(moved)?;
+        let (alloc, rest) = rest.split_at_mut_checked(alloc)?;
+        let (table, rest) = rest.split_at_mut_checked(table)?;
+        let (node, _) = rest.split_at_mut_checked(node)?;
+        Some(Self { cache, scratch, front, moved, alloc, table, node })
+    }
+}

@@ -1,0 +1,250 @@
+//! The log floor: append-only transactions on blocks that come and go.
+//!
+//! Everything is appended as items to one of two streams of pages: the *front* head takes new data, nodes and commits,
+//! the *moved* head takes what the cleaner moves and second copies. A commit makes all items since the last one
+//! visible at once. A checkpoint sums up the state, so that a mount replays only the commits after it.
+//!
+//! ```text
+//! fixed set ──> checkpoint blocks (two mirrors) ──> newest checkpoint ──> tree root, allocation table, log tail
+//! ```
+
+mod alloc;
+mod anchor;
+mod checkpoint;
+mod commit;
+mod heads;
+mod item;
+mod memory;
+mod mount;
+mod relocate;
+mod replay;
+mod signature;
+mod table;
+
+pub(crate) use alloc::{Alloc, BLOCK_BYTES, BlockState};
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
+pub(crate) use signature::{SIGNATURE_BYTES, Signature};
+pub(crate) use table::{Place, ROW_BYTES, Row, Table};
+
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::page::{Address, Pages};
+use crate::varint::{ULEB_BYTES_MAX, Writer};
+use anchor::Anchors;
+use heads::Head;
+
+/// Streams of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadId {
+    /// New data, nodes, commits.
+    Front,
+    /// Moved data, second copies.
+    Moved,
+}
+
+/// The log of a mounted volume.
+#[derive(Debug)]
+pub(crate) struct Log<'b, F> {
+    pub(crate) pages: Pages<'b, F>,
+    pub(crate) signature: Signature,
+    front: Head<'b>,
+    moved: Head<'b>,
+    pub(crate) alloc: Alloc<'b>,
+    pub(crate) table: Table<'b>,
+    anchors: Anchors,
+    /// The last durable checkpoint.
+    pub(crate) checkpoint: Checkpoint,
+    /// The next page's sequence number.
+    sequence: u64,
+    /// Blocks opened so far.
+    generation: u64,
+    /// The number of the last commit.
+    transaction: u64,
+    /// Where the running transaction's first page is, once it has one.
+    transaction_start: Option<u32>,
+    last_commit: Option<u32>,
+    commit_tag: u32,
+    /// The next object number.
+    pub(crate) next_object: u64,
+    /// Commits and pages since the last checkpoint: what a mount would have to replay.
+    pub(crate) commits_in_tail: u32,
+    pub(crate) pages_in_tail: u32,
+}
+
+/// An item and where its body is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub(crate) header: ItemHeader,
+    pub(crate) body: Address,
+    /// Where the next item may start.
+    pub(crate) next: Address,
+}
+
+impl<F: Flash> Log<'_, F> {
+    /// Reads payload bytes, which may run over pages and may still be in a head's memory.
+    pub(crate) fn read(&mut self, address: Address, bytes: &mut [u8]) -> Result<(), Error> {
+        let space = self.pages.space;
+        let mut page = space.page_of(address);
+        let mut offset = space.offset_of(address) as usize;
+        if !space.contains(address, bytes.len() as u64) {
+            return Err(Error::Corrupt { page });
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let here = rest.len().min((space.payload as usize).saturating_sub(offset));
+            let Some((now, later)) = rest.split_at_mut_checked(here) else { return Err(Error::Corrupt { page }) };
+            self.read_in_page(page, offset, now)?;
+            rest = later;
+            page += 1;
+            offset = 0;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::read`], from the second copy where the first is damaged.
+    pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
+        let space = self.pages.space;
+        match self.read(space.advance(place.address, offset.into()), bytes) {
+            Err(Error::Uncorrectable { .. }) if place.copy.is_some() => {
+                let copy = place.copy.unwrap_or(place.address);
+                self.read(space.advance(copy, offset.into()), bytes)
+            }
+            result => result,
+        }
+    }
+
+    fn read_in_page(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        for head in [&self.front, &self.moved] {
+            if let Some(source) = head.unwritten(page) {
+                let from = source.get(offset..).and_then(|rest| rest.get(..bytes.len()));
+                bytes.copy_from_slice(from.ok_or(Error::Corrupt { page })?);
+                return Ok(());
+            }
+        }
+        self.pages.read_payload(page, offset, bytes)
+    }
+
+    /// The item whose header starts at an address; `None` at the end of a page's items.
+    pub(crate) fn item_at(&mut self, address: Address) -> Result<Option<Item>, Error> {
+        let space = self.pages.space;
+        let page = space.page_of(address);
+        let offset = space.offset_of(address);
+        let room = space.payload.saturating_sub(offset) as usize;
+        let mut bytes = [0u8; ITEM_HEADER_BYTES_MAX];
+        let len = room.min(bytes.len());
+        let Some(bytes) = bytes.get_mut(..len) else { return Ok(None) };
+        self.read_in_page(page, offset as usize, bytes)?;
+        let Some((header, size)) = ItemHeader::decode(bytes).map_err(|()| Error::Corrupt { page })? else {
+            return Ok(None);
+        };
+        let body = space.advance(address, size as u64);
+        if !space.contains(address, u64::from(header.len) + size as u64) {
+            return Err(Error::Corrupt { page });
+        }
+        Ok(Some(Item { header, body, next: space.advance(body, header.len.into()) }))
+    }
+
+    /// After a checkpoint is durable: blocks that nothing needs any more become free.
+    fn settle(&mut self) -> Result<(), Error> {
+        for block in [self.front.block, self.front.next, self.moved.block].into_iter().flatten() {
+            self.alloc.keep(block);
+        }
+        self.keep_running_transaction()?;
+        self.alloc.settle();
+        self.commits_in_tail = 0;
+        self.pages_in_tail = 0;
+        Ok(())
+    }
+
+    /// A running transaction's pages are needed until the checkpoint after its commit.
+    fn keep_running_transaction(&mut self) -> Result<(), Error> {
+        let space = self.pages.space;
+        let mut index = 0;
+        while let Some(row) = self.table.row(index) {
+            if let Some(place) = row.place {
+                self.alloc.keep(space.block_of(place.address));
+            }
+            index += 1;
+        }
+        let Some(start) = self.transaction_start else { return Ok(()) };
+        let mut block = space.block_of_page(start);
+        for _ in 0..space.block_count {
+            self.alloc.keep(block);
+            match self.successor(block)? {
+                Some(next) if Some(block) != self.front.block => block = next,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the changed parts of the allocation table and a checkpoint with this root, and lets go of what only the
+    /// last one needed.
+    pub(crate) fn write_state(&mut self, root: Option<Place>, root_level: u8) -> Result<(), Error> {
+        let running = self.transaction_start;
+        for segment in 0..self.alloc.segment_count() {
+            if self.alloc.is_dirty(segment) {
+                self.write_segment(segment)?;
+            }
+        }
+        self.flush_partial(HeadId::Moved)?;
+        self.flush_partial(HeadId::Front)?;
+        // Where a transaction is running its start stays; the pages of this checkpoint are nobody's start.
+        self.transaction_start = running;
+        let mut checkpoint = Checkpoint {
+            clean: false,
+            root,
+            root_level,
+            front_block: self.front.block.unwrap_or(0),
+            front_page: self.front.page,
+            last_commit: self.last_commit,
+            commit_tag: self.commit_tag,
+            transaction: self.transaction,
+            moved_page: self.moved_page(),
+            next_object: self.next_object,
+            segments: self.alloc.segments,
+            ..Checkpoint::new()
+        };
+        self.write_checkpoint(&mut checkpoint)?;
+        self.settle()
+    }
+
+    /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.
+    pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
+        let mut checkpoint = Checkpoint { clean: true, ..self.checkpoint.clone() };
+        self.write_checkpoint(&mut checkpoint)
+    }
+
+    fn write_segment(&mut self, segment: usize) -> Result<(), Error> {
+        // Writing may open or replace a block and so change a number: zeros behind the numbers leave room for that.
+        const SLACK: u32 = 8;
+        let space = self.pages.space;
+        self.alloc.set_clean(segment);
+        let len = self.alloc.segment_len(&space, segment) as u32 + SLACK;
+        self.begin(HeadId::Front, ItemKind::Allocation, Key::MIN, len)?;
+        let mut rest = len as usize;
+        let mut bytes = [0u8; 2 * ULEB_BYTES_MAX];
+        let mut writer = Writer::new(&mut bytes);
+        writer.uleb(segment as u64);
+        let mut size = writer.finish().unwrap_or(0);
+        for block in self.alloc.segment_range(segment) {
+            rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
+            self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+            let (word, erases) = self.alloc.stored(&space, block);
+            let mut writer = Writer::new(&mut bytes);
+            writer.uleb(word);
+            writer.uleb(erases);
+            size = writer.finish().unwrap_or(0);
+        }
+        rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
+        self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+        while rest > 0 {
+            self.push(HeadId::Front, &[0])?;
+            rest -= 1;
+        }
+        let address = self.finish(HeadId::Front);
+        self.alloc.move_segment(&space, segment, address, len);
+        Ok(())
+    }
+}

@@ -1,0 +1,482 @@
+//! Mount: from the fixed set to the log's last commit, and what an unclean stop makes necessary.
+
+use super::alloc::Alloc;
+use super::anchor::{AnchorBlock, Anchors, MIRRORS, fixed_blocks};
+use super::checkpoint::Checkpoint;
+use super::heads::Head;
+use super::memory::{Memory, node_bytes_max};
+use super::signature::Signature;
+use super::table::Table;
+use super::{BlockState, Log};
+use crate::ecc::Layout;
+use crate::error::{Error, GeometryField};
+use crate::flash::{Flash, Geometry};
+use crate::page::{PageKind, Pages};
+use crate::varint::{Reader, ULEB_BYTES_MAX};
+
+/// Blocks of the fixed area looked at when nothing is known of the volume yet.
+const FIXED_BLOCKS_MAX: u32 = 8;
+/// Blocks needed besides those for the user's data; see FORMAT.md for the terms.
+pub(crate) const BLOCKS_MIN: u32 = 12;
+/// A cut may have left pages with higher sequence numbers than any that the mount has seen.
+const SEQUENCE_GAP: u64 = 4096;
+
+/// What a mount found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MountReport {
+    /// The last stop was clean.
+    pub(crate) clean: bool,
+}
+
+/// The log's tail as found.
+struct Tail {
+    block: u32,
+    /// Where the next page may be programmed, within the block.
+    end: u32,
+    /// The last page that was touched can be read: then the one behind it may be torn without a trace.
+    last_readable: bool,
+    newest_commit: Option<u32>,
+}
+
+/// Checks that this build can keep a volume on such a chip.
+pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
+    let unsupported = |field, chip| Err(Error::UnsupportedGeometry { field, chip });
+    let Some(layout) = Layout::for_page(geometry.page_size, geometry.spare_size) else {
+        let spare = geometry.is_nand() && Layout::for_page(geometry.page_size, 64).is_some();
+        let field = if spare { GeometryField::SpareSize } else { GeometryField::PageSize };
+        return unsupported(field, if spare { geometry.spare_size } else { geometry.page_size });
+    };
+    let block_bytes = u64::from(geometry.page_size) * u64::from(geometry.pages_per_block);
+    if !(4..=1024).contains(&geometry.pages_per_block) || !(2048..=1 << 20).contains(&block_bytes) {
+        return unsupported(GeometryField::PagesPerBlock, geometry.pages_per_block);
+    }
+    if geometry.block_count > 65_535 || block_bytes * u64::from(geometry.block_count) > 1 << 39 {
+        return unsupported(GeometryField::BlockCount, geometry.block_count);
+    }
+    if geometry.block_count < BLOCKS_MIN + geometry.bad_blocks_max.min(geometry.block_count / 4) {
+        return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
+    }
+    Ok(layout)
+}
+
+impl<'b, F: Flash> Log<'b, F> {
+    /// A log that knows nothing of the chip's content yet, and the buffer's part for nodes.
+    pub(crate) fn new(flash: F, buffer: &'b mut [u8]) -> Result<(Self, &'b mut [u8]), Error> {
+        let geometry = flash.geometry();
+        let layout = check_geometry(&geometry)?;
+        let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
+        let memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
+        let pages = Pages::new(flash, layout, memory.cache, memory.scratch);
+        let pages = pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
+        let log = Self {
+            signature: Signature::new([0; 16], geometry),
+            front: Head::new(PageKind::Front, memory.front),
+            moved: Head::new(PageKind::Moved, memory.moved),
+            alloc: Alloc::new(memory.alloc, &pages.space),
+            table: Table::new(memory.table),
+            anchors: Anchors::default(),
+            checkpoint: Checkpoint::new(),
+            sequence: 0,
+            generation: 0,
+            transaction: 0,
+            transaction_start: None,
+            last_commit: None,
+            commit_tag: 0,
+            next_object: 0,
+            commits_in_tail: 0,
+            pages_in_tail: 0,
+            pages,
+        };
+        Ok((log, memory.node))
+    }
+
+    /// Makes the chip an empty log. Nothing is durable before the first checkpoint.
+    pub(crate) fn create(&mut self, mut signature: Signature) -> Result<(), Error> {
+        let geometry = self.pages.flash.geometry();
+        // The same id may be used again, on purpose or for want of entropy: then another salt keeps old pages out.
+        let before = (0..FIXED_BLOCKS_MAX.min(geometry.block_count)).filter_map(|block| self.read_signature(block).ok());
+        signature.salt = before.map(|old| old.salt.wrapping_add(1)).max().unwrap_or(0);
+        signature.fixed_blocks = fixed_blocks(geometry.block_count);
+        signature.node_bytes_max = node_bytes_max(&geometry);
+        self.signature = signature;
+        self.pages.set_volume(&signature.volume_id, signature.salt);
+        self.alloc.clear();
+        for block in 0..geometry.block_count {
+            if self.pages.flash.is_bad(block)? {
+                self.alloc.set_state(block, BlockState::Bad);
+            } else if block < signature.fixed_blocks {
+                self.alloc.set_state(block, BlockState::Anchor);
+            }
+        }
+        let good = geometry.block_count - self.alloc.count(BlockState::Bad);
+        if good < BLOCKS_MIN || self.alloc.count(BlockState::Anchor) == 0 {
+            return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
+        }
+        self.sequence = 0;
+        self.generation = 0;
+        Ok(())
+    }
+
+    /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+        let fixed_whole = self.find_signature()?;
+        let tail_checkpoint = self.find_checkpoint(fixed_whole)?;
+        self.load_alloc()?;
+        let tail = self.find_tail()?;
+        let untouched = tail.newest_commit.is_none() && !self.is_touched(&tail)?;
+        let clean = self.checkpoint.clean && tail_checkpoint && untouched;
+        self.place_front(&tail)?;
+        self.place_moved(self.checkpoint.moved_page);
+        self.replay(tail.newest_commit)?;
+        self.claim_blocks();
+        self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
+        self.generation = self.generation.max(self.checkpoint.generation) + 1;
+        if writable {
+            if !fixed_whole {
+                self.write_fixed()?;
+            }
+            if !clean {
+                self.recover(&tail)?;
+            }
+        }
+        Ok(MountReport { clean })
+    }
+
+    /// Reads the signature and the newest pointers; `false` where the fixed set cannot tell the checkpoint blocks.
+    fn find_signature(&mut self) -> Result<bool, Error> {
+        let geometry = self.pages.flash.geometry();
+        let mut first_error = Error::NotAVolume;
+        let mut found: Option<Signature> = None;
+        let mut newest: Option<(u64, [Option<u32>; MIRRORS])> = None;
+        let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
+        let mut sequences = [0u64; MIRRORS];
+        for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
+            if found.is_some_and(|signature| block >= signature.fixed_blocks) {
+                break;
+            }
+            let signature = match self.read_signature(block) {
+                Ok(signature) => signature,
+                Err(error) => {
+                    if error != Error::NotAVolume {
+                        first_error = error;
+                    }
+                    continue;
+                }
+            };
+            if found.is_none() {
+                check_same_geometry(&signature, &geometry)?;
+                self.signature = signature;
+                self.pages.set_volume(&signature.volume_id, signature.salt);
+                found = Some(signature);
+            }
+            if self.pages.flash.is_bad(block)? {
+                continue;
+            }
+            let (anchor, pointer) = self.read_fixed(block)?;
+            let Some((sequence, blocks)) = pointer else { continue };
+            if newest.is_none_or(|(best, _)| sequence > best) {
+                newest = Some((sequence, blocks));
+            }
+            // The two newest are the mirrors in use; older ones were given up.
+            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
+                && let (Some(place), Some(known)) = (anchors.get_mut(oldest), sequences.get_mut(oldest))
+                && sequence > *known
+            {
+                (*place, *known) = (Some(anchor), sequence);
+            }
+        }
+        if found.is_none() && !self.scan_for_signature()? {
+            return Err(first_error);
+        }
+        self.anchors.fixed = anchors;
+        let Some((sequence, blocks)) = newest else { return Ok(false) };
+        self.sequence = self.sequence.max(sequence);
+        for (place, block) in self.anchors.checkpoints.iter_mut().zip(blocks) {
+            let block = block.filter(|block| *block < geometry.block_count);
+            *place = block.map(|block| AnchorBlock { block, next_page: 0 });
+        }
+        Ok(true)
+    }
+
+    /// The fixed set is lost: any checkpoint block has a copy of the signature.
+    fn scan_for_signature(&mut self) -> Result<bool, Error> {
+        let geometry = self.pages.flash.geometry();
+        for block in 0..geometry.block_count {
+            let Some(signature) = self.signature_in(block)? else { continue };
+            check_same_geometry(&signature, &geometry)?;
+            self.signature = signature;
+            self.pages.set_volume(&signature.volume_id, signature.salt);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Finds the newest checkpoint; tells whether nothing unreadable lies behind it.
+    fn find_checkpoint(&mut self, fixed_whole: bool) -> Result<bool, Error> {
+        let mut best: Option<(Checkpoint, bool)> = None;
+        for mirror in 0..MIRRORS {
+            let Some(Some(anchor)) = self.anchors.checkpoints.get(mirror).copied() else { continue };
+            let (anchor, found) = self.read_checkpoints(anchor.block)?;
+            if let Some(place) = self.anchors.checkpoints.get_mut(mirror) {
+                *place = Some(anchor);
+            }
+            best = newer(best, found);
+        }
+        if best.is_none() || !fixed_whole {
+            best = self.scan_for_checkpoint()?.or(best);
+        }
+        let (checkpoint, last) = best.ok_or(Error::DamagedSignature)?;
+        self.checkpoint = checkpoint;
+        Ok(last)
+    }
+
+    /// Looks through the whole volume for checkpoint blocks and keeps the two with the newest checkpoints.
+    fn scan_for_checkpoint(&mut self) -> Result<Option<(Checkpoint, bool)>, Error> {
+        let mut best: Option<(Checkpoint, bool)> = None;
+        let mut sequences = [0u64; MIRRORS];
+        self.anchors.checkpoints = [None; MIRRORS];
+        for block in 0..self.pages.space.block_count {
+            let header = self.block_header(block)?;
+            if !header.is_some_and(|(header, _)| header.kind == PageKind::Checkpoint) {
+                continue;
+            }
+            let (anchor, found) = self.read_checkpoints(block)?;
+            let Some((checkpoint, last)) = found else { continue };
+            let sequence = checkpoint.sequence;
+            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
+                && let (Some(place), Some(known)) = (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
+                && sequence > *known
+            {
+                (*place, *known) = (Some(anchor), sequence);
+            }
+            best = newer(best, Some((checkpoint, last)));
+        }
+        Ok(best)
+    }
+
+    fn load_alloc(&mut self) -> Result<(), Error> {
+        self.alloc.clear();
+        let space = self.pages.space;
+        self.alloc.segments = self.checkpoint.segments;
+        for segment in 0..self.alloc.segment_count() {
+            let (address, len) = self.alloc.segment(segment).ok_or(Error::Corrupt { page: 0 })?;
+            let page = space.page_of(address);
+            let mut offset = 0u32;
+            let mut window = [0u8; 2 * ULEB_BYTES_MAX];
+            for block in self.alloc.segment_range(segment) {
+                let here = (len.saturating_sub(offset) as usize).min(window.len());
+                let bytes = window.get_mut(..here).unwrap_or_default();
+                self.read(space.advance(address, offset.into()), bytes)?;
+                let mut reader = Reader::new(bytes);
+                if offset == 0 && reader.uleb() != Some(segment as u64) {
+                    return Err(Error::Corrupt { page });
+                }
+                // The segment's number takes one byte: there are at most 16.
+                self.alloc.load(block, &mut reader).ok_or(Error::Corrupt { page })?;
+                offset += reader.position() as u32;
+            }
+            self.alloc.set_clean(segment);
+        }
+        for (address, len) in self.checkpoint.segments.iter().flatten() {
+            if !space.contains(*address, (*len).into()) {
+                return Err(Error::Corrupt { page: space.page_of(*address) });
+            }
+        }
+        self.alloc.count_segments(&space);
+        Ok(())
+    }
+
+    /// Follows the log's chain from the checkpoint to its last page.
+    fn find_tail(&mut self) -> Result<Tail, Error> {
+        let space = self.pages.space;
+        let mut block = self.checkpoint.front_block;
+        let mut from = self.checkpoint.front_page;
+        if block >= space.block_count || from > space.pages_per_block {
+            return Err(Error::Corrupt { page: 0 });
+        }
+        let mut last_commit = None;
+        self.mark_tail(block);
+        for _ in 0..space.block_count {
+            let Some(next) = self.successor(block)? else { break };
+            let header = self.block_header(next)?;
+            let follows = |page: &crate::page::Header| {
+                page.kind == PageKind::Front && page.sequence > self.checkpoint.sequence
+            };
+            let Some((page, block_header)) = header.filter(|(page, _)| follows(page)) else {
+                self.refuse_lost_block(next)?;
+                break;
+            };
+            last_commit = page.last_commit;
+            self.sequence = self.sequence.max(page.sequence);
+            self.generation = self.generation.max(page.generation);
+            self.mark_tail(next);
+            self.alloc.set_erase_count(next, block_header.erase_count);
+            (block, from) = (next, 0);
+        }
+        let end = self.end_of_pages(block, from)?;
+        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
+        for index in (from..end).rev() {
+            let page = space.first_page(block) + index;
+            let header = match self.pages.header(page) {
+                Ok(header) => header,
+                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            if header.kind != PageKind::Front || header.sequence <= self.checkpoint.sequence {
+                continue;
+            }
+            self.sequence = self.sequence.max(header.sequence);
+            tail.last_readable = index + 1 == end;
+            tail.newest_commit = if header.commit { Some(page) } else { header.last_commit };
+            break;
+        }
+        if tail.newest_commit == self.checkpoint.last_commit {
+            tail.newest_commit = None;
+        }
+        Ok(tail)
+    }
+
+    /// A successor whose first page cannot be read is only believed to be unused if the next pages say nothing else:
+    /// forgetting commits silently would be worse than refusing to mount.
+    fn refuse_lost_block(&mut self, block: u32) -> Result<(), Error> {
+        let first_page = self.pages.space.first_page(block);
+        for page in first_page + 1..first_page + self.pages.space.pages_per_block.min(3) {
+            if !self.pages.probe(page)? {
+                continue;
+            }
+            if let Ok(header) = self.pages.header(page)
+                && header.kind == PageKind::Front
+                && header.sequence > self.checkpoint.sequence
+            {
+                return Err(Error::Uncorrectable { page: first_page });
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_tail(&mut self, block: u32) {
+        if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
+            self.alloc.set_state(block, BlockState::Tail);
+        }
+    }
+
+    /// Whether anything was programmed behind the checkpoint, readable or not.
+    fn is_touched(&mut self, tail: &Tail) -> Result<bool, Error> {
+        if tail.block != self.checkpoint.front_block || tail.end != self.checkpoint.front_page {
+            return Ok(true);
+        }
+        if tail.end < self.pages.space.pages_per_block {
+            return Ok(false);
+        }
+        // A full block: a torn first page of the next one would be the only trace. That block is erased again before
+        // it is used, so it does not matter what is in it.
+        Ok(false)
+    }
+
+    fn place_front(&mut self, tail: &Tail) -> Result<(), Error> {
+        let space = self.pages.space;
+        let header = self.block_header(tail.block)?;
+        let first_page = space.first_page(tail.block);
+        let Some((header, block_header)) = header else {
+            return Err(Error::Uncorrectable { page: first_page });
+        };
+        let next = block_header.next.filter(|next| *next < space.block_count);
+        let next = next.ok_or(Error::Corrupt { page: first_page })?;
+        let next = self.checkpoint.jump(next);
+        self.front.place(tail.block, first_page, tail.end);
+        self.front.generation = header.generation;
+        self.front.next = Some(next);
+        self.mark_tail(next);
+        Ok(())
+    }
+
+    /// Puts the moved head where the newest commit says. What lies there may have been touched since.
+    pub(super) fn place_moved(&mut self, page: Option<u32>) {
+        let space = self.pages.space;
+        let Some(page) = page.filter(|page| *page <= space.page_count()) else { return };
+        // A full block's next page is the first one of the block behind it.
+        let block = space.block_of_page(page.saturating_sub(1));
+        let first_page = space.first_page(block);
+        if !matches!(self.alloc.state(block), BlockState::Free | BlockState::Used | BlockState::Tail) {
+            return;
+        }
+        self.mark_tail(block);
+        self.moved.place(block, first_page, page - first_page);
+        self.moved.generation = self.generation;
+        self.moved.doubtful = true;
+    }
+
+    /// Makes the states of blocks agree with what was found on the chip.
+    fn claim_blocks(&mut self) {
+        let fixed_blocks = self.signature.fixed_blocks;
+        let current = self.anchors.checkpoints;
+        for block in 0..self.alloc.blocks() {
+            let in_use = current.iter().flatten().any(|anchor| anchor.block == block);
+            match self.alloc.state(block) {
+                BlockState::Bad => {}
+                BlockState::Anchor if block >= fixed_blocks && !in_use => self.alloc.set_state(block, BlockState::Free),
+                _ if in_use => self.alloc.set_state(block, BlockState::Anchor),
+                _ => {}
+            }
+        }
+        self.alloc.free_unused();
+    }
+
+    /// After an unclean stop: what may have been torn is said again before anyone sees it.
+    fn recover(&mut self, tail: &Tail) -> Result<(), Error> {
+        for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
+            for anchor in anchors.iter_mut().flatten() {
+                // The page behind the last one may be torn without a trace.
+                anchor.next_page = anchor.next_page.saturating_add(1).min(self.pages.space.pages_per_block);
+            }
+        }
+        if tail.last_readable && self.front.page < self.pages.space.pages_per_block {
+            self.front.page += 1;
+        }
+        if is_recommit_off() {
+            return Ok(());
+        }
+        if tail.newest_commit.is_some() && self.last_commit != self.checkpoint.last_commit {
+            return self.recommit();
+        }
+        // No commit since the checkpoint: the checkpoint itself may be torn, and what follows it in the log is void.
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.clean = false;
+        checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);
+        checkpoint.front_page = self.front.page;
+        self.write_checkpoint(&mut checkpoint)
+    }
+}
+
+fn newer(a: Option<(Checkpoint, bool)>, b: Option<(Checkpoint, bool)>) -> Option<(Checkpoint, bool)> {
+    match (a, b) {
+        (Some(a), Some(b)) if b.0.sequence > a.0.sequence => Some(b),
+        (Some(a), _) => Some(a),
+        (None, b) => b,
+    }
+}
+
+fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), Error> {
+    let volume = &signature.geometry;
+    for (field, volume, chip) in [
+        (GeometryField::PageSize, volume.page_size, chip.page_size),
+        (GeometryField::SpareSize, volume.spare_size, chip.spare_size),
+        (GeometryField::PagesPerBlock, volume.pages_per_block, chip.pages_per_block),
+        (GeometryField::BlockCount, volume.block_count, chip.block_count),
+    ] {
+        if volume != chip {
+            return Err(Error::WrongGeometry { field, volume, chip });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "sabotage")]
+fn is_recommit_off() -> bool {
+    crate::sabotage::is_off(crate::sabotage::Step::Recommit)
+}
+
+#[cfg(not(feature = "sabotage"))]
+const fn is_recommit_off() -> bool {
+    false
+}

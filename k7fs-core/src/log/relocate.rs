@@ -1,0 +1,93 @@
+//! What happens when a program fails: the head's block is replaced under its feet.
+//!
+//! The pages of the failing block so far are copied to a fresh block at the same places within it, so that the addresses of
+//! everything recent change their block and nothing else; bodies that run over pages stay in one piece. What the
+//! tree refers to in the failing block stays readable there until the cleaner has moved it.
+
+use super::heads::RETRIES_MAX;
+use super::{BlockState, HeadId, Log};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::page::ProgramError;
+
+impl<F: Flash> Log<'_, F> {
+    /// Moves a head to a fresh block after programming its current page failed.
+    pub(super) fn relocate(&mut self, id: HeadId) -> Result<(), Error> {
+        let old = self.head(id).block.ok_or(Error::NeedsRemount)?;
+        self.alloc.set_state(old, BlockState::Failing);
+        for _ in 0..RETRIES_MAX {
+            let new = self.take_free()?;
+            self.generation += 1;
+            if self.copy_pages(id, old, new)? {
+                return self.replace_block(id, old, new);
+            }
+            self.retire(new);
+        }
+        Err(Error::WornOut)
+    }
+
+    /// Copies the head's pages so far; `false` where the new block fails as well.
+    fn copy_pages(&mut self, id: HeadId, old: u32, new: u32) -> Result<bool, Error> {
+        let space = self.pages.space;
+        let generation = self.generation;
+        for index in 0..self.head(id).page {
+            let sequence = self.next_sequence();
+            let (from, to) = (space.first_page(old) + index, space.first_page(new) + index);
+            let copied = self.pages.copy_page(from, to, |header| {
+                header.sequence = sequence;
+                header.generation = generation;
+                header.last_commit = header.last_commit.map(|page| space.page_in_block(page, old, new));
+            });
+            match copied {
+                Ok(()) => {}
+                Err(ProgramError::Failed) => return Ok(false),
+                // A page that a power cut tore, or that was skipped, has nothing to copy.
+                Err(ProgramError::Other(Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {}
+                Err(ProgramError::Other(error)) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes everything in memory that speaks of the old block speak of the new one.
+    fn replace_block(&mut self, id: HeadId, old: u32, new: u32) -> Result<(), Error> {
+        let space = self.pages.space;
+        self.table.rename_block(&space, &mut self.alloc, old, new);
+        self.rename_segments(old, new);
+        let rename = |page: u32| space.page_in_block(page, old, new);
+        let generation = self.generation;
+        let head = self.head_mut(id);
+        head.block = Some(new);
+        head.first_page = space.first_page(new);
+        head.generation = generation;
+        if id == HeadId::Moved {
+            self.checkpoint.moved_page = self.checkpoint.moved_page.map(rename);
+            return Ok(());
+        }
+        self.last_commit = self.last_commit.map(rename);
+        self.transaction_start = self.transaction_start.map(rename);
+        self.checkpoint.last_commit = self.checkpoint.last_commit.map(rename);
+        if self.checkpoint.front_block == old {
+            self.checkpoint.front_block = new;
+            let mut checkpoint = self.checkpoint.clone();
+            checkpoint.clean = false;
+            return self.write_checkpoint(&mut checkpoint);
+        }
+        self.add_jump(old, new)
+    }
+
+    /// Segments of the allocation table that were just written may have run into the failing page.
+    fn rename_segments(&mut self, old: u32, new: u32) {
+        let space = self.pages.space;
+        for index in 0..self.alloc.segments.len() {
+            let Some(Some((address, len))) = self.alloc.segments.get(index).copied() else { continue };
+            if space.block_of(address) == old {
+                self.alloc.subtract(old, len);
+                self.alloc.add(new, len);
+                if let Some(segment) = self.alloc.segments.get_mut(index) {
+                    *segment = Some((space.in_block(address, new), len));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Replay: the commits after the checkpoint become rows of the table again; and the recommit after an unclean stop.
+//!
+//! Commits are followed backwards, newest first: a commit that was torn and later became readable again is not
+//! in that chain, so it never comes back.
+
+use super::commit::{Commit, Replaced};
+use super::item::{ItemKind, Key};
+use super::table::{Place, Row};
+use super::{BlockState, HeadId, Item, Log};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::page::PageKind;
+use crate::varint::Reader;
+
+/// Bytes moved at a time when content is copied.
+const CHUNK_BYTES: usize = 64;
+
+/// The pages of one transaction, or of a part of it.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first_page: u32,
+    last_page: u32,
+    /// What the headers of its pages name as the commit before: pages of abandoned transactions name another.
+    last_commit: Option<u32>,
+    /// Whether items on the last page count.
+    with_last: bool,
+}
+
+impl<F: Flash> Log<'_, F> {
+    /// Fills the table from the commits after the checkpoint. `newest` is the page of the last one.
+    pub(super) fn replay(&mut self, newest: Option<u32>) -> Result<(), Error> {
+        self.table.clear();
+        self.last_commit = self.checkpoint.last_commit;
+        self.commit_tag = self.checkpoint.commit_tag;
+        self.transaction = self.checkpoint.transaction;
+        self.next_object = self.checkpoint.next_object;
+        let Some(newest) = newest else { return Ok(()) };
+        let mut page = newest;
+        let mut expected: Option<(u64, u32)> = None;
+        // Transaction numbers fall by one at every step.
+        for _ in 0..self.pages.space.page_count() {
+            let commit = self.commit_on(page)?;
+            let tag = self.pages.tag_of(page)?;
+            if commit.transaction <= self.checkpoint.transaction {
+                break;
+            }
+            if expected.is_some_and(|expected| expected != (commit.transaction, tag)) {
+                return Err(Error::Corrupt { page });
+            }
+            if expected.is_none() {
+                self.last_commit = Some(page);
+                self.commit_tag = tag;
+                self.transaction = commit.transaction;
+                self.next_object = commit.next_object;
+                self.place_moved(commit.moved_page);
+            }
+            self.replay_commit(page, &commit)?;
+            self.commits_in_tail += 1;
+            let before = commit.transaction - 1;
+            let Some(predecessor) = commit.predecessor.filter(|_| before > self.checkpoint.transaction) else { break };
+            expected = Some((before, commit.predecessor_tag));
+            page = predecessor;
+        }
+        Ok(())
+    }
+
+    fn replay_commit(&mut self, page: u32, commit: &Commit) -> Result<(), Error> {
+        let own = Span {
+            first_page: commit.first_page,
+            last_page: page,
+            last_commit: self.pages.header(page)?.last_commit,
+            with_last: true,
+        };
+        self.replay_span(&own)?;
+        if let Some(replaced) = commit.replaced {
+            let rest = Span {
+                first_page: replaced.first_page,
+                last_page: replaced.page,
+                last_commit: commit.predecessor,
+                with_last: false,
+            };
+            self.replay_span(&rest)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the key changes of some pages: the later one wins within them, and what the table has already over both.
+    fn replay_span(&mut self, span: &Span) -> Result<(), Error> {
+        let mut failed = None;
+        self.walk(span, &mut |log, item| {
+            if let Err(error) = log.replay_item(item) {
+                failed = Some(error);
+            }
+        })?;
+        self.table.commit_pending();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn replay_item(&mut self, item: &Item) -> Result<(), Error> {
+        let page = self.pages.space.page_of(item.body);
+        let place = match item.header.kind {
+            ItemKind::Value => Some(Place::value(item.body, item.header.len)),
+            ItemKind::Reference => Some(self.reference(item)?),
+            ItemKind::Delete => None,
+            _ => return Ok(()),
+        };
+        if let Some(place) = place {
+            if !self.pages.space.contains(place.address, place.len.into()) {
+                return Err(Error::Corrupt { page });
+            }
+            let block = self.pages.space.block_of(place.address);
+            if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
+                self.alloc.set_state(block, BlockState::Tail);
+            }
+        }
+        let key = item.header.key;
+        if self.table.find(0, &key).is_some_and(|row| !row.pending) {
+            return Ok(());
+        }
+        let taken = self.table.put(&Row { level: 0, key, pending: true, place });
+        if taken { Ok(()) } else { Err(Error::Corrupt { page }) }
+    }
+
+    /// Reads the body of a reference.
+    pub(crate) fn reference(&mut self, item: &Item) -> Result<Place, Error> {
+        let page = self.pages.space.page_of(item.body);
+        let mut body = [0u8; 16];
+        let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
+        self.read(item.body, body)?;
+        let mut reader = Reader::new(body);
+        let place = (|| Some(Place::value(crate::page::Address(reader.uleb()?), reader.uleb32()?)))();
+        place.ok_or(Error::Corrupt { page })
+    }
+
+    /// Calls `visit` for every item of a span. Pages that cannot be read or belong to an abandoned transaction are passed over.
+    fn walk(&mut self, span: &Span, visit: &mut dyn FnMut(&mut Self, &Item)) -> Result<(), Error> {
+        let space = self.pages.space;
+        let mut page = span.first_page;
+        let mut offset: Option<u32> = None;
+        for _ in 0..=space.page_count() {
+            let is_last = page == span.last_page;
+            let header = match self.pages.header(page) {
+                Ok(header) => Some(header),
+                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let ours = header.filter(|h| h.kind == PageKind::Front && h.last_commit == span.last_commit);
+            let mut next = None;
+            if let Some(header) = ours.filter(|_| !is_last || span.with_last) {
+                let mut address = space.address(page, offset.unwrap_or(header.first_item));
+                for _ in 0..space.payload {
+                    let Some(item) = self.item_at(address)? else { break };
+                    visit(self, &item);
+                    address = item.next;
+                    if space.page_of(item.next) != page {
+                        next = Some(item.next);
+                        break;
+                    }
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+            // A body that runs on leads to its end, unless that lies in the next block or past the span.
+            let follow = next.filter(|next| {
+                space.block_of(*next) == space.block_of_page(page)
+                    && (space.block_of_page(span.last_page) != space.block_of_page(page)
+                        || space.page_of(*next) <= span.last_page)
+            });
+            (page, offset) = match follow {
+                Some(next) => (space.page_of(next), Some(space.offset_of(next))),
+                None => (self.page_after(page)?, None),
+            };
+        }
+        Err(Error::Corrupt { page: span.first_page })
+    }
+
+    /// The page after this one in the log's chain.
+    fn page_after(&mut self, page: u32) -> Result<u32, Error> {
+        let space = self.pages.space;
+        let block = space.block_of_page(page);
+        if page + 1 < space.first_page(block) + space.pages_per_block {
+            return Ok(page + 1);
+        }
+        let next = self.successor(block)?.ok_or(Error::Corrupt { page })?;
+        Ok(space.first_page(next))
+    }
+
+    /// Says the last commit's page again on a fresh page, because it may have been torn.
+    pub(super) fn recommit(&mut self) -> Result<(), Error> {
+        let Some(page) = self.last_commit else { return Ok(()) };
+        let commit = self.commit_on(page)?;
+        let header = self.pages.header(page)?;
+        // A recommit is said again whole; of an ordinary transaction only the last page was in doubt.
+        let replaced = commit.replaced.unwrap_or(Replaced { first_page: commit.first_page, page });
+        let first_page = if commit.replaced.is_some() { commit.first_page } else { page };
+        let span = Span { first_page, last_page: page, last_commit: header.last_commit, with_last: true };
+        let mut failed = None;
+        self.walk(&span, &mut |log, item| {
+            if let Err(error) = log.repeat_item(item, &span) {
+                failed = Some(error);
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        self.repeat_bodies(&span)?;
+        self.append_commit(Commit { first_page: 0, replaced: Some(replaced), next_object: self.next_object, ..commit })?;
+        self.table.commit_pending();
+        Ok(())
+    }
+
+    /// Says one item again as a change of its key, unless its bytes must be moved as well.
+    fn repeat_item(&mut self, item: &Item, span: &Span) -> Result<(), Error> {
+        if !matches!(item.header.kind, ItemKind::Value | ItemKind::Reference | ItemKind::Delete) {
+            return Ok(());
+        }
+        let key = item.header.key;
+        let Some(row) = self.table.find(0, &key) else { return Ok(()) };
+        if row.pending || row.place.is_some_and(|place| self.part_in(&place, span) > 0) {
+            return Ok(());
+        }
+        match row.place {
+            None => self.put_delete(key),
+            Some(place) => self.put_reference(key, &place),
+        }
+    }
+
+    /// Moves the bytes of every row that lie on the span's pages.
+    fn repeat_bodies(&mut self, span: &Span) -> Result<(), Error> {
+        let mut from = Key::MIN;
+        // Every row is looked at once; new rows are pending and have other places.
+        while let Some(row) = self.table.next_committed(0, &from) {
+            from = row.key.successor();
+            let newest = self.table.find(0, &row.key);
+            if let Some(place) = row.place.filter(|_| newest.is_some_and(|newest| !newest.pending)) {
+                let moved = self.part_in(&place, span);
+                if moved > 0 {
+                    self.repeat_body(row.key, &place, place.len - moved)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes at the end of a place lie on the span's pages or behind them.
+    fn part_in(&self, place: &Place, span: &Span) -> u32 {
+        let space = self.pages.space;
+        let block = space.block_of(place.address);
+        if place.len == 0 || block != space.block_of_page(span.last_page) {
+            return 0;
+        }
+        let first = if space.block_of_page(span.first_page) == block { span.first_page } else { space.first_page(block) };
+        let end = space.page_of(space.advance(place.address, u64::from(place.len) - 1));
+        if end < first || space.page_of(place.address) > span.last_page {
+            return 0;
+        }
+        let start_page = space.page_of(place.address);
+        if start_page >= first {
+            return place.len;
+        }
+        // Extents may be cut in two; anything else is moved whole.
+        let before = (first - start_page) * space.payload - space.offset_of(place.address);
+        place.len.saturating_sub(before)
+    }
+
+    /// Appends a value again: extents keep the part that is safe where it is.
+    fn repeat_body(&mut self, key: Key, place: &Place, keep: u32) -> Result<(), Error> {
+        let space = self.pages.space;
+        let divisible = key.kind == crate::tree::KIND_EXTENT;
+        let keep = if divisible { keep } else { 0 };
+        if keep > 0 {
+            self.put_reference(key, &Place::value(place.address, keep))?;
+        }
+        let rest = Place::value(space.advance(place.address, keep.into()), place.len - keep);
+        let key = Key { position: key.position + u64::from(keep), ..key };
+        self.put_copy(key, &rest)
+    }
+
+    /// Appends bytes that are on flash as a value of a key.
+    pub(crate) fn put_copy(&mut self, key: Key, place: &Place) -> Result<(), Error> {
+        self.begin(HeadId::Front, ItemKind::Value, key, place.len)?;
+        self.push_copy(HeadId::Front, place)?;
+        let address = self.finish(HeadId::Front);
+        self.put_row(key, Some(Place::value(address, place.len)))
+    }
+
+    /// Appends bytes that are on flash to the item that was begun.
+    pub(crate) fn push_copy(&mut self, head: HeadId, place: &Place) -> Result<(), Error> {
+        let mut chunk = [0u8; CHUNK_BYTES];
+        let mut done = 0u32;
+        while done < place.len {
+            let len = (place.len - done).min(CHUNK_BYTES as u32);
+            let bytes = chunk.get_mut(..len as usize).unwrap_or_default();
+            self.read_place(place, done, bytes)?;
+            self.push(head, bytes)?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// A key refers to bytes that are on flash already.
+    pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
+        let mut body = [0u8; 16];
+        let mut writer = crate::varint::Writer::new(&mut body);
+        writer.uleb(place.address.0);
+        writer.uleb(place.len.into());
+        let len = writer.finish().ok_or(Error::Exhausted)?;
+        self.begin(HeadId::Front, ItemKind::Reference, key, len as u32)?;
+        self.push(HeadId::Front, body.get(..len).unwrap_or_default())?;
+        self.put_row(key, Some(Place::value(place.address, place.len)))
+    }
+
+    /// A key has no value any more.
+    pub(crate) fn put_delete(&mut self, key: Key) -> Result<(), Error> {
+        self.begin(HeadId::Front, ItemKind::Delete, key, 0)?;
+        self.put_row(key, None)
+    }
+
+    /// A pending change of a key.
+    pub(crate) fn put_row(&mut self, key: Key, place: Option<Place>) -> Result<(), Error> {
+        let taken = self.table.put(&Row { level: 0, key, pending: true, place });
+        if taken { Ok(()) } else { Err(Error::NeedsRemount) }
+    }
+}

@@ -1,0 +1,184 @@
+//! The signature: what the volume is, readable before anything about it is known.
+//!
+//! 256 bytes at the start of a block of the fixed set, always in the code of a 256-byte NOR page, whatever the
+//! volume's own pages are:
+//!
+//! ```text
+//! magic 4B 37 46 53 | ULEB fields | zeros up to 220 | CRC-32C 4 | LDPC parity 32
+//! ```
+
+use crate::ecc::{self, Layout};
+use crate::error::Error;
+use crate::flash::Geometry;
+use crate::hash::crc32;
+use crate::varint::{Reader, Writer};
+
+/// Bytes of the signature with its code.
+pub(crate) const SIGNATURE_BYTES: usize = 256;
+/// Bytes before the checksum.
+const BODY_BYTES: usize = 220;
+const MAGIC: [u8; 4] = *b"K7FS";
+/// What this build writes.
+const FEATURE_LEVEL: u64 = 1;
+/// Incompatible features that this build knows.
+const INCOMPAT_KNOWN: u64 = 0;
+/// Features that a reader may ignore but a writer must know.
+const RO_COMPAT_KNOWN: u64 = 0;
+const ULEB_BYTES: u64 = 10;
+const SECOND_COPIES_FLAG: u64 = 1;
+
+/// What the volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signature {
+    pub(crate) feature_level: u64,
+    pub(crate) ro_compat: u64,
+    pub(crate) volume_id: [u8; 16],
+    pub(crate) geometry: Geometry,
+    pub(crate) hash_id: u8,
+    pub(crate) logical_block_log2: u8,
+    /// Blocks at the start that only the fixed set uses.
+    pub(crate) fixed_blocks: u32,
+    pub(crate) node_bytes_max: u32,
+    pub(crate) second_copies: bool,
+}
+
+impl Signature {
+    /// A new volume's signature.
+    pub(crate) fn new(volume_id: [u8; 16], geometry: Geometry) -> Self {
+        Self {
+            feature_level: FEATURE_LEVEL,
+            ro_compat: 0,
+            volume_id,
+            geometry,
+            hash_id: 0,
+            logical_block_log2: 12,
+            fixed_blocks: 0,
+            node_bytes_max: 0,
+            second_copies: true,
+        }
+    }
+
+    /// Whether a writer of this build understands everything the volume uses.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.ro_compat & !RO_COMPAT_KNOWN == 0
+    }
+
+    /// Writes the fields and tells their length.
+    pub(crate) fn encode_body(&self, bytes: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(bytes);
+        writer.bytes(&MAGIC);
+        writer.uleb(self.feature_level);
+        // Compatible, read-only compatible and incompatible features.
+        writer.uleb(0);
+        writer.uleb(self.ro_compat);
+        writer.uleb(0);
+        writer.uleb(ULEB_BYTES);
+        // Mode: read-write.
+        writer.uleb(0);
+        writer.bytes(&self.volume_id);
+        // Medium: 0 NOR, 1 NAND, 2 an archive file.
+        writer.uleb(self.geometry.is_nand().into());
+        writer.uleb(self.geometry.page_size.into());
+        writer.uleb(self.geometry.spare_size.into());
+        writer.uleb(self.geometry.pages_per_block.into());
+        writer.uleb(self.geometry.block_count.into());
+        writer.uleb(self.geometry.bad_blocks_max.into());
+        writer.uleb(self.hash_id.into());
+        writer.uleb(crate::hash::POINTER_HASH_BYTES as u64);
+        writer.uleb(self.logical_block_log2.into());
+        // Codecs in use (bit set): store.
+        writer.uleb(1);
+        writer.uleb(self.node_bytes_max.into());
+        writer.uleb(crate::NAME_BYTES_MAX as u64);
+        writer.uleb(self.fixed_blocks.into());
+        writer.uleb(if self.second_copies { SECOND_COPIES_FLAG } else { 0 });
+        writer.finish()
+    }
+
+    /// Reads the fields.
+    pub(crate) fn decode_body(bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(bytes);
+        if reader.array() != Some(MAGIC) {
+            return Err(Error::NotAVolume);
+        }
+        Self::decode_fields(&mut reader).ok_or(Error::DamagedSignature)?
+    }
+
+    fn decode_fields(reader: &mut Reader<'_>) -> Option<Result<Self, Error>> {
+        let feature_level = reader.uleb()?;
+        let _compat = reader.uleb()?;
+        let ro_compat = reader.uleb()?;
+        let incompat = reader.uleb()?;
+        if incompat & !INCOMPAT_KNOWN != 0 {
+            return Some(Err(Error::UnknownFeature { bits: incompat & !INCOMPAT_KNOWN }));
+        }
+        let _uleb_bytes = reader.uleb()?;
+        let _mode = reader.uleb()?;
+        let volume_id = reader.array()?;
+        let _medium = reader.uleb()?;
+        let geometry = Geometry {
+            page_size: reader.uleb32()?,
+            spare_size: reader.uleb32()?,
+            pages_per_block: reader.uleb32()?,
+            block_count: reader.uleb32()?,
+            bad_blocks_max: reader.uleb32()?,
+        };
+        let hash_id = u8::try_from(reader.uleb()?).ok()?;
+        let _pointer_hash_bytes = reader.uleb()?;
+        let logical_block_log2 = u8::try_from(reader.uleb()?).ok().filter(|log2| (12..=25).contains(log2))?;
+        let _codecs = reader.uleb()?;
+        let node_bytes_max = reader.uleb32()?;
+        let _name_bytes = reader.uleb()?;
+        let fixed_blocks = reader.uleb32()?;
+        let options = reader.uleb()?;
+        Some(Ok(Self {
+            feature_level,
+            ro_compat,
+            volume_id,
+            geometry,
+            hash_id,
+            logical_block_log2,
+            fixed_blocks,
+            node_bytes_max,
+            second_copies: options & SECOND_COPIES_FLAG != 0,
+        }))
+    }
+
+    /// Writes the whole codeword.
+    pub(crate) fn seal(&self, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<(), Error> {
+        codeword.fill(0);
+        self.encode_body(codeword.get_mut(..BODY_BYTES).unwrap_or_default()).ok_or(Error::Exhausted)?;
+        let crc = checksum(codeword);
+        if let Some(place) = codeword.get_mut(BODY_BYTES..BODY_BYTES + 4) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
+        ecc::encode(&Layout::NOR_256, codeword);
+        Ok(())
+    }
+
+    /// Reads a codeword, correcting it in place. `scratch` is for the decoder.
+    pub(crate) fn open(codeword: &mut [u8; SIGNATURE_BYTES], scratch: &mut [u8]) -> Result<Self, Error> {
+        if !is_sealed(codeword) {
+            let magic_bits: u32 = codeword.iter().zip(&MAGIC).map(|(a, b)| (a ^ b).count_ones()).sum();
+            let decoded = ecc::decode(&Layout::NOR_256, codeword, scratch, &mut is_sealed_slice);
+            if decoded.is_err() {
+                // A few flips in the magic still show what this was.
+                return Err(if magic_bits <= 4 { Error::DamagedSignature } else { Error::NotAVolume });
+            }
+        }
+        Self::decode_body(codeword.get(..BODY_BYTES).unwrap_or_default())
+    }
+}
+
+fn checksum(codeword: &[u8]) -> u32 {
+    crc32(u32::from_le_bytes(MAGIC), &[codeword.get(..BODY_BYTES).unwrap_or_default()])
+}
+
+fn is_sealed(codeword: &[u8; SIGNATURE_BYTES]) -> bool {
+    is_sealed_slice(codeword)
+}
+
+fn is_sealed_slice(codeword: &[u8]) -> bool {
+    let stored = codeword.get(BODY_BYTES..).and_then(|rest| rest.first_chunk());
+    stored.is_some_and(|stored| u32::from_le_bytes(*stored) == checksum(codeword))
+}

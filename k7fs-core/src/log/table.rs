@@ -1,0 +1,325 @@
+//! The table: changes that no checkpoint has merged into the tree yet.
+//!
+//! Rows of fixed size, sorted by level, key and whether they are pending. Level 0 holds changes of keys; higher
+//! levels hold new places of tree nodes while a merge is under way. A pending row belongs to the running
+//! transaction and hides the committed row of the same key until it is committed or rolled back.
+//!
+//! ```text
+//! level 1 | key 21 | pending 1 | present 1 | address 5 | length 4 | copy 5 | hash 8
+//! ```
+
+use super::alloc::Alloc;
+use super::item::{KEY_BYTES, Key};
+use crate::hash::POINTER_HASH_BYTES;
+use crate::page::{Address, Space};
+
+const LEVEL_AT: usize = 0;
+const KEY_AT: usize = 1;
+const PENDING_AT: usize = KEY_AT + KEY_BYTES;
+const PRESENT_AT: usize = PENDING_AT + 1;
+const ADDRESS_AT: usize = PRESENT_AT + 1;
+const ADDRESS_BYTES: usize = 5;
+const LEN_AT: usize = ADDRESS_AT + ADDRESS_BYTES;
+const COPY_AT: usize = LEN_AT + 4;
+const HASH_AT: usize = COPY_AT + ADDRESS_BYTES;
+/// Bytes of a row.
+pub(crate) const ROW_BYTES: usize = HASH_AT + POINTER_HASH_BYTES;
+/// What rows are sorted by.
+const SORT_BYTES: usize = PRESENT_AT;
+/// No second copy.
+const NO_COPY: u64 = (1 << (8 * ADDRESS_BYTES)) - 1;
+
+/// Bytes on flash that a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: Address,
+    pub(crate) len: u32,
+    /// Where an inner node lies a second time.
+    pub(crate) copy: Option<Address>,
+    /// The hash of a node; zero for values.
+    pub(crate) hash: [u8; POINTER_HASH_BYTES],
+}
+
+impl Place {
+    /// A value: no copy, no hash.
+    pub(crate) fn value(address: Address, len: u32) -> Self {
+        Self { address, len, copy: None, hash: [0; POINTER_HASH_BYTES] }
+    }
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) level: u8,
+    pub(crate) key: Key,
+    pub(crate) pending: bool,
+    /// `None` deletes the key.
+    pub(crate) place: Option<Place>,
+}
+
+/// Sorted rows in the caller's memory.
+#[derive(Debug)]
+pub(crate) struct Table<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+}
+
+impl<'b> Table<'b> {
+    pub(crate) fn new(bytes: &'b mut [u8]) -> Self {
+        Self { bytes, len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len() / ROW_BYTES
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    fn raw(&self, index: usize) -> Option<&[u8; ROW_BYTES]> {
+        if index >= self.len {
+            return None;
+        }
+        self.bytes.get(index * ROW_BYTES..)?.first_chunk()
+    }
+
+    /// The row at a position in the order.
+    pub(crate) fn row(&self, index: usize) -> Option<Row> {
+        decode(self.raw(index)?)
+    }
+
+    fn sort_key(level: u8, key: &Key, pending: bool) -> [u8; SORT_BYTES] {
+        let mut bytes = [0; SORT_BYTES];
+        let mut writer = crate::varint::Writer::new(&mut bytes);
+        writer.byte(level);
+        writer.bytes(&key.to_bytes());
+        writer.byte(pending.into());
+        bytes
+    }
+
+    /// How many rows sort before this one.
+    fn lower_bound(&self, level: u8, key: &Key, pending: bool) -> usize {
+        let wanted = Self::sort_key(level, key, pending);
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = low.midpoint(high);
+            let before = self.raw(middle).and_then(|raw| raw.get(..SORT_BYTES)).is_some_and(|have| have < &wanted[..]);
+            if before {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The first key of a level at or after `from`, in its newest version.
+    pub(crate) fn next(&self, level: u8, from: &Key) -> Option<Row> {
+        let index = self.lower_bound(level, from, false);
+        let row = self.row(index)?;
+        if row.level != level {
+            return None;
+        }
+        let newer = self.row(index + 1).filter(|newer| newer.level == level && newer.key == row.key);
+        Some(newer.unwrap_or(row))
+    }
+
+    /// The newest version of a key.
+    pub(crate) fn find(&self, level: u8, key: &Key) -> Option<Row> {
+        self.next(level, key).filter(|row| row.key == *key)
+    }
+
+    /// The first committed row of a level at or after `from`.
+    pub(crate) fn next_committed(&self, level: u8, from: &Key) -> Option<Row> {
+        let mut index = self.lower_bound(level, from, false);
+        loop {
+            let row = self.row(index)?;
+            if row.level != level {
+                return None;
+            }
+            if !row.pending {
+                return Some(row);
+            }
+            index += 1;
+        }
+    }
+
+    /// Puts a row in its place, over the one of the same level, key and state. `false` where the table is full.
+    pub(crate) fn put(&mut self, row: &Row) -> bool {
+        let index = self.lower_bound(row.level, &row.key, row.pending);
+        let same = self.row(index).is_some_and(|old| {
+            (old.level, old.key, old.pending) == (row.level, row.key, row.pending)
+        });
+        let at = index * ROW_BYTES;
+        if !same {
+            if self.len >= self.capacity() {
+                return false;
+            }
+            let end = self.len * ROW_BYTES;
+            if at > end || end + ROW_BYTES > self.bytes.len() {
+                return false;
+            }
+            self.bytes.copy_within(at..end, at + ROW_BYTES);
+            self.len += 1;
+        }
+        if let Some(place) = self.bytes.get_mut(at..at + ROW_BYTES) {
+            encode(row, place);
+        }
+        true
+    }
+
+    /// Removes the row at a position.
+    pub(crate) fn remove(&mut self, index: usize) {
+        let end = self.len * ROW_BYTES;
+        let from = (index + 1) * ROW_BYTES;
+        if index < self.len && end <= self.bytes.len() && from <= end {
+            self.bytes.copy_within(from..end, index * ROW_BYTES);
+            self.len -= 1;
+        }
+    }
+
+    /// Removes the row of this level, key and state.
+    pub(crate) fn remove_row(&mut self, level: u8, key: &Key, pending: bool) {
+        let index = self.lower_bound(level, key, pending);
+        if self.row(index).is_some_and(|row| (row.level, row.key, row.pending) == (level, *key, pending)) {
+            self.remove(index);
+        }
+    }
+
+    /// How many rows are pending.
+    pub(crate) fn pending_len(&self) -> usize {
+        (0..self.len).filter(|index| self.raw(*index).is_some_and(|raw| raw.get(PENDING_AT) == Some(&1))).count()
+    }
+
+    /// Makes pending rows committed; the rows they hid go.
+    pub(crate) fn commit_pending(&mut self) {
+        let mut index = 0;
+        while let Some(row) = self.row(index) {
+            if row.pending {
+                let hidden = index.checked_sub(1).and_then(|before| self.row(before));
+                if hidden.is_some_and(|hidden| (hidden.level, hidden.key) == (row.level, row.key)) {
+                    self.remove(index - 1);
+                    index -= 1;
+                }
+                if let Some(flag) = self.bytes.get_mut(index * ROW_BYTES + PENDING_AT) {
+                    *flag = 0;
+                }
+            }
+            index += 1;
+        }
+    }
+
+    /// Drops pending rows.
+    pub(crate) fn roll_back_pending(&mut self) {
+        let mut index = 0;
+        while let Some(row) = self.row(index) {
+            if row.pending {
+                self.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Everything in block `from` is in block `to` now, at the same place. Nodes take their live counts along.
+    pub(crate) fn rename_block(&mut self, space: &Space, alloc: &mut Alloc<'_>, from: u32, to: u32) {
+        for index in 0..self.len {
+            let Some(mut row) = self.row(index) else { continue };
+            let Some(place) = &mut row.place else { continue };
+            let old = *place;
+            if space.block_of(place.address) == from {
+                place.address = space.in_block(place.address, to);
+            }
+            place.copy = place.copy.map(|copy| if space.block_of(copy) == from { space.in_block(copy, to) } else { copy });
+            if *place == old {
+                continue;
+            }
+            if row.level > 0 {
+                alloc.subtract_place(space, &old);
+                alloc.add_place(space, place);
+            }
+            if let Some(bytes) = self.bytes.get_mut(index * ROW_BYTES..(index + 1) * ROW_BYTES) {
+                encode(&row, bytes);
+            }
+        }
+    }
+}
+
+fn encode(row: &Row, bytes: &mut [u8]) {
+    let mut writer = crate::varint::Writer::new(bytes);
+    writer.byte(row.level);
+    writer.bytes(&row.key.to_bytes());
+    writer.byte(row.pending.into());
+    writer.byte(row.place.is_some().into());
+    let place = row.place.unwrap_or(Place::value(Address(0), 0));
+    writer.bytes(place.address.0.to_le_bytes().first_chunk::<ADDRESS_BYTES>().unwrap_or(&[0; ADDRESS_BYTES]));
+    writer.bytes(&place.len.to_le_bytes());
+    let copy = place.copy.map_or(NO_COPY, |copy| copy.0);
+    writer.bytes(copy.to_le_bytes().first_chunk::<ADDRESS_BYTES>().unwrap_or(&[0; ADDRESS_BYTES]));
+    writer.bytes(&place.hash);
+}
+
+fn decode(bytes: &[u8; ROW_BYTES]) -> Option<Row> {
+    let mut reader = crate::varint::Reader::new(bytes);
+    let level = reader.byte()?;
+    let key = Key::from_bytes(&reader.array()?);
+    let pending = reader.byte()? != 0;
+    let present = reader.byte()? != 0;
+    let address = Address(read_address(reader.bytes(ADDRESS_BYTES)?));
+    let len = u32::from_le_bytes(reader.array()?);
+    let copy = read_address(reader.bytes(ADDRESS_BYTES)?);
+    let hash = reader.array()?;
+    let copy = (copy != NO_COPY).then_some(Address(copy));
+    Some(Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) })
+}
+
+fn read_address(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+const _: () = assert!(LEVEL_AT == 0 && ROW_BYTES == 46);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    extern crate std;
+    use std::collections::BTreeMap;
+
+    fn key(object: u8) -> Key {
+        Key { kind: 1, object: object.into(), position: 0, index: 1 }
+    }
+
+    proptest! {
+        /// The table behaves like two maps, one hidden behind the other.
+        #[test]
+        fn pending_rows_hide_committed_ones(steps in proptest::collection::vec((0u8..5, 0u8..12, any::<u16>()), 0..60)) {
+            let mut bytes = [0; ROW_BYTES * 24];
+            let mut table = Table::new(&mut bytes);
+            let (mut committed, mut pending) = (BTreeMap::new(), BTreeMap::new());
+            for (step, object, len) in steps {
+                match step {
+                    0 | 1 => {
+                        let place = (step == 0).then(|| Place::value(Address(u64::from(object) + 7), len.into()));
+                        let row = Row { level: 0, key: key(object), pending: true, place };
+                        prop_assert!(table.put(&row));
+                        pending.insert(object, place);
+                    }
+                    2 => { table.commit_pending(); committed.append(&mut pending); }
+                    3 => { table.roll_back_pending(); pending.clear(); }
+                    _ => {
+                        let want = pending.get(&object).or(committed.get(&object));
+                        prop_assert_eq!(table.find(0, &key(object)).map(|row| row.place), want.copied());
+                    }
+                }
+                prop_assert_eq!(table.len(), committed.len() + pending.len());
+                prop_assert_eq!(table.pending_len(), pending.len());
+            }
+        }
+    }
+}

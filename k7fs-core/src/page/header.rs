@@ -1,0 +1,84 @@
+//! The page header: the first [`HEADER_BYTES`] of every page.
+//!
+//! ```text
+//! kind: u8 | sequence: ULEB | generation: ULEB | first item: ULEB | last commit: ULEB | zeros up to 20 bytes
+//! ```
+//!
+//! *sequence* rises with every page programmed in the volume, *generation* with every block opened; *first item* is
+//! where in the payload the first item starts (the payload's length where none does), *last commit* the page of the
+//! newest commit before this page, plus one.
+
+use crate::varint::{Reader, Writer};
+
+/// Bytes reserved for the header.
+pub(crate) const HEADER_BYTES: usize = 20;
+
+/// Which stream a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    /// The log: new data, nodes and commits.
+    Front,
+    /// What the cleaner moved, and second copies.
+    Moved,
+    /// The fixed set: where the checkpoint blocks are.
+    Anchor,
+    /// A checkpoint block.
+    Checkpoint,
+}
+
+const COMMIT_FLAG: u8 = 0x80;
+
+/// What a page says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: PageKind,
+    /// Whether a commit is on the page.
+    pub(crate) commit: bool,
+    pub(crate) sequence: u64,
+    pub(crate) generation: u64,
+    /// Offset in the payload of the first item that starts on this page.
+    pub(crate) first_item: u32,
+    /// The newest page with a commit before this one.
+    pub(crate) last_commit: Option<u32>,
+}
+
+impl Header {
+    /// Writes the header; `false` where a counter has grown beyond the field.
+    pub(crate) fn encode(&self, bytes: &mut [u8]) -> bool {
+        bytes.fill(0);
+        let kind = match self.kind {
+            PageKind::Front => 1,
+            PageKind::Moved => 2,
+            PageKind::Anchor => 3,
+            PageKind::Checkpoint => 4,
+        };
+        let mut writer = Writer::new(bytes);
+        writer.byte(kind | if self.commit { COMMIT_FLAG } else { 0 });
+        writer.uleb(self.sequence);
+        writer.uleb(self.generation);
+        writer.uleb(self.first_item.into());
+        writer.uleb(self.last_commit.map_or(0, |page| u64::from(page) + 1));
+        writer.finish().is_some()
+    }
+
+    /// Reads a header; `None` where it makes no sense.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let kind_byte = reader.byte()?;
+        let kind = match kind_byte & !COMMIT_FLAG {
+            1 => PageKind::Front,
+            2 => PageKind::Moved,
+            3 => PageKind::Anchor,
+            4 => PageKind::Checkpoint,
+            _ => return None,
+        };
+        let sequence = reader.uleb()?;
+        let generation = reader.uleb()?;
+        let first_item = reader.uleb32()?;
+        let last_commit = match reader.uleb()? {
+            0 => None,
+            page => Some(u32::try_from(page - 1).ok()?),
+        };
+        Some(Self { kind, commit: kind_byte & COMMIT_FLAG != 0, sequence, generation, first_item, last_commit })
+    }
+}

@@ -1,0 +1,412 @@
+//! The page floor: sealed pages, and the only code that touches flash.
+//!
+//! ```text
+//! NOR   header 20 | payload | CRC-32C 4 | LDPC parity
+//! NAND  header 20 | payload to the end of the data area | factory mark 2 | zeros | CRC-32C 4 | LDPC parity
+//! ```
+//!
+//! The checksum lies inside the codeword and is seeded with volume id, page address and layout: a decoder that
+//! converged to a wrong codeword, a read from the wrong place and a page of another volume all fail it.
+
+mod header;
+mod space;
+
+pub(crate) use header::{HEADER_BYTES, Header, PageKind};
+pub(crate) use space::{Address, Space};
+
+use crate::ecc::{self, Layout};
+use crate::error::Error;
+use crate::flash::{Flash, FlashError, Geometry};
+use crate::hash::crc32;
+use crate::log::{SIGNATURE_BYTES, Signature};
+
+/// Bytes of the checksum.
+const CRC_BYTES: usize = 4;
+/// Bytes of the factory's bad-block mark, at the start of the spare area.
+const MARK_BYTES: usize = 2;
+/// Pages kept in memory, at most.
+pub(crate) const CACHE_PAGES_MAX: usize = 8;
+/// How often a page is read again before it counts as uncorrectable.
+const READ_RETRIES_MAX: u32 = 3;
+/// A programmed page has far more zero bits than this in its header; an erased one only flips.
+const PROBE_ZERO_BITS_MAX: u32 = 8;
+
+/// Payload bytes of a page, or `None` where no code exists for this page.
+pub(crate) const fn payload_bytes(geometry: &Geometry) -> Option<u32> {
+    let Some(layout) = Layout::for_page(geometry.page_size, geometry.spare_size) else { return None };
+    let end = if geometry.is_nand() {
+        geometry.page_size
+    } else {
+        geometry.page_size - layout.parity_bytes() as u32 - CRC_BYTES as u32
+    };
+    Some(end - HEADER_BYTES as u32)
+}
+
+/// What reads have seen since the mount.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReadStatistics {
+    pub(crate) corrected_bits: u64,
+    pub(crate) retried_reads: u64,
+}
+
+/// Why a page was not programmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgramError {
+    /// The page failed, and with it its block: the content must go elsewhere.
+    Failed,
+    /// Anything else ends the operation.
+    Other(Error),
+}
+
+/// Sealed pages over a chip, with a small read cache.
+#[derive(Debug)]
+pub(crate) struct Pages<'b, F> {
+    pub(crate) flash: F,
+    pub(crate) space: Space,
+    layout: Layout,
+    raw_size: usize,
+    crc_at: usize,
+    page_size: usize,
+    seed: u32,
+    cache: &'b mut [u8],
+    tags: [Option<u32>; CACHE_PAGES_MAX],
+    ages: [u32; CACHE_PAGES_MAX],
+    clock: u32,
+    scratch: &'b mut [u8],
+    pub(crate) statistics: ReadStatistics,
+}
+
+impl<'b, F: Flash> Pages<'b, F> {
+    /// `cache` holds whole raw pages, `scratch` what the decoder needs.
+    pub(crate) fn new(flash: F, layout: Layout, cache: &'b mut [u8], scratch: &'b mut [u8]) -> Option<Self> {
+        let geometry = flash.geometry();
+        let payload = payload_bytes(&geometry)?;
+        let raw_size = geometry.raw_page_size();
+        Some(Self {
+            space: Space::new(&geometry, payload),
+            layout,
+            raw_size,
+            crc_at: raw_size.checked_sub(layout.parity_bytes() + CRC_BYTES)?,
+            page_size: geometry.page_size as usize,
+            seed: 0,
+            cache,
+            tags: [None; CACHE_PAGES_MAX],
+            ages: [0; CACHE_PAGES_MAX],
+            clock: 0,
+            scratch,
+            statistics: ReadStatistics::default(),
+            flash,
+        })
+    }
+
+    /// From now on, pages belong to this volume.
+    pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16]) {
+        self.seed = crc32(0, &[volume_id, &[self.layout.id()]]);
+        self.tags = [None; CACHE_PAGES_MAX];
+    }
+
+    /// Bytes of a raw page.
+    pub(crate) fn raw_size(&self) -> usize {
+        self.raw_size
+    }
+
+    /// Seals a raw page whose payload is in place.
+    pub(crate) fn seal(&self, page: u32, header: &Header, raw: &mut [u8]) -> Result<(), Error> {
+        let fits = raw.get_mut(..HEADER_BYTES).is_some_and(|bytes| header.encode(bytes));
+        if !fits {
+            return Err(Error::Exhausted);
+        }
+        if let Some(mark) = self.mark_range().and_then(|range| raw.get_mut(range)) {
+            mark.fill(0xFF);
+        }
+        if self.crc_at > self.page_size
+            && let Some(rest) = raw.get_mut(self.page_size + MARK_BYTES..self.crc_at)
+        {
+            rest.fill(0);
+        }
+        let crc = self.checksum(page, raw);
+        if let Some(place) = raw.get_mut(self.crc_at..).and_then(|rest| rest.get_mut(..CRC_BYTES)) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
+        ecc::encode(&self.layout, raw);
+        Ok(())
+    }
+
+    /// The checksum of a sealed page: what the next commit says of this one.
+    pub(crate) fn tag(&self, raw: &[u8]) -> u32 {
+        raw.get(self.crc_at..).and_then(|rest| rest.first_chunk()).map_or(0, |tag| u32::from_le_bytes(*tag))
+    }
+
+    /// The checksum of a page on flash.
+    pub(crate) fn tag_of(&mut self, page: u32) -> Result<u32, Error> {
+        let slot = self.load(page)?;
+        Ok(self.tag(self.slot(slot)))
+    }
+
+    /// Programs a sealed page and proves it: by reading back on NOR, by the chip's status on NAND.
+    pub(crate) fn program(&mut self, page: u32, raw: &[u8]) -> Result<(), ProgramError> {
+        self.forget_page(page);
+        match self.flash.program(page, raw) {
+            Ok(()) => {}
+            Err(FlashError::ProgramFailed) => return Err(ProgramError::Failed),
+            Err(error) => return Err(ProgramError::Other(error.into())),
+        }
+        if !self.flash.verifies_by_reading() {
+            return Ok(());
+        }
+        let mut chunk = [0u8; 64];
+        for (i, expected) in raw.chunks(chunk.len()).enumerate() {
+            let Some(read) = chunk.get_mut(..expected.len()) else { continue };
+            self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
+            if read != expected {
+                return Err(ProgramError::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases a block; `Ok(false)` where the chip reports that it failed.
+    pub(crate) fn erase(&mut self, block: u32) -> Result<bool, Error> {
+        for tag in &mut self.tags {
+            if tag.is_some_and(|page| self.space.block_of_page(page) == block) {
+                *tag = None;
+            }
+        }
+        match self.flash.erase(block) {
+            Ok(()) => Ok(true),
+            Err(FlashError::EraseFailed) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a page's header area looks programmed. Cheap: a handful of bytes is read.
+    pub(crate) fn probe(&mut self, page: u32) -> Result<bool, Error> {
+        let mut head = [0u8; HEADER_BYTES];
+        self.flash.read(page, 0, &mut head)?;
+        let zeros: u32 = head.iter().map(|byte| byte.count_zeros()).sum();
+        Ok(zeros > PROBE_ZERO_BITS_MAX)
+    }
+
+    /// Whether a whole page reads as erased. Every bit is read twice: one that flips for a moment does not count,
+    /// one that a torn program has changed does.
+    pub(crate) fn is_erased(&mut self, page: u32) -> Result<bool, Error> {
+        let mut first = [0u8; 64];
+        let mut second = [0u8; 64];
+        let mut column = 0;
+        while column < self.raw_size {
+            let len = (self.raw_size - column).min(first.len());
+            let (Some(first), Some(second)) = (first.get_mut(..len), second.get_mut(..len)) else { break };
+            self.flash.read(page, column, first)?;
+            if first.iter().any(|byte| *byte != 0xFF) {
+                self.flash.read(page, column, second)?;
+                if first.iter().zip(second.iter()).any(|(a, b)| a | b != 0xFF) {
+                    return Ok(false);
+                }
+            }
+            column += len;
+        }
+        Ok(true)
+    }
+
+    /// The header of a page.
+    pub(crate) fn header(&mut self, page: u32) -> Result<Header, Error> {
+        let slot = self.load(page)?;
+        let raw = self.slot(slot);
+        raw.get(..HEADER_BYTES).and_then(Header::decode).ok_or(Error::Corrupt { page })
+    }
+
+    /// Copies payload bytes of one page.
+    pub(crate) fn read_payload(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let slot = self.load(page)?;
+        let source = self.slot(slot).get(HEADER_BYTES + offset..).and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(source.ok_or(Error::Corrupt { page })?);
+        Ok(())
+    }
+
+    /// Copies the whole raw page, corrected.
+    pub(crate) fn read_raw(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+        let slot = self.load(page)?;
+        raw.copy_from_slice(self.slot(slot).get(..raw.len()).ok_or(Error::Corrupt { page })?);
+        Ok(())
+    }
+
+    /// A slot of the cache, cleared, to build a page in; its old content is forgotten.
+    pub(crate) fn borrow_slot(&mut self) -> usize {
+        let slot = self.oldest();
+        if let Some(tag) = self.tags.get_mut(slot) {
+            *tag = None;
+        }
+        slot
+    }
+
+    /// Builds a page from a payload, seals and programs it.
+    pub(crate) fn program_payload(&mut self, page: u32, header: &Header, payload: &[u8]) -> Result<(), ProgramError> {
+        let slot = self.borrow_slot();
+        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
+        // The slot leaves the struct for a moment so that sealing and programming may borrow the rest.
+        let cache = core::mem::take(&mut self.cache);
+        let result = match cache.get_mut(range) {
+            Some(raw) => {
+                raw.fill(0);
+                if let Some(place) = raw.get_mut(HEADER_BYTES..).and_then(|rest| rest.get_mut(..payload.len())) {
+                    place.copy_from_slice(payload);
+                }
+                self.seal(page, header, raw).map_err(ProgramError::Other).and_then(|()| self.program(page, raw))
+            }
+            None => Err(ProgramError::Other(Error::NeedsRemount)),
+        };
+        self.cache = cache;
+        result
+    }
+
+    /// Programs bytes as they are at the start of a page; the rest stays as erased.
+    pub(crate) fn program_raw(&mut self, page: u32, bytes: &[u8]) -> Result<(), ProgramError> {
+        let slot = self.borrow_slot();
+        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
+        let cache = core::mem::take(&mut self.cache);
+        let result = match cache.get_mut(range) {
+            Some(raw) => {
+                raw.fill(0xFF);
+                if let Some(place) = raw.get_mut(..bytes.len()) {
+                    place.copy_from_slice(bytes);
+                }
+                self.program(page, raw)
+            }
+            None => Err(ProgramError::Other(Error::NeedsRemount)),
+        };
+        self.cache = cache;
+        result
+    }
+
+    /// Reads the signature that starts on a page, corrected.
+    pub(crate) fn read_signature(&mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<Signature, Error> {
+        let mut result = Err(Error::NotAVolume);
+        for _ in 0..=READ_RETRIES_MAX {
+            for (index, part) in codeword.chunks_mut(self.page_size.max(1)).enumerate() {
+                self.flash.read(page + index as u32, 0, part)?;
+            }
+            result = Signature::open(codeword, self.scratch);
+            if !matches!(result, Err(Error::DamagedSignature)) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Programs page `to` with the corrected content of page `from` under another header.
+    pub(crate) fn copy_page(&mut self, from: u32, to: u32, change: impl FnOnce(&mut Header)) -> Result<(), ProgramError> {
+        let slot = self.load(from).map_err(ProgramError::Other)?;
+        let mut header = self.header(from).map_err(ProgramError::Other)?;
+        change(&mut header);
+        if let Some(tag) = self.tags.get_mut(slot) {
+            *tag = None;
+        }
+        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
+        let cache = core::mem::take(&mut self.cache);
+        let result = match cache.get_mut(range) {
+            Some(raw) => self.seal(to, &header, raw).map_err(ProgramError::Other).and_then(|()| self.program(to, raw)),
+            None => Err(ProgramError::Other(Error::NeedsRemount)),
+        };
+        self.cache = cache;
+        result
+    }
+
+    /// Drops a page from the cache.
+    pub(crate) fn forget_page(&mut self, page: u32) {
+        for tag in &mut self.tags {
+            if *tag == Some(page) {
+                *tag = None;
+            }
+        }
+    }
+
+    fn mark_range(&self) -> Option<core::ops::Range<usize>> {
+        (self.raw_size > self.page_size).then_some(self.page_size..self.page_size + MARK_BYTES)
+    }
+
+    fn checksum(&self, page: u32, raw: &[u8]) -> u32 {
+        let sealed = raw.get(..self.crc_at).unwrap_or_default();
+        let place = page.to_le_bytes();
+        match self.mark_range() {
+            Some(mark) => {
+                let data = sealed.get(..mark.start).unwrap_or_default();
+                let rest = sealed.get(mark.end..).unwrap_or_default();
+                crc32(self.seed, &[&place, data, rest])
+            }
+            None => crc32(self.seed, &[&place, sealed]),
+        }
+    }
+
+    fn is_sealed(&self, page: u32, raw: &[u8]) -> bool {
+        let stored = raw.get(self.crc_at..).and_then(|rest| rest.first_chunk::<CRC_BYTES>());
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::is_off(crate::sabotage::Step::Checksum) {
+            return ecc::syndrome_weight(&self.layout, raw) == 0;
+        }
+        stored.is_some_and(|stored| u32::from_le_bytes(*stored) == self.checksum(page, raw))
+    }
+
+    fn slot(&self, slot: usize) -> &[u8] {
+        self.cache.get(slot * self.raw_size..(slot + 1) * self.raw_size).unwrap_or_default()
+    }
+
+    fn oldest(&self) -> usize {
+        let slots = self.cache.len().checked_div(self.raw_size).unwrap_or(1);
+        let ages = self.ages.iter().zip(&self.tags).take(slots).enumerate();
+        ages.min_by_key(|(_, (age, tag))| if tag.is_none() { 0 } else { **age }).map_or(0, |(slot, _)| slot)
+    }
+
+    /// Brings a page into the cache, corrected and checked.
+    fn load(&mut self, page: u32) -> Result<usize, Error> {
+        self.clock = self.clock.wrapping_add(1);
+        if let Some(slot) = self.tags.iter().position(|tag| *tag == Some(page)) {
+            if let Some(age) = self.ages.get_mut(slot) {
+                *age = self.clock;
+            }
+            return Ok(slot);
+        }
+        if page >= self.space.page_count() {
+            return Err(Error::Corrupt { page });
+        }
+        let slot = self.borrow_slot();
+        let cache = core::mem::take(&mut self.cache);
+        let result = match cache.get_mut(slot * self.raw_size..(slot + 1) * self.raw_size) {
+            Some(raw) => self.read_corrected(page, raw),
+            None => Err(Error::NeedsRemount),
+        };
+        self.cache = cache;
+        result?;
+        if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
+            *tag = Some(page);
+            *age = self.clock;
+        }
+        Ok(slot)
+    }
+
+    /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read.
+    fn read_corrected(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+        for attempt in 0..=READ_RETRIES_MAX {
+            match self.flash.read(page, 0, raw) {
+                Ok(()) => {}
+                Err(FlashError::Uncorrectable) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if self.is_sealed(page, raw) {
+                return Ok(());
+            }
+            let scratch = core::mem::take(&mut self.scratch);
+            let decoded = ecc::decode(&self.layout, raw, scratch, &mut |candidate| self.is_sealed(page, candidate));
+            self.scratch = scratch;
+            if let Ok(correction) = decoded {
+                self.statistics.corrected_bits += u64::from(correction.bits);
+                return Ok(());
+            }
+            // Nothing that was ever programmed looks like this: reading it again would not help.
+            if attempt == 0 && self.is_erased(page)? {
+                break;
+            }
+            self.statistics.retried_reads += 1;
+        }
+        Err(Error::Uncorrectable { page })
+    }
+}
