@@ -33,7 +33,7 @@ pub(super) struct Ls {
 
 impl Ls {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
-        let path = absolute(&self.path);
+        let path = absolute(&self.path)?;
         let mut image = self.image.open(Access::Read)?;
         let lines = image.with(|volume| {
             let metadata = volume.metadata(&path).map_err(HostError::object(&path))?;
@@ -85,7 +85,7 @@ impl Cat {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Read)?;
         for path in &self.paths {
-            let path = absolute(path);
+            let path = absolute(path)?;
             // Failures of standard output pass through the volume's error type, which does not know them.
             let mut failed = None;
             image.with(|volume| {
@@ -165,7 +165,7 @@ impl Put {
 
     /// A directory takes the file under the name it has on the host.
     fn target<F: Flash>(&self, volume: &mut Volume<'_, F>) -> Result<String, HostError> {
-        let path = absolute(&self.path);
+        let path = absolute(&self.path)?;
         let is_directory = match volume.metadata(&path) {
             Ok(metadata) => metadata.kind == Kind::Directory,
             Err(Error::NotFound) => false,
@@ -198,7 +198,7 @@ pub(super) struct Rm {
 impl Rm {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
-        image.with(|volume| self.paths.iter().try_for_each(|path| self.remove(volume, &absolute(path))))?;
+        image.with(|volume| self.paths.iter().try_for_each(|path| self.remove(volume, &absolute(path)?)))?;
         Ok(())
     }
 
@@ -240,7 +240,7 @@ pub(super) struct Mkdir {
 impl Mkdir {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
-        image.with(|volume| self.paths.iter().try_for_each(|path| self.create(volume, &absolute(path))))?;
+        image.with(|volume| self.paths.iter().try_for_each(|path| self.create(volume, &absolute(path)?)))?;
         Ok(())
     }
 
@@ -282,7 +282,7 @@ pub(super) struct Mv {
 impl Mv {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
-        let (from, mut to) = (absolute(&self.from), absolute(&self.to));
+        let (from, mut to) = (absolute(&self.from)?, absolute(&self.to)?);
         image.with(|volume| {
             let into = volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory);
             if into {

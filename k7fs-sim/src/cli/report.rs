@@ -77,11 +77,11 @@ impl InfoReport {
             ),
             format!("feature level  {}", self.feature_level.map_or_else(unknown, |level| level.to_string())),
             format!("hash           {}", self.hash.clone().unwrap_or_else(unknown)),
+            format!("logical block  {}", self.logical_block_size.map_or_else(unknown, |size| format!("{size} bytes"))),
             format!(
-                "logical block  {}",
-                self.logical_block_size.map_or_else(unknown, |size| format!("{size} bytes"))
+                "capacity       {} bytes, {used} used ({per_cent} %), {} free",
+                self.capacity_bytes, self.free_bytes
             ),
-            format!("capacity       {} bytes, {used} used ({per_cent} %), {} free", self.capacity_bytes, self.free_bytes),
             format!(
                 "blocks         {} bad, {} free, erased {} times at most",
                 self.bad_blocks, self.free_blocks, self.erase_count_max

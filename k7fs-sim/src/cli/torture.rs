@@ -187,7 +187,12 @@ fn lines(report: &Report, tree: &RealTree) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {verdict}", report.chip),
         format!("  stored     {} files, {} bytes of {}", report.files, report.bytes, tree.origin),
-        format!("  ran        {} operations with seed {}, {:.1} s of device time", report.operations, report.seed, report.device_time_ns as f64 / 1e9),
+        format!(
+            "  ran        {} operations with seed {}, {:.1} s of device time",
+            report.operations,
+            report.seed,
+            report.device_time_ns as f64 / 1e9
+        ),
         format!(
             "  injected   {} power cuts ({} torn programs, {} torn erases, {} unstable bits), {} bit flips",
             report.power_cuts, report.torn_programs, report.torn_erases, report.unstable_bits, report.bit_flips

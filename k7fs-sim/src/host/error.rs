@@ -164,6 +164,7 @@ impl core::fmt::Display for HostError {
         match self {
             Self::Io { path, error } => write!(f, "{}: {}", host(path), io_text(error)),
             Self::Volume { image, error } => write!(f, "{}: {error}", host(image)),
+            Self::Object { path, error } if path.is_empty() => write!(f, "{error}"),
             Self::Object { path, error } => write!(f, "{}: {error}", line(path)),
             Self::Locked { image } => write!(f, "{}: in use by another process", host(image)),
             Self::NotAFile { image } => write!(f, "{}: not an image file", host(image)),
@@ -188,7 +189,11 @@ impl core::fmt::Display for HostError {
                 write!(f, "the tree needs {tree_bytes} bytes, the volume has {volume_bytes}; nothing was written")
             }
             Self::KindConflict { path } => {
-                write!(f, "{}: the volume and the tree have objects of different kinds; --merge keeps both or none", line(path))
+                write!(
+                    f,
+                    "{}: the volume and the tree have objects of different kinds; --merge keeps both or none",
+                    line(path)
+                )
             }
             Self::NotEmpty { path } => write!(f, "{}: the directory is not empty", host(path)),
             Self::UnsafeName { path } => write!(f, "{}: not a name to create on a host", line(path)),

@@ -78,7 +78,8 @@ impl Image {
             Err(TryLockError::Error(error)) => return Err(HostError::io(path)(error)),
         }
         let metadata = file.metadata().map_err(HostError::io(path))?;
-        let bytes = if metadata.is_file() { metadata.len() } else { device_bytes(&file).map_err(HostError::io(path))? };
+        let bytes =
+            if metadata.is_file() { metadata.len() } else { device_bytes(&file).map_err(HostError::io(path))? };
         Ok(Self { file, path: path.to_path_buf(), bytes })
     }
 

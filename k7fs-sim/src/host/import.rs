@@ -166,9 +166,7 @@ impl<F: Flash> Importer<'_, '_, F> {
         Ok(())
     }
 
-    fn put_link(
-        &mut self, path: &str, first: &str, object: u64, existing: Option<Metadata>,
-    ) -> Result<(), HostError> {
+    fn put_link(&mut self, path: &str, first: &str, object: u64, existing: Option<Metadata>) -> Result<(), HostError> {
         if existing.is_some_and(|metadata| metadata.object == object) {
             return Ok(());
         }
@@ -192,8 +190,7 @@ impl<F: Flash> Importer<'_, '_, F> {
     /// Directories get their times last, since every change in a directory gives it a new one.
     fn directory_times(&mut self, tree: &Tree) -> Result<(), HostError> {
         let directories = tree.nodes.iter().rev().filter(|node| node.kind == NodeKind::Directory);
-        let mut times: Vec<(&str, Timestamp)> =
-            directories.map(|node| (node.path.as_str(), node.modified)).collect();
+        let mut times: Vec<(&str, Timestamp)> = directories.map(|node| (node.path.as_str(), node.modified)).collect();
         if !self.options.merge {
             times.push(("/", tree.modified));
         }

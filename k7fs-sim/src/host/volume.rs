@@ -73,8 +73,7 @@ impl OpenImage {
     ) -> Result<R, HostError> {
         let writes = self.access == Access::Write;
         let options = MountOptions { read_only: !writes, clock: Some(now) };
-        let mut volume =
-            Volume::mount(&mut self.flash, &mut self.buffer, options).map_err(HostError::volume(path))?;
+        let mut volume = Volume::mount(&mut self.flash, &mut self.buffer, options).map_err(HostError::volume(path))?;
         let result = work(&mut volume);
         if writes {
             let stopped = volume.unmount().map(|_| ()).map_err(HostError::volume(path));

@@ -19,10 +19,16 @@ pub fn join(directory: &str, name: &str) -> String {
     if directory.ends_with('/') { format!("{directory}{name}") } else { format!("{directory}/{name}") }
 }
 
-/// A path as a user writes it, from the root: `a//b/` means `/a/b`, nothing means `/`.
-pub fn absolute(path: &str) -> String {
+/// A path as a user writes it, from the root: `a//b/` means `/a/b`.
+///
+/// # Errors
+/// `Object` with `NameEmpty` for an empty path.
+pub fn absolute(path: &str) -> Result<String, HostError> {
+    if path.is_empty() {
+        return Err(HostError::Object { path: path.to_owned(), error: Error::NameEmpty });
+    }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    format!("/{}", parts.join("/"))
+    Ok(format!("/{}", parts.join("/")))
 }
 
 /// The names in a directory with their metadata, sorted by name.

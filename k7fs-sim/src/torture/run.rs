@@ -43,15 +43,15 @@ enum Ended {
     Over,
 }
 
-/// What is next for a mounted volume.
+/// Which look a mounted volume gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Task {
+enum Look {
     /// Verify, then stop and verify again.
-    FirstLook,
+    First,
     /// Verify again, then go on.
-    SecondLook,
+    Second,
     /// Verify everything for the last time.
-    LastLook,
+    Last,
 }
 
 /// Tortures one chip: the same arguments give the same run, whatever the machine.
@@ -77,8 +77,7 @@ pub fn torture(spec: &ChipSpec, seed: u64, tree: &RealTree, stop: &mut dyn Stop)
         unstable_bits: counters.unstable_bits,
         bit_flips: counters.bits_flipped,
         bad_blocks: counters.grown_bad_blocks,
-        violations: counters.violations + violation_texts.len() as u64
-            - counters.violation_texts.len() as u64,
+        violations: counters.violations + violation_texts.len() as u64 - counters.violation_texts.len() as u64,
         violation_texts,
         flip_rate,
         factory_bad_blocks,
@@ -87,31 +86,30 @@ pub fn torture(spec: &ChipSpec, seed: u64, tree: &RealTree, stop: &mut dyn Stop)
     }
 }
 
-struct Runner<'r, 't> {
+struct Runner<'r> {
     flash: &'r mut CutFlash,
-    state: &'r mut State<'t>,
+    state: &'r mut State,
     stop: &'r mut dyn Stop,
 }
 
-impl Runner<'_, '_> {
-    fn run(mut self) -> Result<(), Violation> {
+impl Runner<'_> {
+    fn run(self) -> Result<(), Violation> {
         let mut buffer = vec![0; buffer_bytes(&self.flash.geometry())];
         let mut volume_id = [0; 16];
         volume_id[..8].copy_from_slice(&self.state.random.next_u64().to_le_bytes());
         let options = FormatOptions { volume_id, ..FormatOptions::default() };
         Volume::format(self.flash, &mut buffer, &options).map_err(|error| failed("format", error))?;
-        let mut task = Task::SecondLook;
+        let mut next = Look::Second;
         let mut failed_mounts = 0;
         loop {
-            let ended = match Volume::mount(&mut *self.flash, &mut buffer, MountOptions::default()) {
-                Ok(volume) => {
-                    failed_mounts = 0;
-                    session(self.state, self.stop, volume, &mut task)?
-                }
-                Err(_) if self.flash.chip().is_off() && failed_mounts < FAILED_MOUNTS_MAX => {
-                    failed_mounts += 1;
-                    Ended::Cut
-                }
+            let mounted = match Volume::mount(&mut *self.flash, &mut buffer, MountOptions::default()) {
+                Ok(volume) => Ok(session(self.state, self.stop, volume, &mut next)?),
+                Err(error) => Err(error),
+            };
+            failed_mounts = if mounted.is_ok() { 0 } else { failed_mounts + 1 };
+            let ended = match mounted {
+                Ok(ended) => ended,
+                Err(_) if self.flash.chip().is_off() && failed_mounts < FAILED_MOUNTS_MAX => Ended::Cut,
                 Err(error) => return Err(failed("mount", error)),
             };
             match ended {
@@ -124,8 +122,8 @@ impl Runner<'_, '_> {
                     cuts::power_on(self.flash, &mut self.state.random);
                     self.state.crash_states += 1;
                     self.state.distinct.insert(self.flash.chip().state_hash());
-                    if task != Task::LastLook {
-                        task = Task::FirstLook;
+                    if next != Look::Last {
+                        next = Look::First;
                     }
                 }
             }
@@ -135,9 +133,9 @@ impl Runner<'_, '_> {
 
 /// Everything that happens in one mount.
 fn session(
-    state: &mut State<'_>, stop: &mut dyn Stop, mut volume: Volume<'_, &mut CutFlash>, task: &mut Task,
+    state: &mut State, stop: &mut dyn Stop, mut volume: Volume<'_, &mut CutFlash>, next: &mut Look,
 ) -> Result<Ended, Violation> {
-    if *task == Task::LastLook {
+    if *next == Look::Last {
         return last_look(state, volume);
     }
     let looked = look(state, &mut volume);
@@ -145,14 +143,14 @@ fn session(
         return end_cut(state, volume);
     }
     looked?;
-    if *task == Task::FirstLook {
-        *task = Task::SecondLook;
+    if *next == Look::First {
+        *next = Look::Second;
         return end(state, volume, None);
     }
     let mut session = Session::new();
     loop {
         if is_over(state, stop, &mut volume) {
-            *task = Task::LastLook;
+            *next = Look::Last;
             volume.flash_mut().disarm();
             return end(state, volume, Some(true));
         }
@@ -172,7 +170,7 @@ fn session(
     }
 }
 
-fn is_over(state: &State<'_>, stop: &mut dyn Stop, volume: &mut Volume<'_, &mut CutFlash>) -> bool {
+fn is_over(state: &State, stop: &mut dyn Stop, volume: &mut Volume<'_, &mut CutFlash>) -> bool {
     if state.stored < state.nodes.len() {
         return stop.is_over_early(state.operations);
     }
@@ -189,7 +187,7 @@ fn is_over(state: &State<'_>, stop: &mut dyn Stop, volume: &mut Volume<'_, &mut 
 }
 
 /// Lets a block go bad at some operation from now, where it is time.
-fn grow_bad(state: &mut State<'_>, flash: &mut CutFlash) {
+fn grow_bad(state: &mut State, flash: &mut CutFlash) {
     if state.bad_left > 0 && state.operations >= state.next_bad {
         state.bad_left -= 1;
         state.next_bad = state.operations + BAD_INTERVAL / 2 + state.random.below(BAD_INTERVAL);
@@ -199,7 +197,7 @@ fn grow_bad(state: &mut State<'_>, flash: &mut CutFlash) {
 }
 
 /// Stores the next part of the tree in one transaction.
-fn store_node(state: &mut State<'_>, volume: &mut Volume<'_, &mut CutFlash>) -> Result<(), Violation> {
+fn store_node(state: &mut State, volume: &mut Volume<'_, &mut CutFlash>) -> Result<(), Violation> {
     let node = state.nodes[state.stored].clone();
     let page_size = u64::from(volume.flash_mut().geometry().page_size);
     let programs = 4 + node.bytes() / page_size;
@@ -230,9 +228,7 @@ fn put(volume: &mut Volume<'_, &mut CutFlash>, node: &TreeNode) -> Result<(), Er
 }
 
 /// One random operation, compared with the model.
-fn operate(
-    state: &mut State<'_>, session: &mut Session, volume: &mut Volume<'_, &mut CutFlash>,
-) -> Result<(), Violation> {
+fn operate(state: &mut State, session: &mut Session, volume: &mut Volume<'_, &mut CutFlash>) -> Result<(), Violation> {
     let operation = state.generator.next_operation(state.oracle.model());
     cuts::plan(volume.flash_mut(), &mut state.random, Ahead::Operation);
     state.oracle.start(&operation);
@@ -259,7 +255,7 @@ fn hide_tree(operation: &Operation, outcome: &mut Outcome) {
     }
 }
 
-fn last_look(state: &mut State<'_>, mut volume: Volume<'_, &mut CutFlash>) -> Result<Ended, Violation> {
+fn last_look(state: &mut State, mut volume: Volume<'_, &mut CutFlash>) -> Result<Ended, Violation> {
     state.verified_files = look_at_all(state, &mut volume)?;
     let mut faults = Vec::new();
     let checked = volume.check(|fault| faults.push(fault));
@@ -272,9 +268,7 @@ fn last_look(state: &mut State<'_>, mut volume: Volume<'_, &mut CutFlash>) -> Re
 }
 
 /// Ends a mount, cleanly or by taking the power away between two operations; by chance where nothing is asked for.
-fn end(
-    state: &mut State<'_>, mut volume: Volume<'_, &mut CutFlash>, clean: Option<bool>,
-) -> Result<Ended, Violation> {
+fn end(state: &mut State, mut volume: Volume<'_, &mut CutFlash>, clean: Option<bool>) -> Result<Ended, Violation> {
     let clean = clean.unwrap_or_else(|| state.random.percent(50));
     let usage = volume.usage().map_err(|error| failed("usage", error))?;
     state.count_reads(&usage);
@@ -290,7 +284,7 @@ fn end(
     }
 }
 
-fn end_cut(state: &mut State<'_>, mut volume: Volume<'_, &mut CutFlash>) -> Result<Ended, Violation> {
+fn end_cut(state: &mut State, mut volume: Volume<'_, &mut CutFlash>) -> Result<Ended, Violation> {
     // What was counted may be lost with the power; then it is not counted.
     if let Ok(usage) = volume.usage() {
         state.count_reads(&usage);

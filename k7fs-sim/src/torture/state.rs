@@ -12,10 +12,9 @@ use super::tree::{NodeContent, ROOT, RealTree, TreeNode};
 
 /// The state of a run, without the chip.
 #[derive(Debug)]
-pub(super) struct State<'t> {
+pub(super) struct State {
     /// The tree's own directory, then the tree.
     pub(super) nodes: Vec<TreeNode>,
-    pub(super) tree: &'t RealTree,
     /// Nodes stored and committed.
     pub(super) stored: usize,
     /// A node that was being stored when the power went.
@@ -38,10 +37,13 @@ pub(super) struct State<'t> {
     pub(super) bad_left: u64,
 }
 
-impl<'t> State<'t> {
-    pub(super) fn new(spec: &ChipSpec, seed: u64, tree: &'t RealTree) -> Self {
-        let root =
-            TreeNode { path: ROOT.to_owned(), content: NodeContent::Directory, modified: k7fs_core::Timestamp::default() };
+impl State {
+    pub(super) fn new(spec: &ChipSpec, seed: u64, tree: &RealTree) -> Self {
+        let root = TreeNode {
+            path: ROOT.to_owned(),
+            content: NodeContent::Directory,
+            modified: k7fs_core::Timestamp::default(),
+        };
         let mut nodes = vec![root];
         nodes.extend(tree.nodes.iter().cloned());
         let bytes_max = (spec.data_size() / 32).min(192 << 10);
@@ -54,7 +56,6 @@ impl<'t> State<'t> {
         let bad_left = if spec.is_nand() { u64::from(spec.bad_blocks_max() / 4).clamp(1, 4) } else { 1 };
         Self {
             nodes,
-            tree,
             stored: 0,
             in_flight: false,
             sample: 0,

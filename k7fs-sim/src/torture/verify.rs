@@ -20,7 +20,7 @@ pub(super) fn observe_work<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree,
 
 /// Looks at a volume after a mount: the node in flight is whole or absent, a part of the tree is as it was stored, and
 /// the rest is a state that the model allows, which is the committed one from then on.
-pub(super) fn look<F: Flash>(state: &mut State<'_>, volume: &mut Volume<'_, F>) -> Result<(), Violation> {
+pub(super) fn look<F: Flash>(state: &mut State, volume: &mut Volume<'_, F>) -> Result<(), Violation> {
     if state.in_flight {
         let node = state.nodes[state.stored].clone();
         if node_is_there(volume, &node)? {
@@ -34,7 +34,7 @@ pub(super) fn look<F: Flash>(state: &mut State<'_>, volume: &mut Volume<'_, F>) 
     state.oracle.settle(&shown)
 }
 
-fn look_at_sample<F: Flash>(state: &mut State<'_>, volume: &mut Volume<'_, F>) -> Result<(), Violation> {
+fn look_at_sample<F: Flash>(state: &mut State, volume: &mut Volume<'_, F>) -> Result<(), Violation> {
     let mut bytes = 0;
     for _ in 0..SAMPLE_NODES.min(state.stored) {
         state.sample = (state.sample + 1) % state.stored;
@@ -49,7 +49,7 @@ fn look_at_sample<F: Flash>(state: &mut State<'_>, volume: &mut Volume<'_, F>) -
 }
 
 /// Compares the whole tree and the whole rest. Returns how many files of the tree were read.
-pub(super) fn look_at_all<F: Flash>(state: &mut State<'_>, volume: &mut Volume<'_, F>) -> Result<u64, Violation> {
+pub(super) fn look_at_all<F: Flash>(state: &mut State, volume: &mut Volume<'_, F>) -> Result<u64, Violation> {
     let mut files = 0;
     for node in &state.nodes[..state.stored] {
         check_node(volume, node)?;
