@@ -144,9 +144,12 @@ impl List<'_, 4> {
     /// Puts `bit` before entry `index`; false if the list is full.
     fn insert(&mut self, index: usize, bit: Bit) -> bool {
         let Some(room) = self.slots.get_mut(index..=self.len) else { return false };
-        room.rotate_right(1);
+        let [low, high] = bit.position.to_le_bytes();
+        let mut moved = [low, high, bit.stamp, bit.flags];
+        for slot in room {
+            moved = core::mem::replace(slot, moved);
+        }
         self.len += 1;
-        self.set(index, bit);
         true
     }
 }

@@ -5,6 +5,8 @@
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.
 pub const SUM_WORDS: usize = 128;
+/// Where the upper half of that array starts; no code has more parity words than this.
+const SPARE: usize = SUM_WORDS / 2;
 /// Weight of the heaviest block column.
 pub const WEIGHT_MAX: usize = 16;
 /// Parity block columns that are solved together, through one inverse.
@@ -219,54 +221,52 @@ impl Code {
     pub fn add_parity(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let parity = page.as_chunks::<4>().0.iter().skip(self.data_words());
         for (index, bytes) in parity.take(usize::from(self.parity_words)).enumerate() {
-            self.add_parity_word(index, u32::from_le_bytes(*bytes), sums);
+            self.add_parity_word(index, u32::from_le_bytes(*bytes), sums, 0);
         }
     }
 
-    /// Adds one word in parity column `index` to `sums`.
-    fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS]) {
+    /// Adds one word in parity column `index` to the sums from `base` on.
+    fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS], base: usize) {
         for edge in self.parity_edges(index).as_slice() {
-            sums[usize::from(edge.row) % SUM_WORDS] ^= word.rotate_right(u32::from(edge.shift));
+            sums[(base + usize::from(edge.row)) % SUM_WORDS] ^= word.rotate_right(u32::from(edge.shift));
         }
     }
 
-    /// Replaces the sums of the data columns by the parity words that cancel them.
+    /// Replaces the sums of the data columns by the parity words that cancel them. The upper half must be zero.
     pub fn solve_parity(&self, sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words);
         let first_gap = rows.saturating_sub(GAP);
-        // What would be left in the last rows if the gap's words were zero tells those words.
-        let left = self.residual(sums);
+        // What is left in the last rows, were the gap's words zero, tells those words.
+        self.substitute(sums, 0);
+        let left = [0, 1, 2].map(|index| sums[(first_gap + index) % SUM_WORDS]);
         let mut gap = [0u32; GAP];
         for (word, inverse) in gap.iter_mut().zip(self.gap_inverse.as_chunks::<GAP>().0) {
             for (factor, value) in inverse.iter().zip(left) {
                 *word ^= multiply(*factor, value);
             }
         }
+        // What the gap's words change in the others is worked out apart and added.
         for (index, word) in gap.iter().enumerate() {
-            self.add_parity_word(first_gap + index, *word, sums);
+            self.add_parity_word(first_gap + index, *word, sums, SPARE);
         }
-        self.substitute(sums);
+        self.substitute(sums, SPARE);
+        for index in 0..first_gap {
+            let change = sums[(SPARE + index) % SUM_WORDS];
+            sums[index % SUM_WORDS] ^= change;
+        }
         for (index, word) in gap.iter().enumerate() {
             sums[(first_gap + index) % SUM_WORDS] = *word;
         }
     }
 
-    /// The sums of the last three rows after forward substitution with a zero gap.
-    pub fn residual(&self, sums: &[u32; SUM_WORDS]) -> [u32; GAP] {
-        let mut trial = *sums;
-        self.substitute(&mut trial);
-        let first_gap = usize::from(self.parity_words).saturating_sub(GAP);
-        [0, 1, 2].map(|index| trial[(first_gap + index) % SUM_WORDS])
-    }
-
-    /// Forward substitution: turns all but the last three sums into parity words.
-    fn substitute(&self, sums: &mut [u32; SUM_WORDS]) {
+    /// Forward substitution: turns all but the last three sums from `base` on into parity words.
+    fn substitute(&self, sums: &mut [u32; SUM_WORDS], base: usize) {
         let rows = usize::from(self.parity_words);
         for index in 0..rows.saturating_sub(GAP) {
-            let word = sums[index % SUM_WORDS];
-            self.add_parity_word(index, word, sums);
+            let word = sums[(base + index) % SUM_WORDS];
+            self.add_parity_word(index, word, sums, base);
             // The diagonal has just cancelled the sum; its place now holds the parity word.
-            sums[index % SUM_WORDS] = word;
+            sums[(base + index) % SUM_WORDS] = word;
         }
     }
 }

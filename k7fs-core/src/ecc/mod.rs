@@ -208,3 +208,6 @@ fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
 
 #[doc(hidden)]
 pub use decode::decode_with;
+
+#[cfg(test)]
+mod tests;

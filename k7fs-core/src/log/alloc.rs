@@ -218,6 +218,21 @@ impl<'b> Alloc<'b> {
         self.dirty = dirty;
     }
 
+    /// The segment at this place must be written again.
+    pub(crate) fn touch_segment_at(&mut self, place: Address) {
+        let found = self.segments.iter().position(|segment| segment.is_some_and(|(address, _)| address == place));
+        self.dirty |= found.and_then(|segment| 1u16.checked_shl(segment as u32)).unwrap_or(0);
+    }
+
+    /// Counts the segments themselves, which the stored numbers leave out.
+    pub(crate) fn count_segments(&mut self, space: &Space) {
+        let dirty = self.dirty;
+        for (address, len) in self.segments.into_iter().flatten() {
+            self.add(space.block_of(address), len);
+        }
+        self.dirty = dirty;
+    }
+
     /// As [`Self::add`] for a node and its copy.
     pub(crate) fn add_place(&mut self, space: &Space, place: &Place) {
         self.add(space.block_of(place.address), place.len);

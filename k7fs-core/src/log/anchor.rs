@@ -353,6 +353,23 @@ impl<F: Flash> Log<'_, F> {
         Ok(next.map(|next| self.checkpoint.jump(next)))
     }
 
+    /// The signature's copy in a checkpoint block, of a volume that nothing is known of yet.
+    pub(super) fn signature_in(&mut self, block: u32) -> Result<Option<Signature>, Error> {
+        let first_page = self.pages.space.first_page(block);
+        let mut bytes = [0u8; SIGNATURE_BYTES];
+        let len = bytes.len().min(self.pages.space.payload as usize);
+        let payload = bytes.get_mut(..len).unwrap_or_default();
+        self.pages.read_unverified(first_page + 1, payload)?;
+        let Ok(Some((header, size))) = ItemHeader::decode(payload) else { return Ok(None) };
+        let body = payload.get(size..).and_then(|rest| rest.get(..header.len as usize));
+        let (ItemKind::Signature, Some(body)) = (header.kind, body) else { return Ok(None) };
+        let Ok(signature) = Signature::decode_body(body) else { return Ok(None) };
+        // Now that the volume is known, the page must prove itself.
+        self.pages.set_volume(&signature.volume_id, signature.salt);
+        let proven = self.pages.header(first_page + 1).is_ok_and(|header| header.kind == PageKind::Checkpoint);
+        Ok(proven.then_some(signature))
+    }
+
     /// Reads and corrects the signature of a fixed block.
     pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, Error> {
         let mut codeword = [0u8; SIGNATURE_BYTES];

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version, flags, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
-//! commit tag 4 bytes, transaction, moved page+1, next object, generation, segment count, {address, length} each,
+//! commit tag 4 bytes, transaction, moved page+1, next object, generation, leaves, segment count, {address, length} each,
 //! jump count, {from, to} each
 //! ```
 //!
@@ -48,6 +48,8 @@ pub(crate) struct Checkpoint {
     pub(crate) next_object: u64,
     /// Blocks opened so far.
     pub(crate) generation: u64,
+    /// Leaves of the tree.
+    pub(crate) leaves: u32,
     /// Where the allocation table's segments are.
     pub(crate) segments: [Option<(Address, u32)>; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
@@ -69,6 +71,7 @@ impl Checkpoint {
             moved_page: None,
             next_object: 0,
             generation: 0,
+            leaves: 0,
             segments: [None; SEGMENTS_MAX],
             jumps: Vec::new(),
         }
@@ -96,6 +99,7 @@ impl Checkpoint {
         writer.uleb(page_plus_one(self.moved_page));
         writer.uleb(self.next_object);
         writer.uleb(self.generation);
+        writer.uleb(self.leaves.into());
         writer.uleb(self.segments.iter().flatten().count() as u64);
         for (address, len) in self.segments.iter().flatten() {
             writer.uleb(address.0);
@@ -132,6 +136,7 @@ impl Checkpoint {
         checkpoint.moved_page = minus_one(reader.uleb()?)?;
         checkpoint.next_object = reader.uleb()?;
         checkpoint.generation = reader.uleb()?;
+        checkpoint.leaves = reader.uleb32()?;
         let segments = reader.uleb()?;
         for index in 0..segments {
             let place = (Address(reader.uleb()?), reader.uleb32()?);

@@ -66,6 +66,14 @@ impl<'b> Head<'b> {
         self.clear_page();
     }
 
+    /// Leaves the block; what was not programmed is gone.
+    pub(super) fn close(&mut self) {
+        self.block = None;
+        self.next = None;
+        self.doubtful = false;
+        self.clear_page();
+    }
+
     pub(super) fn clear_page(&mut self) {
         self.fill = 0;
         self.first_item = None;

@@ -44,7 +44,7 @@ pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
 }
 
 const fn scratch_bytes(geometry: &Geometry) -> usize {
-    let signature = Layout::NOR_256.scratch_bytes();
+    let signature = Layout::Nor256.scratch_bytes();
     match Layout::for_page(geometry.page_size, geometry.spare_size) {
         Some(layout) if layout.scratch_bytes() > signature => layout.scratch_bytes(),
         _ => signature,

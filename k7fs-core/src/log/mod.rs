@@ -21,11 +21,13 @@ mod replay;
 mod signature;
 mod table;
 
-pub(crate) use alloc::{Alloc, BLOCK_BYTES, BlockState};
+pub(crate) use alloc::{Alloc, BlockState};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
-pub(crate) use table::{Place, ROW_BYTES, Row, Table};
+pub(crate) use memory::buffer_bytes;
+pub(crate) use mount::MountReport;
+pub(crate) use table::{Place, Row, Table};
 
 use crate::error::Error;
 use crate::flash::Flash;
@@ -203,11 +205,32 @@ impl<F: Flash> Log<'_, F> {
             transaction: self.transaction,
             moved_page: self.moved_page(),
             next_object: self.next_object,
+            leaves: self.checkpoint.leaves,
             segments: self.alloc.segments,
             ..Checkpoint::new()
         };
         self.write_checkpoint(&mut checkpoint)?;
         self.settle()
+    }
+
+    /// The number of the last commit.
+    pub(crate) fn transaction(&self) -> u64 {
+        self.transaction
+    }
+
+    /// A checkpoint commits the running transaction: it takes a number, and its pages are nobody's start any more.
+    pub(crate) fn count_transaction(&mut self) {
+        self.transaction += 1;
+        self.table.commit_pending();
+        self.transaction_start = None;
+    }
+
+    /// Drops the running transaction. What it has appended stays behind, outside every transaction.
+    pub(crate) fn abandon_transaction(&mut self) -> Result<(), Error> {
+        self.table.roll_back_pending();
+        self.flush_partial(HeadId::Front)?;
+        self.transaction_start = None;
+        Ok(())
     }
 
     /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.

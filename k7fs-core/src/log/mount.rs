@@ -119,6 +119,7 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
     pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+        self.forget();
         let fixed_whole = self.find_signature()?;
         let tail_checkpoint = self.find_checkpoint(fixed_whole)?;
         self.load_alloc()?;
@@ -140,6 +141,18 @@ impl<'b, F: Flash> Log<'b, F> {
             }
         }
         Ok(MountReport { clean })
+    }
+
+    /// Forgets everything about the chip's content, for a mount of a log that was in use.
+    fn forget(&mut self) {
+        for head in [&mut self.front, &mut self.moved] {
+            head.close();
+        }
+        self.anchors = Anchors::default();
+        self.checkpoint = Checkpoint::new();
+        self.transaction_start = None;
+        self.commits_in_tail = 0;
+        self.pages_in_tail = 0;
     }
 
     /// Reads the signature and the newest pointers; `false` where the fixed set cannot tell the checkpoint blocks.

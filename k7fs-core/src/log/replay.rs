@@ -228,7 +228,7 @@ impl<F: Flash> Log<'_, F> {
     fn repeat_bodies(&mut self, span: &Span) -> Result<(), Error> {
         let mut from = Key::MIN;
         // Every row is looked at once; new rows are pending and have other places.
-        while let Some(row) = self.table.next_committed(0, &from) {
+        while let Some(row) = self.table.next_in(0, &from, false) {
             from = row.key.successor();
             let newest = self.table.find(0, &row.key);
             if let Some(place) = row.place.filter(|_| newest.is_some_and(|newest| !newest.pending)) {

@@ -40,6 +40,8 @@ pub(crate) struct Signature {
     pub(crate) fixed_blocks: u32,
     pub(crate) node_bytes_max: u32,
     pub(crate) second_copies: bool,
+    /// Rises when a chip is formatted again under the same id: pages of the volume before do not count.
+    pub(crate) salt: u64,
 }
 
 impl Signature {
@@ -55,6 +57,7 @@ impl Signature {
             fixed_blocks: 0,
             node_bytes_max: 0,
             second_copies: true,
+            salt: 0,
         }
     }
 
@@ -92,6 +95,7 @@ impl Signature {
         writer.uleb(crate::NAME_BYTES_MAX as u64);
         writer.uleb(self.fixed_blocks.into());
         writer.uleb(if self.second_copies { SECOND_COPIES_FLAG } else { 0 });
+        writer.uleb(self.salt);
         writer.finish()
     }
 
@@ -131,6 +135,7 @@ impl Signature {
         let _name_bytes = reader.uleb()?;
         let fixed_blocks = reader.uleb32()?;
         let options = reader.uleb()?;
+        let salt = reader.uleb()?;
         Some(Ok(Self {
             feature_level,
             ro_compat,
@@ -141,6 +146,7 @@ impl Signature {
             fixed_blocks,
             node_bytes_max,
             second_copies: options & SECOND_COPIES_FLAG != 0,
+            salt,
         }))
     }
 
@@ -152,7 +158,7 @@ impl Signature {
         if let Some(place) = codeword.get_mut(BODY_BYTES..BODY_BYTES + 4) {
             place.copy_from_slice(&crc.to_le_bytes());
         }
-        ecc::encode(&Layout::NOR_256, codeword);
+        ecc::encode(&Layout::Nor256, codeword);
         Ok(())
     }
 
@@ -160,7 +166,7 @@ impl Signature {
     pub(crate) fn open(codeword: &mut [u8; SIGNATURE_BYTES], scratch: &mut [u8]) -> Result<Self, Error> {
         if !is_sealed(codeword) {
             let magic_bits: u32 = codeword.iter().zip(&MAGIC).map(|(a, b)| (a ^ b).count_ones()).sum();
-            let decoded = ecc::decode(&Layout::NOR_256, codeword, scratch, &mut is_sealed_slice);
+            let decoded = ecc::decode(&Layout::Nor256, codeword, scratch, &mut is_sealed_slice);
             if decoded.is_err() {
                 // A few flips in the magic still show what this was.
                 return Err(if magic_bits <= 4 { Error::DamagedSignature } else { Error::NotAVolume });

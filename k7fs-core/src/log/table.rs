@@ -134,15 +134,15 @@ impl<'b> Table<'b> {
         self.next(level, key).filter(|row| row.key == *key)
     }
 
-    /// The first committed row of a level at or after `from`.
-    pub(crate) fn next_committed(&self, level: u8, from: &Key) -> Option<Row> {
+    /// The first row of a level at or after `from` that is pending, or that is not.
+    pub(crate) fn next_in(&self, level: u8, from: &Key, pending: bool) -> Option<Row> {
         let mut index = self.lower_bound(level, from, false);
         loop {
             let row = self.row(index)?;
             if row.level != level {
                 return None;
             }
-            if !row.pending {
+            if row.pending == pending {
                 return Some(row);
             }
             index += 1;

@@ -100,8 +100,8 @@ impl<'b, F: Flash> Pages<'b, F> {
     }
 
     /// From now on, pages belong to this volume.
-    pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16]) {
-        self.seed = crc32(0, &[volume_id, &[self.layout.id()]]);
+    pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16], salt: u64) {
+        self.seed = crc32(0, &[volume_id, &salt.to_le_bytes(), &[self.layout.id()]]);
         self.tags = [None; CACHE_PAGES_MAX];
     }
 
@@ -173,10 +173,21 @@ impl<'b, F: Flash> Pages<'b, F> {
             }
         }
         match self.flash.erase(block) {
+            Ok(()) if self.flash.verifies_by_reading() => self.is_block_erased(block),
             Ok(()) => Ok(true),
             Err(FlashError::EraseFailed) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn is_block_erased(&mut self, block: u32) -> Result<bool, Error> {
+        let first_page = self.space.first_page(block);
+        for page in first_page..first_page + self.space.pages_per_block {
+            if !self.is_erased(page)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a page's header area looks programmed. Cheap: a handful of bytes is read.
@@ -257,6 +268,11 @@ impl<'b, F: Flash> Pages<'b, F> {
         };
         self.cache = cache;
         result
+    }
+
+    /// Reads payload bytes that nothing vouches for.
+    pub(crate) fn read_unverified(&mut self, page: u32, bytes: &mut [u8]) -> Result<(), Error> {
+        Ok(self.flash.read(page, HEADER_BYTES, bytes)?)
     }
 
     /// Programs bytes as they are at the start of a page; the rest stays as erased.

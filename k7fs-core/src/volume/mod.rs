@@ -1,20 +1,31 @@
 //! The volume floor: files, directories and transactions, the public API.
 
+mod check;
+mod extents;
+mod file;
+mod inode;
+mod io;
+mod namespace;
 mod types;
 
+pub use io::FileIo;
 pub use types::{
     CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,
-    OpenOptions, Timestamp, Usage,
+    OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
 use crate::error::Error;
 use crate::flash::{Flash, Geometry};
+use crate::log::{BlockState, Log, Signature};
+use crate::tree::{Demand, Tree};
+use file::OpenSlot;
+use inode::{Inode, ROOT};
 
 /// Bytes of a name, at most.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of a path, at most.
 pub const PATH_BYTES_MAX: usize = 4096;
-/// Directories below the root on the way to an object, at most.
+/// Components of a path, at most.
 pub const DEPTH_MAX: u32 = 128;
 /// Bytes of a file, at most.
 pub const FILE_SIZE_MAX: u64 = 1 << 48;
@@ -24,132 +35,245 @@ pub const LINKS_MAX: u32 = 65_535;
 pub const OPEN_FILES_MAX: usize = 8;
 
 /// A mounted volume.
+///
+/// Operations on names and whole files are durable when they return; [`write_at`](Self::write_at) and
+/// [`set_len`](Self::set_len) are durable with the next commit of anything, at the latest with [`sync`](Self::sync) or
+/// [`close`](Self::close). After a power cut the volume shows the last commit, or the one that was in flight, whole.
 #[derive(Debug)]
 pub struct Volume<'b, F> {
-    flash: F,
-    buffer: &'b mut [u8],
+    tree: Tree<'b, F>,
+    open: [OpenSlot; OPEN_FILES_MAX],
+    serial: u32,
+    options: MountOptions,
+    in_transaction: bool,
+    clean: bool,
+    /// An earlier failure left memory and chip in disagreement.
+    poisoned: bool,
+    worn_out: bool,
 }
 
-/// Bytes of buffer that a volume with this geometry needs.
+/// Bytes of buffer that a volume with this geometry needs; 0 for a geometry that is not supported.
 pub const fn buffer_bytes(geometry: &Geometry) -> usize {
-    geometry.raw_page_size()
+    crate::log::buffer_bytes(geometry)
 }
 
-#[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]
 impl<'b, F: Flash> Volume<'b, F> {
     /// Makes an empty volume; whatever was on the chip is gone.
+    ///
+    /// A cut during this leaves no volume, or the new one.
+    ///
+    /// # Errors
+    /// `UnsupportedGeometry`, `VolumeTooSmall`, `BufferTooSmall`, `InvalidOption` for a logical block that is not a power of two from
+    /// 4 KiB to 32 MiB, or what the chip meets.
     pub fn format(flash: &mut F, buffer: &mut [u8], options: &FormatOptions) -> Result<(), Error> {
-        Err(Error::InvalidOption)
+        let block = options.logical_block_size;
+        if !block.is_power_of_two() || !(4096..=32 << 20).contains(&block) {
+            return Err(Error::InvalidOption);
+        }
+        let geometry = flash.geometry();
+        let mut signature = Signature::new(options.volume_id, geometry);
+        signature.logical_block_log2 = block.trailing_zeros() as u8;
+        signature.second_copies = options.second_copies;
+        let (mut log, node) = Log::new(flash, buffer)?;
+        log.create(signature)?;
+        let mut volume = Volume::over(Tree::new(log, node), MountOptions::default());
+        volume.tree.log.next_object = ROOT + 1;
+        volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, ROOT))?;
+        volume.tree.commit()?;
+        volume.tree.checkpoint()?;
+        volume.tree.stop()
     }
+
+    /// Finds the last committed state of a volume.
+    ///
+    /// The number of pages read is bounded, whatever the volume holds. After an unclean stop, a writable mount makes that state
+    /// certain before it returns: what it shows never goes back.
+    ///
+    /// # Errors
+    /// `NotAVolume`, `DamagedSignature`, `UnknownFeature`, `WrongGeometry`, `BufferTooSmall`, or damage that leaves no state to show.
     pub fn mount(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
-        Err(Error::InvalidOption)
+        let (log, node) = Log::new(flash, buffer)?;
+        let mut volume = Self::over(Tree::new(log, node), options);
+        let report = volume.tree.mount(!options.read_only)?;
+        volume.clean = report.clean;
+        volume.tree.probe_root()?;
+        if !options.read_only {
+            if !volume.tree.log.signature.is_writable() {
+                return Err(Error::ReadOnly);
+            }
+            volume.run_jobs()?;
+        }
+        Ok(volume)
     }
-    /// Commits, leaves a clean stop record, gives the chip back.
-    pub fn unmount(self) -> Result<F, Error> {
-        Err(Error::InvalidOption)
+
+    fn over(tree: Tree<'b, F>, options: MountOptions) -> Self {
+        Self {
+            tree,
+            open: [OpenSlot::default(); OPEN_FILES_MAX],
+            serial: 0,
+            options,
+            in_transaction: false,
+            clean: false,
+            poisoned: false,
+            worn_out: false,
+        }
     }
+
+    /// Commits, leaves the record of a clean stop and gives the chip back.
+    ///
+    /// # Errors
+    /// Those of committing. The volume is gone then as after a power cut: the last commit is safe.
+    pub fn unmount(mut self) -> Result<F, Error> {
+        if !self.options.read_only && !self.poisoned && !self.worn_out {
+            self.tree.stop()?;
+        }
+        Ok(self.tree.log.pages.flash)
+    }
+
     /// Gives the chip back as it is, like a power cut.
     pub fn abandon(self) -> F {
-        self.flash
+        self.tree.log.pages.flash
     }
-    pub fn flash_mut(&mut self) -> &mut F {
-        &mut self.flash
-    }
-    /// Makes everything done so far durable.
-    pub fn sync(&mut self) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn transaction<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn open(&mut self, path: &str, options: OpenOptions) -> Result<File, Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn close(&mut self, file: File) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Whole file into `bytes`; `ResultTooLarge` where it does not fit. Returns its length.
-    pub fn read(&mut self, path: &str, bytes: &mut [u8]) -> Result<usize, Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Replaces or creates a whole file atomically; durable on return (outside a transaction).
-    pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Reads up to `bytes.len()` bytes; 0 at or past the end.
-    pub fn read_at(&mut self, file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Writes all of `bytes`; extends the file, with a hole where `offset` is past its end. Not durable before a commit.
-    pub fn write_at(&mut self, file: &File, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Truncates, or extends with a hole.
-    pub fn set_len(&mut self, file: &File, length: u64) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn file_metadata(&mut self, file: &File) -> Result<Metadata, Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Lends an `embedded-io` `Read + Write + Seek` adapter; `flush` is `sync`.
-    pub fn io<'v>(&'v mut self, file: &'v mut File) -> FileIo<'v, 'b, F> {
-        FileIo { volume: self, file }
-    }
-    pub fn metadata(&mut self, path: &str) -> Result<Metadata, Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn set_modified(&mut self, path: &str, time: Timestamp) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn create_dir(&mut self, path: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Removes an empty directory.
-    pub fn remove_dir(&mut self, path: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Removes a name of a file or symlink. An open file lives on until it is closed.
-    pub fn remove_file(&mut self, path: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// Atomic; replaces a file by a file or symlink, an empty directory by a directory.
-    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn symlink(&mut self, target: &str, path: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// The target of a symlink, in `bytes`.
-    pub fn read_link<'n>(&mut self, path: &str, bytes: &'n mut [u8]) -> Result<&'n str, Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn hard_link(&mut self, existing: &str, new: &str) -> Result<(), Error> {
-        Err(Error::InvalidOption)
-    }
-    /// A cursor at the first entry of a directory.
-    pub fn read_dir(&mut self, path: &str) -> Result<DirCursor, Error> {
-        Err(Error::InvalidOption)
-    }
-    /// The next entry, its name in `name` (255 bytes hold every name); `None` at the end. Order: name hash.
-    pub fn next_entry<'n>(
-        &mut self, cursor: &mut DirCursor, name: &'n mut [u8],
-    ) -> Result<Option<DirEntry<'n>>, Error> {
-        Err(Error::InvalidOption)
-    }
-    pub fn usage(&mut self) -> Result<Usage, Error> {
-        Err(Error::InvalidOption)
-    }
-    /// fsck: reads everything, changes nothing, reports every fault with its place.
-    pub fn check(&mut self, report: impl FnMut(Fault)) -> Result<CheckSummary, Error> {
-        Err(Error::InvalidOption)
-    }
-}
 
-/// An open file as an `embedded-io` stream.
-#[derive(Debug)]
-pub struct FileIo<'v, 'b, F> {
-    #[allow(dead_code)]
-    volume: &'v mut Volume<'b, F>,
-    #[allow(dead_code)]
-    file: &'v mut File,
+    /// The chip. Writing to it behind the volume's back destroys the volume.
+    pub fn flash_mut(&mut self) -> &mut F {
+        &mut self.tree.log.pages.flash
+    }
+
+    /// Makes everything done so far durable.
+    ///
+    /// # Errors
+    /// `Busy` within a transaction, `ReadOnly`, or what the chip meets.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.usable()?;
+        if self.in_transaction {
+            return Err(Error::Busy);
+        }
+        if self.options.read_only { Ok(()) } else { self.commit() }
+    }
+
+    /// Runs several operations as one: after a power cut all of them have happened, or none.
+    ///
+    /// Where `run` fails, everything it did is undone and its error returned. What was written before becomes
+    /// durable first. Handles opened inside a transaction that is undone are stale.
+    ///
+    /// # Errors
+    /// `Busy` inside another transaction, `NoSpace` where the whole does not fit, those of `run`.
+    pub fn transaction<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+        self.writable()?;
+        if self.in_transaction {
+            return Err(Error::Busy);
+        }
+        self.commit()?;
+        self.tree.make_room(&Demand::default(), false)?;
+        let next_object = self.tree.log.next_object;
+        self.in_transaction = true;
+        let result = run(self);
+        self.in_transaction = false;
+        let result = match result {
+            Ok(value) => self.commit().map(|()| value),
+            Err(error) => Err(error),
+        };
+        if result.is_err() && !self.poisoned {
+            self.undo()?;
+            self.tree.log.next_object = self.tree.log.next_object.max(next_object);
+        }
+        if result.is_ok() {
+            self.run_jobs()?;
+        }
+        result
+    }
+
+    /// As [`Self::transaction`], but part of a running one.
+    fn atomically<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+        if self.in_transaction { run(self) } else { self.transaction(run) }
+    }
+
+    /// How full the volume is, and what was seen since the mount.
+    ///
+    /// # Errors
+    /// `NeedsRemount`.
+    pub fn usage(&mut self) -> Result<Usage, Error> {
+        self.usable()?;
+        let alloc = &self.tree.log.alloc;
+        let erase_count_max = (0..alloc.blocks()).map(|block| alloc.erase_count(block)).max().unwrap_or(0);
+        let (capacity, used) = (self.tree.capacity_bytes(), self.tree.used_bytes());
+        let statistics = self.tree.log.pages.statistics;
+        Ok(Usage {
+            capacity_bytes: capacity,
+            free_bytes: capacity.saturating_sub(used),
+            bad_blocks: alloc.count(BlockState::Bad) + alloc.count(BlockState::Failing),
+            free_blocks: alloc.count(BlockState::Free),
+            corrected_bits: statistics.corrected_bits,
+            retried_reads: statistics.retried_reads,
+            erase_count_max,
+            unsettled: self.options.read_only && !self.clean,
+            clean: self.clean,
+        })
+    }
+
+    /// What the volume was made for.
+    pub fn info(&self) -> VolumeInfo {
+        VolumeInfo::of(&self.tree.log.signature)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.options.clock.map_or(Timestamp::default(), |clock| clock())
+    }
+
+    fn usable(&self) -> Result<(), Error> {
+        if self.poisoned { Err(Error::NeedsRemount) } else { Ok(()) }
+    }
+
+    fn writable(&self) -> Result<(), Error> {
+        self.usable()?;
+        if self.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        if self.worn_out { Err(Error::WornOut) } else { Ok(()) }
+    }
+
+    /// Runs changes of the tree. Where they fail half way, everything since the last commit is undone: that is
+    /// the only state known to be sound.
+    fn change<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+        let result = run(self);
+        if let Err(error) = result {
+            self.note(error);
+            if !self.in_transaction && !self.poisoned {
+                self.undo()?;
+            }
+        }
+        result
+    }
+
+    fn undo(&mut self) -> Result<(), Error> {
+        let result = self.tree.roll_back();
+        if result.is_err() {
+            self.poisoned = true;
+        }
+        result
+    }
+
+    /// Remembers what an error means for everything that follows.
+    fn note(&mut self, error: Error) {
+        match error {
+            Error::WornOut => self.worn_out = true,
+            Error::NeedsRemount | Error::Flash(_) => self.poisoned = true,
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        let result = self.tree.commit();
+        if let Err(error) = result {
+            self.note(error);
+            // A commit that failed may or may not be on the chip: only a mount can tell.
+            self.poisoned = true;
+        }
+        result
+    }
+
+    fn commit_unless_running(&mut self) -> Result<(), Error> {
+        if self.in_transaction { Ok(()) } else { self.commit() }
+    }
 }

@@ -1,5 +1,8 @@
 //! The values that go in and out of the public API.
 
+use crate::flash::Geometry;
+use crate::log::Signature;
+
 /// Seconds and 100-nanosecond ticks since the start of 1601, UTC: the time of NT, which K7FS stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -200,6 +203,37 @@ pub struct Usage {
     pub unsettled: bool,
     /// Whether the last stop was clean.
     pub clean: bool,
+}
+
+/// What a volume was made for, from its signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct VolumeInfo {
+    /// The shape of the chip.
+    pub geometry: Geometry,
+    /// The volume's random id.
+    pub volume_id: [u8; 16],
+    /// The newest features that the volume may use.
+    pub feature_level: u64,
+    /// Bytes of a file's logical block.
+    pub logical_block_size: u32,
+    /// 0: BLAKE3-256.
+    pub hash_id: u8,
+    /// Whether roots and inner tree nodes are kept twice.
+    pub second_copies: bool,
+}
+
+impl VolumeInfo {
+    pub(crate) fn of(signature: &Signature) -> Self {
+        Self {
+            geometry: signature.geometry,
+            volume_id: signature.volume_id,
+            feature_level: signature.feature_level,
+            logical_block_size: 1 << signature.logical_block_log2,
+            hash_id: signature.hash_id,
+            second_copies: signature.second_copies,
+        }
+    }
 }
 
 /// A fault found by `check`.

@@ -1,0 +1,92 @@
+//! Walking the whole tree: what `check` rests on.
+
+use super::node::{Content, LEVELS_MAX, NodeReader};
+use super::Tree;
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::hash::pointer_hash;
+use crate::log::{Key, Place};
+
+/// Something wrong with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeFault {
+    Unreadable(Error),
+    WrongHash,
+    KeyOrder,
+}
+
+impl<F: Flash> Tree<'_, F> {
+    /// Visits every node of the merged tree: reads it whole, compares its hash, looks at the order of its keys.
+    ///
+    /// A node that cannot be read is reported; what is below it is left out.
+    pub(crate) fn check_nodes(&mut self, report: &mut dyn FnMut(Place, Option<NodeFault>)) -> Result<(), Error> {
+        let Some(root) = self.root else { return Ok(()) };
+        let level = self.root_level;
+        self.check_node(&root, level, None, report)
+    }
+
+    /// Recursion is bounded by the level, which falls by one at each step.
+    fn check_node(
+        &mut self, place: &Place, level: u8, high: Option<Key>, report: &mut dyn FnMut(Place, Option<NodeFault>),
+    ) -> Result<(), Error> {
+        if level >= LEVELS_MAX {
+            return Ok(());
+        }
+        match self.hash_of(place) {
+            Ok(hash) if hash == place.hash => report(*place, None),
+            Ok(_) => report(*place, Some(NodeFault::WrongHash)),
+            Err(error) => {
+                report(*place, Some(NodeFault::Unreadable(error)));
+                return Ok(());
+            }
+        }
+        let mut reader = match NodeReader::open(&mut self.log, place, level) {
+            Ok(reader) => reader,
+            Err(error) => {
+                report(*place, Some(NodeFault::Unreadable(error)));
+                return Ok(());
+            }
+        };
+        loop {
+            let entry = match reader.next(&mut self.log) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    report(*place, Some(NodeFault::Unreadable(error)));
+                    return Ok(());
+                }
+            };
+            if high.is_some_and(|high| entry.key >= high) {
+                report(*place, Some(NodeFault::KeyOrder));
+            }
+            if level > 0
+                && let Content::At(child) = entry.content
+            {
+                let next = reader.clone().next(&mut self.log).ok().flatten().map(|next| next.key);
+                self.check_node(&child, level - 1, next.or(high), report)?;
+            }
+        }
+    }
+
+    fn hash_of(&mut self, place: &Place) -> Result<[u8; crate::hash::POINTER_HASH_BYTES], Error> {
+        let node = core::mem::take(&mut self.node);
+        let result = match node.get_mut(..place.len as usize) {
+            Some(bytes) => self.log.read_place(place, 0, bytes).map(|()| pointer_hash(bytes)),
+            None => Err(Error::Corrupt { page: self.log.pages.space.page_of(place.address) }),
+        };
+        self.node = node;
+        result
+    }
+
+    /// Reads every byte of a value.
+    pub(crate) fn check_value(&mut self, content: &Content) -> Result<(), Error> {
+        let mut chunk = [0u8; 64];
+        let mut done = 0;
+        while done < content.len() {
+            let len = (content.len() - done).min(chunk.len() as u32);
+            self.read(content, done, chunk.get_mut(..len as usize).unwrap_or_default())?;
+            done += len;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! The cleaner: picks a victim block, appends what is alive in it elsewhere, and lets it go.
+//!
+//! Reclaiming space and evacuating a failing block are the same thing. Values move within a transaction of their own, whose
+//! rows say the new places. Nodes are copied as they are; their new places are rows above level 0 that only the next
+//! checkpoint makes durable. The victim becomes free at that checkpoint, never before.
+
+use super::node::Content;
+use super::{KIND_EXTENT, Tree};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::log::{BlockState, HeadId, Item, ItemKind, Key, Place, Row};
+
+/// Rows that moving one item may need: an extent may lie in pieces.
+const ROWS_PER_ITEM: usize = 20;
+/// Blocks cleaned between two checkpoints, at most.
+const VICTIMS_MAX: usize = super::CLEANED_MAX;
+
+impl<F: Flash> Tree<'_, F> {
+    /// Cleans some blocks and writes a checkpoint, so that they are free. `false` where nothing was gained.
+    ///
+    /// No transaction may be running.
+    pub(super) fn clean(&mut self, free_wanted: u32) -> Result<bool, Error> {
+        let before = self.free_blocks();
+        let mut emptied = 0;
+        for _ in 0..VICTIMS_MAX {
+            // The checkpoint that follows needs its blocks too.
+            if before + emptied >= free_wanted || self.free_blocks() < self.checkpoint_blocks() + 2 {
+                break;
+            }
+            let Some(victim) = self.victim() else { break };
+            if !self.evacuate(victim)? {
+                break;
+            }
+            emptied += 1;
+        }
+        self.checkpoint()?;
+        Ok(self.free_blocks() > before)
+    }
+
+    /// The block with the least in it; failing ones first.
+    fn victim(&self) -> Option<u32> {
+        let alloc = &self.log.alloc;
+        let candidates = (0..alloc.blocks()).filter(|block| {
+            let counted = alloc.live(*block) > 0;
+            counted && !self.cleaned.contains(block) && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
+        });
+        candidates.min_by_key(|block| (alloc.state(*block) != BlockState::Failing, alloc.live(*block)))
+    }
+
+    /// Moves everything that is alive out of a block; `false` where the table has no more room.
+    fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
+        let space = self.log.pages.space;
+        let first_page = space.first_page(victim);
+        let end = first_page + space.pages_per_block;
+        let mut page = first_page;
+        let mut offset = None;
+        while page < end {
+            let header = match self.log.pages.header(page) {
+                Ok(header) => header,
+                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => {
+                    // What is lost here is lost already; the rest of the block still moves.
+                    (page, offset) = (page + 1, None);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut address = space.address(page, offset.unwrap_or(header.first_item));
+            (page, offset) = (page + 1, None);
+            // A damaged item hides the rest of its page, not of the block.
+            while let Ok(Some(item)) = self.log.item_at(address) {
+                if !self.move_item(&item)? {
+                    return Ok(false);
+                }
+                if space.page_of(item.next) >= page {
+                    (page, offset) = (space.page_of(item.next), Some(space.offset_of(item.next)));
+                    break;
+                }
+                address = item.next;
+            }
+            if offset.is_some_and(|_| page >= end) {
+                break;
+            }
+        }
+        self.log_commit()?;
+        // The victim is not looked at again before the checkpoint that frees it.
+        if self.cleaned.is_full() {
+            return Ok(false);
+        }
+        let _ = self.cleaned.push(victim);
+        Ok(true)
+    }
+
+    fn move_item(&mut self, item: &Item) -> Result<bool, Error> {
+        let room = self.log.table.len() + ROWS_PER_ITEM <= self.rows_max();
+        match item.header.kind {
+            ItemKind::Value | ItemKind::Record if room => self.move_value(item).map(|()| true),
+            ItemKind::Node if room => self.move_node(item).map(|()| true),
+            ItemKind::Value | ItemKind::Record | ItemKind::Node => Ok(false),
+            ItemKind::Allocation => {
+                self.log.alloc.touch_segment_at(item.body);
+                Ok(true)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Moves what still refers to a value's bytes: for an extent any part of it, for anything else all of it.
+    fn move_value(&mut self, item: &Item) -> Result<(), Error> {
+        let key = item.header.key;
+        let space = self.log.pages.space;
+        let last = match key.kind {
+            KIND_EXTENT => Key { position: key.position.saturating_add(item.header.len.into()), ..key },
+            _ => key,
+        };
+        let mut from = key;
+        while let Some(entry) = self.next(&from)? {
+            if entry.key > last || entry.key.kind != key.kind || entry.key.object != key.object {
+                break;
+            }
+            from = entry.key.successor();
+            let Content::At(place) = entry.content else { continue };
+            let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len.into());
+            if inside && place.len > 0 {
+                self.move_place(entry.key, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a value's bytes to the moved head and refers to them there.
+    fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
+        let space = self.log.pages.space;
+        let mut done = 0;
+        while done < place.len {
+            let room = self.log.room(HeadId::Moved)?;
+            let rest = place.len - done;
+            let len = if key.kind == KIND_EXTENT { rest.min(room) } else { rest };
+            let key = Key { position: key.position + u64::from(done), ..key };
+            let part = Place::value(space.advance(place.address, done.into()), len);
+            self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
+            self.log.push_copy(HeadId::Moved, &part)?;
+            let address = self.log.finish(HeadId::Moved);
+            self.log.put_reference(key, &Place::value(address, len))?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// Copies a node or its second copy, if the tree still has it there.
+    fn move_node(&mut self, item: &Item) -> Result<(), Error> {
+        let key = item.header.key;
+        let mut level = [0u8; 1];
+        self.log.read(item.body, &mut level)?;
+        let [level] = level;
+        let Some(found) = self.find_node(level, &key)? else { return Ok(()) };
+        let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
+        let mut place = moved.unwrap_or(found.place);
+        let old = place;
+        let source = Place::value(item.body, item.header.len);
+        if place.address == item.body {
+            place.address = self.copy_node(HeadId::Front, key, &source)?;
+        } else if place.copy == Some(item.body) {
+            place.copy = Some(self.copy_node(HeadId::Moved, key, &source)?);
+        } else {
+            return Ok(());
+        }
+        let space = self.log.pages.space;
+        self.log.alloc.subtract_place(&space, &old);
+        self.log.alloc.add_place(&space, &place);
+        if level == self.root_level {
+            self.root = Some(place);
+            self.hint = None;
+            return Ok(());
+        }
+        let row = Row { level: level + 1, key: found.low, pending: false, place: Some(place) };
+        if self.log.table.put(&row) { Ok(()) } else { Err(Error::NeedsRemount) }
+    }
+
+    fn copy_node(&mut self, head: HeadId, key: Key, source: &Place) -> Result<crate::page::Address, Error> {
+        self.log.begin(head, ItemKind::Node, key, source.len)?;
+        self.log.push_copy(head, source)?;
+        Ok(self.log.finish(head))
+    }
+}

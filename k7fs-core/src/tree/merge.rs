@@ -1,0 +1,318 @@
+//! Merging the table into the tree, level by level.
+//!
+//! Every leaf that a row concerns is written anew; its new place becomes a row one level up; the same again there, up to
+//! the root. Nothing that a checkpoint refers to is touched on the way.
+
+use super::node::{Content, Entry, LEVELS_MAX, NodeReader, NodeWriter};
+use super::{Found, INLINE_BYTES_MAX, KIND_EXTENT, Tree};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::hash::pointer_hash;
+use crate::log::{HeadId, ItemKind, Key, Place, Row};
+
+/// Old nodes read in one go: the one concerned and, where little is left in it, its right neighbour.
+const SOURCES_MAX: usize = 2;
+
+/// Merges old entries with rows.
+struct Merge {
+    level: u8,
+    pending: bool,
+    sources: [Option<Found>; SOURCES_MAX],
+    source: usize,
+    reader: Option<NodeReader>,
+    peeked: Option<Entry>,
+    from: Key,
+    high: Option<Key>,
+}
+
+/// One step of a merge.
+struct Step {
+    /// What stays; `None` for a deletion.
+    entry: Option<Entry>,
+    /// The old content that it takes the place of, and whether a row did that.
+    replaced: Option<Content>,
+    from_row: bool,
+}
+
+impl Merge {
+    fn new(level: u8, pending: bool, sources: [Option<Found>; SOURCES_MAX]) -> Self {
+        let high = sources.iter().flatten().last().and_then(|found| found.high);
+        Self { level, pending, sources, source: 0, reader: None, peeked: None, from: Key::MIN, high }
+    }
+
+    fn peek<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Entry>, Error> {
+        while self.peeked.is_none() {
+            if let Some(reader) = &mut self.reader {
+                self.peeked = reader.next(&mut tree.log)?;
+                if self.peeked.is_some() {
+                    break;
+                }
+                self.reader = None;
+            }
+            let Some(Some(found)) = self.sources.get(self.source) else { return Ok(None) };
+            self.reader = Some(NodeReader::open(&mut tree.log, &found.place, self.level)?);
+            self.source += 1;
+        }
+        Ok(self.peeked)
+    }
+
+    fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Step>, Error> {
+        let old = self.peek(tree)?;
+        let row = tree.log.table.next_in(self.level, &self.from, self.pending);
+        let row = row.filter(|row| self.high.is_none_or(|high| row.key < high));
+        let Some(row) = row.filter(|row| old.is_none_or(|old| row.key <= old.key)) else {
+            self.peeked = None;
+            return Ok(old.map(|entry| Step { entry: Some(entry), replaced: None, from_row: false }));
+        };
+        self.from = row.key.successor();
+        let replaced = old.filter(|old| old.key == row.key).map(|old| old.content);
+        if replaced.is_some() {
+            self.peeked = None;
+        }
+        let entry = match row.place {
+            None => None,
+            Some(place) => Some(Entry { key: row.key, content: tree.content_of(&row, place)? }),
+        };
+        Ok(Some(Step { entry, replaced, from_row: true }))
+    }
+}
+
+impl<F: Flash> Tree<'_, F> {
+    /// Merges all committed rows, writes a checkpoint and frees what only the last one needed.
+    ///
+    /// A running transaction's rows stay as they are.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), Error> {
+        self.merge(false)?;
+        self.log.write_state(self.root, self.root_level)
+    }
+
+    /// Rows that the table may hold so that a merge, which needs rows of its own, cannot run out of them.
+    pub(crate) fn rows_max(&self) -> usize {
+        let capacity = self.log.table.capacity();
+        let leaves = self.log.checkpoint.leaves as usize;
+        let fits = |rows: usize| rows + rows.min(leaves) + rows / 8 + 4 <= capacity;
+        let mut rows = capacity;
+        while rows > 0 && !fits(rows) {
+            rows -= 1;
+        }
+        rows
+    }
+
+    /// Merges the committed rows, or the pending ones, into a new tree.
+    pub(super) fn merge(&mut self, pending: bool) -> Result<(), Error> {
+        self.hint = None;
+        for level in 0..LEVELS_MAX - 1 {
+            // Rows above level 0 are never pending.
+            self.merge_level(level, pending && level == 0)?;
+            if level < self.root_level && self.root.is_some() {
+                continue;
+            }
+            if self.take_root(level)? {
+                self.hint = None;
+                return self.collapse_root();
+            }
+        }
+        Err(Error::Exhausted)
+    }
+
+    fn merge_level(&mut self, level: u8, pending: bool) -> Result<(), Error> {
+        let mut from = Key::MIN;
+        while let Some(row) = self.log.table.next_in(level, &from, pending) {
+            let found = self.find_node(level, &row.key)?;
+            match self.rewrite(level, pending, found)? {
+                Some(high) => from = high,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// After the root's level: the nodes there are one, and the root, or need a root above them.
+    fn take_root(&mut self, level: u8) -> Result<bool, Error> {
+        let above = level + 1;
+        let Some(first) = self.log.table.next_in(above, &Key::MIN, false) else { return Ok(true) };
+        let mut live: Option<Row> = None;
+        let mut next = Some(first);
+        while let Some(row) = next {
+            if row.place.is_some() {
+                if live.is_some() {
+                    // At least two nodes: merge them into a root one level up, over nothing.
+                    self.root = None;
+                    self.root_level = above;
+                    return Ok(false);
+                }
+                live = Some(row);
+            }
+            next = self.log.table.next_in(above, &row.key.successor(), false);
+        }
+        self.root = live.and_then(|row| row.place);
+        self.root_level = if self.root.is_some() { level } else { 0 };
+        self.remove_rows(above, false, None);
+        Ok(true)
+    }
+
+    /// A root with one child gives way to it, as long as the child has a second copy of its own.
+    fn collapse_root(&mut self) -> Result<(), Error> {
+        let space = self.log.pages.space;
+        while self.root_level > 0 {
+            let Some(root) = self.root else { break };
+            let mut reader = NodeReader::open(&mut self.log, &root, self.root_level)?;
+            let first = reader.next(&mut self.log)?;
+            let second = reader.next(&mut self.log)?;
+            let (Some(Entry { content: Content::At(child), .. }), None) = (first, second) else { break };
+            if child.copy.is_none() && self.log.signature.second_copies {
+                break;
+            }
+            self.log.alloc.subtract_place(&space, &root);
+            self.root = Some(child);
+            self.root_level -= 1;
+        }
+        Ok(())
+    }
+
+    /// Writes one node anew with the rows that concern it. Tells where its range ends.
+    fn rewrite(&mut self, level: u8, pending: bool, found: Option<Found>) -> Result<Option<Key>, Error> {
+        let change = self.log.transaction() + 1;
+        let most = self.node.len();
+        let mut sources = [found, None];
+        let mut total = self.measure(level, pending, sources, change)?;
+        if total < most / 4
+            && let Some(high) = found.and_then(|found| found.high)
+        {
+            sources = [found, self.find_node(level, &high)?];
+            total = self.measure(level, pending, sources, change)?;
+        }
+        let high = sources.iter().flatten().last().and_then(|found| found.high);
+        // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
+        let nodes = total.div_ceil(most.saturating_sub(32).max(1)).max(1);
+        let target = if high.is_none() && level == 0 { most } else { total.div_ceil(nodes) + 32 };
+        let low = found.map_or(Key::MIN, |found| found.low);
+        self.drop_sources(level, &sources)?;
+        let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
+        let mut merge = Merge::new(level, pending, sources);
+        let mut writer = NodeWriter::new(level);
+        let mut separator = low;
+        while let Some(step) = merge.next(self)? {
+            self.account(level, &step);
+            let Some(entry) = step.entry else { continue };
+            let full = writer.len() + writer.entry_len(&entry, change) > target && !writer.is_empty();
+            if full || !writer.push(self.node, &entry, change) {
+                self.write_node(level, pending, &writer, separator, is_root)?;
+                writer = NodeWriter::new(level);
+                separator = entry.key;
+                if !writer.push(self.node, &entry, change) {
+                    return Err(Error::Exhausted);
+                }
+            }
+        }
+        if !writer.is_empty() {
+            self.write_node(level, pending, &writer, separator, is_root)?;
+        }
+        self.remove_rows(level, pending, high);
+        Ok(high)
+    }
+
+    /// Bytes that all entries would take in one node.
+    fn measure(
+        &mut self, level: u8, pending: bool, sources: [Option<Found>; SOURCES_MAX], change: u64,
+    ) -> Result<usize, Error> {
+        let mut merge = Merge::new(level, pending, sources);
+        let mut writer = NodeWriter::new(level);
+        while let Some(step) = merge.next(self)? {
+            if let Some(entry) = step.entry {
+                writer.measure(&entry, change);
+            }
+        }
+        Ok(writer.len())
+    }
+
+    /// The old nodes are dead with the new tree; their pointers go, unless a new node takes their key.
+    fn drop_sources(&mut self, level: u8, sources: &[Option<Found>; SOURCES_MAX]) -> Result<(), Error> {
+        let space = self.log.pages.space;
+        for found in sources.iter().flatten() {
+            // The cleaner may have moved the node since the checkpoint: then the row above knows its place.
+            let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
+            self.log.alloc.subtract_place(&space, &moved.unwrap_or(found.place));
+            self.put_pointer(level, found.low, None)?;
+            if level == 0 {
+                self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the live counts of what leaves hold by reference.
+    fn account(&mut self, level: u8, step: &Step) {
+        if level > 0 || !step.from_row {
+            return;
+        }
+        let space = self.log.pages.space;
+        if let Some(Content::At(old)) = &step.replaced {
+            self.log.alloc.subtract_place(&space, old);
+        }
+        if let Some(Entry { content: Content::At(new), .. }) = &step.entry {
+            self.log.alloc.add_place(&space, new);
+        }
+    }
+
+    /// What an entry holds for a row's value: short values move into the leaf, extents stay where they are.
+    fn content_of(&mut self, row: &Row, place: Place) -> Result<Content, Error> {
+        let len = place.len as usize;
+        if row.level > 0 || row.key.kind == KIND_EXTENT || len > INLINE_BYTES_MAX {
+            return Ok(Content::At(place));
+        }
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        self.log.read_place(&place, 0, bytes.get_mut(..len).unwrap_or_default())?;
+        Ok(Content::Inline { len: len as u8, bytes })
+    }
+
+    /// Appends the node that was built, and a second copy of roots and inner nodes.
+    fn write_node(
+        &mut self, level: u8, pending: bool, writer: &NodeWriter, separator: Key, is_root: bool,
+    ) -> Result<(), Error> {
+        let len = writer.len();
+        let node = core::mem::take(&mut self.node);
+        let body = node.get(..len).unwrap_or_default();
+        let place = self.append_node(separator, body, level > 0 || is_root);
+        self.node = node;
+        // The rows in it are on flash now; taking them out first makes room for the pointer.
+        let up_to = writer.last.map(Key::successor);
+        self.remove_rows(level, pending, up_to);
+        if level == 0 {
+            self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);
+        }
+        self.put_pointer(level, separator, Some(place?))
+    }
+
+    fn append_node(&mut self, key: Key, body: &[u8], twice: bool) -> Result<Place, Error> {
+        let space = self.log.pages.space;
+        let mut place = Place::value(self.append_body(HeadId::Front, key, body)?, body.len() as u32);
+        if twice && self.log.signature.second_copies {
+            place.copy = Some(self.append_body(HeadId::Moved, key, body)?);
+        }
+        place.hash = pointer_hash(body);
+        self.log.alloc.add_place(&space, &place);
+        Ok(place)
+    }
+
+    fn append_body(&mut self, head: HeadId, key: Key, body: &[u8]) -> Result<crate::page::Address, Error> {
+        self.log.begin(head, ItemKind::Node, key, body.len() as u32)?;
+        self.log.push(head, body)?;
+        Ok(self.log.finish(head))
+    }
+
+    fn put_pointer(&mut self, level: u8, key: Key, place: Option<Place>) -> Result<(), Error> {
+        let taken = self.log.table.put(&Row { level: level + 1, key, pending: false, place });
+        if taken { Ok(()) } else { Err(Error::NeedsRemount) }
+    }
+
+    /// Removes the rows of a level below a key.
+    fn remove_rows(&mut self, level: u8, pending: bool, high: Option<Key>) {
+        while let Some(row) = self.log.table.next_in(level, &Key::MIN, pending) {
+            if high.is_some_and(|high| row.key >= high) {
+                break;
+            }
+            self.log.table.remove_row(level, &row.key, pending);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Nodes: sorted entries, keys compressed against the one before.
+//!
+//! ```text
+//! level: u8 | entries
+//! entry:  shared: u8 (bytes equal at the start << 3 | bytes equal at the end) | the key's bytes between | content
+//! leaf:   length << 1 | by reference: ULEB, then the bytes, or the address: ULEB
+//! inner:  address: ULEB, length: ULEB, copy + 1 or 0: ULEB, hash 8, highest change: ULEB
+//! ```
+//!
+//! Keys are 21 bytes. The first entry is compressed against a key of zeros. Level 0 is a leaf; levels from 0x80 are
+//! kinds that a later feature level may add.
+
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::log::{KEY_BYTES, Key, Log, Place};
+use crate::page::Address;
+use crate::varint::{Reader, Writer};
+
+/// Values up to this length stay in the leaf, extents excepted.
+pub(crate) const INLINE_BYTES_MAX: usize = 48;
+/// Levels of a tree, at most.
+pub(crate) const LEVELS_MAX: u8 = 16;
+/// Bytes of the longest entry.
+const ENTRY_BYTES_MAX: usize = 88;
+/// Bytes that can be equal at a key's end.
+const SHARED_END_MAX: usize = 7;
+
+/// What a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Bytes in the leaf itself.
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE_BYTES_MAX],
+    },
+    /// Bytes elsewhere, or in an inner node a child.
+    At(Place),
+}
+
+impl Content {
+    /// Bytes of the value.
+    pub(crate) fn len(&self) -> u32 {
+        match self {
+            Content::Inline { len, .. } => (*len).into(),
+            Content::At(place) => place.len,
+        }
+    }
+}
+
+/// A key and what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) content: Content,
+}
+
+/// Reads a node's entries in order.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeReader {
+    place: Place,
+    level: u8,
+    offset: u32,
+    key: [u8; KEY_BYTES],
+}
+
+impl NodeReader {
+    /// Opens a node that is meant to have this level.
+    pub(crate) fn open<F: Flash>(log: &mut Log<'_, F>, place: &Place, level: u8) -> Result<Self, Error> {
+        let mut found = [0u8; 1];
+        log.read_place(place, 0, &mut found)?;
+        if found != [level] || level >= LEVELS_MAX {
+            return Err(Error::Corrupt { page: log.pages.space.page_of(place.address) });
+        }
+        Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES] })
+    }
+
+    /// The next entry; keys must rise.
+    pub(crate) fn next<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<Option<Entry>, Error> {
+        let left = self.place.len.saturating_sub(self.offset) as usize;
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut window = [0u8; ENTRY_BYTES_MAX];
+        let window = window.get_mut(..left.min(ENTRY_BYTES_MAX)).unwrap_or_default();
+        log.read_place(&self.place, self.offset, window)?;
+        let corrupt = Error::Corrupt { page: log.pages.space.page_of(self.place.address) };
+        let mut reader = Reader::new(window);
+        let key = decode_key(&mut reader, &self.key).ok_or(corrupt)?;
+        if self.offset > 1 && key <= self.key {
+            return Err(corrupt);
+        }
+        let content = if self.level == 0 { decode_value(&mut reader) } else { decode_child(&mut reader) };
+        let content = content.ok_or(corrupt)?;
+        if let Content::At(place) = &content
+            && !log.pages.space.contains(place.address, place.len.into())
+        {
+            return Err(corrupt);
+        }
+        self.key = key;
+        self.offset += reader.position() as u32;
+        Ok(Some(Entry { key: Key::from_bytes(&key), content }))
+    }
+}
+
+fn decode_key(reader: &mut Reader<'_>, before: &[u8; KEY_BYTES]) -> Option<[u8; KEY_BYTES]> {
+    let shared = reader.byte()?;
+    let (start, end) = (usize::from(shared >> 3), usize::from(shared & 7));
+    let middle = KEY_BYTES.checked_sub(start + end)?;
+    let mut key = *before;
+    key.get_mut(start..start + middle)?.copy_from_slice(reader.bytes(middle)?);
+    Some(key)
+}
+
+fn decode_value(reader: &mut Reader<'_>) -> Option<Content> {
+    let head = reader.uleb()?;
+    let len = head >> 1;
+    if head & 1 != 0 {
+        return Some(Content::At(Place::value(Address(reader.uleb()?), u32::try_from(len).ok()?)));
+    }
+    let mut bytes = [0; INLINE_BYTES_MAX];
+    let len = usize::try_from(len).ok()?;
+    bytes.get_mut(..len)?.copy_from_slice(reader.bytes(len)?);
+    Some(Content::Inline { len: len as u8, bytes })
+}
+
+fn decode_child(reader: &mut Reader<'_>) -> Option<Content> {
+    let address = Address(reader.uleb()?);
+    let len = reader.uleb32()?;
+    let copy = reader.uleb()?.checked_sub(1).map(Address);
+    let hash = reader.array()?;
+    let _highest_change = reader.uleb()?;
+    Some(Content::At(Place { address, len, copy, hash }))
+}
+
+/// Builds a node in memory.
+#[derive(Debug)]
+pub(crate) struct NodeWriter {
+    level: u8,
+    len: usize,
+    key: [u8; KEY_BYTES],
+    /// The first entry's key.
+    pub(crate) first: Option<Key>,
+    /// The last entry's key.
+    pub(crate) last: Option<Key>,
+}
+
+impl NodeWriter {
+    pub(crate) fn new(level: u8) -> Self {
+        Self { level, len: 1, key: [0; KEY_BYTES], first: None, last: None }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Bytes of the node so far.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that one more entry takes.
+    pub(crate) fn entry_len(&self, entry: &Entry, change: u64) -> usize {
+        let mut bytes = [0u8; ENTRY_BYTES_MAX];
+        encode_entry(self.level, &self.key, entry, change, &mut bytes).unwrap_or(ENTRY_BYTES_MAX)
+    }
+
+    /// Adds an entry whose key is higher than the last; `false` where it does not fit.
+    pub(crate) fn push(&mut self, node: &mut [u8], entry: &Entry, change: u64) -> bool {
+        if let Some(level) = node.first_mut() {
+            *level = self.level;
+        }
+        let Some(rest) = node.get_mut(self.len..) else { return false };
+        let Some(size) = encode_entry(self.level, &self.key, entry, change, rest) else { return false };
+        self.note(entry, size);
+        true
+    }
+
+    /// Counts an entry without writing it.
+    pub(crate) fn measure(&mut self, entry: &Entry, change: u64) {
+        let size = self.entry_len(entry, change);
+        self.note(entry, size);
+    }
+
+    fn note(&mut self, entry: &Entry, size: usize) {
+        self.len += size;
+        self.key = entry.key.to_bytes();
+        self.first.get_or_insert(entry.key);
+        self.last = Some(entry.key);
+    }
+}
+
+fn encode_entry(level: u8, before: &[u8; KEY_BYTES], entry: &Entry, change: u64, bytes: &mut [u8]) -> Option<usize> {
+    let key = entry.key.to_bytes();
+    let start = key.iter().zip(before).take_while(|(a, b)| a == b).count();
+    let end = key.iter().zip(before).rev().take_while(|(a, b)| a == b).count();
+    let end = end.min(SHARED_END_MAX).min(KEY_BYTES - start);
+    let mut writer = Writer::new(bytes);
+    writer.byte((start << 3 | end) as u8);
+    writer.bytes(key.get(start..KEY_BYTES - end)?);
+    match &entry.content {
+        Content::Inline { len, bytes } => {
+            writer.uleb(u64::from(*len) << 1);
+            writer.bytes(bytes.get(..usize::from(*len))?);
+        }
+        Content::At(place) if level == 0 => {
+            writer.uleb(u64::from(place.len) << 1 | 1);
+            writer.uleb(place.address.0);
+        }
+        Content::At(place) => {
+            writer.uleb(place.address.0);
+            writer.uleb(place.len.into());
+            writer.uleb(place.copy.map_or(0, |copy| copy.0 + 1));
+            writer.bytes(&place.hash);
+            writer.uleb(change);
+        }
+    }
+    writer.finish()
+}

@@ -1,0 +1,290 @@
+//! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
+
+use super::Tree;
+use super::node::NodeReader;
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::log::{BlockState, HeadId, ItemKind, Key, MountReport, Place};
+
+/// Commits that a mount may have to replay, at most.
+const TAIL_COMMITS_MAX: u32 = 256;
+/// The log's tail takes at most this part of the volume.
+const TAIL_FRACTION: u32 = 8;
+/// Rounds of cleaning that one call may take before it gives up.
+const CLEANING_ROUNDS_MAX: u32 = 64;
+
+/// What an operation is about to need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Demand {
+    /// Bytes it appends.
+    pub(crate) bytes: u64,
+    /// Bytes by which the volume's content grows: 0 where it overwrites or deletes.
+    pub(crate) growth: u64,
+    /// Rows of the table.
+    pub(crate) rows: usize,
+}
+
+impl<F: Flash> Tree<'_, F> {
+    pub(super) fn free_blocks(&self) -> u32 {
+        self.log.alloc.count(BlockState::Free)
+    }
+
+    /// Blocks that the next checkpoint may take in the worst case.
+    pub(super) fn checkpoint_blocks(&self) -> u32 {
+        let rows = self.rows_max() as u32;
+        let leaves = rows.min(self.log.checkpoint.leaves + 1 + rows / 16);
+        self.blocks_for_nodes(leaves)
+    }
+
+    fn blocks_for_nodes(&self, leaves: u32) -> u32 {
+        let space = self.log.pages.space;
+        let node = self.log.signature.node_bytes_max;
+        // Inner nodes fan out at least sixteen-fold and are written twice.
+        let inner = leaves.div_ceil(16) + u32::from(self.root_level) + 1;
+        let bytes = (leaves + 2 * inner) * (node + 64) + self.log.alloc.blocks() * 5 + 512;
+        // Whole nodes leave a rest at the end of each block.
+        let usable = space.block_payload().saturating_sub(node / 2 + 64).max(node);
+        bytes.div_ceil(usable) + 2
+    }
+
+    /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
+    fn reserve_blocks(&self) -> u32 {
+        let rows = self.log.table.capacity() as u32;
+        let space = self.log.pages.space;
+        // A volume of this size has about so many leaves when it is full.
+        let leaves = (self.log.alloc.blocks() * (space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4);
+        self.blocks_for_nodes(leaves) + 8
+    }
+
+    /// Bytes that the user may fill.
+    pub(crate) fn capacity_bytes(&self) -> u64 {
+        let alloc = &self.log.alloc;
+        let out = alloc.count(BlockState::Bad) + alloc.count(BlockState::Anchor) + alloc.count(BlockState::Failing);
+        let usable = alloc.blocks().saturating_sub(out).saturating_sub(self.reserve_blocks());
+        // Headers, padding and what the cleaner cannot gain any more at reasonable cost.
+        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * 15 / 16
+    }
+
+    /// Bytes in use, changes not merged yet included.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.log.alloc.live_bytes() + self.committed_bytes + self.pending_bytes
+    }
+
+    /// Makes sure that an operation finds what it needs, cleaning and merging as necessary.
+    ///
+    /// In a transaction nothing may be committed: the table is emptied by spilling, and a lack of blocks is `NoSpace`.
+    pub(crate) fn make_room(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
+        self.make_rows(demand.rows, in_transaction)?;
+        if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
+            // The count of changes not merged yet is an upper bound: look again when it is exact.
+            self.settle_changes(in_transaction)?;
+            if self.used_bytes() + demand.growth > self.capacity_bytes() {
+                return Err(Error::NoSpace);
+            }
+        }
+        self.make_blocks(demand.bytes, in_transaction)
+    }
+
+    fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
+        let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
+        let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX || self.log.pages_in_tail >= tail_pages_max;
+        let full = |tree: &Self| tree.log.table.len() + rows > tree.rows_max();
+        if !tail_full && !full(self) {
+            return Ok(());
+        }
+        self.settle_changes(in_transaction)?;
+        if full(self) && in_transaction {
+            self.spill()?;
+        }
+        // A table that cannot take one operation is a buffer that is too small for the geometry.
+        if full(self) { Err(Error::NeedsRemount) } else { Ok(()) }
+    }
+
+    /// Merges what may be merged now.
+    fn settle_changes(&mut self, in_transaction: bool) -> Result<(), Error> {
+        if self.spilled {
+            return Ok(());
+        }
+        if !in_transaction {
+            self.commit()?;
+        }
+        self.checkpoint_counted()
+    }
+
+    fn make_blocks(&mut self, bytes: u64, in_transaction: bool) -> Result<(), Error> {
+        let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
+        let own = u32::try_from(bytes.div_ceil(block_payload.max(1))).map_err(|_| Error::NoSpace)?;
+        for round in 0..CLEANING_ROUNDS_MAX {
+            // Moved head, front head and its successor, a pair of checkpoint blocks.
+            let needed = self.checkpoint_blocks() + own + 5;
+            if self.free_blocks() >= needed {
+                return Ok(());
+            }
+            if self.spilled {
+                break;
+            }
+            if round == 0 {
+                self.settle_changes(in_transaction)?;
+                continue;
+            }
+            // A running transaction may not be committed on the way: what there is has to do.
+            if in_transaction && self.log.table.pending_len() > 0 {
+                break;
+            }
+            if !self.clean_counted(needed)? {
+                break;
+            }
+        }
+        // Short of comfort; but as long as this operation and a checkpoint fit, it goes on.
+        let hard = self.checkpoint_blocks_now() + own + 3;
+        if self.free_blocks() >= hard { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// Blocks that a checkpoint of the present table would take.
+    fn checkpoint_blocks_now(&self) -> u32 {
+        let rows = self.log.table.len() as u32 + 4;
+        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 2))
+    }
+
+    fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
+        let gained = self.clean(free_wanted + 2);
+        self.cleaned.clear();
+        self.committed_bytes = 0;
+        gained.map_err(poisoned)
+    }
+
+    fn checkpoint_counted(&mut self) -> Result<(), Error> {
+        self.checkpoint().map_err(poisoned)?;
+        self.committed_bytes = 0;
+        Ok(())
+    }
+
+    /// A key gets a value. Values other than extents must fit a block.
+    pub(crate) fn put(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
+        self.log.begin(HeadId::Front, ItemKind::Value, key, bytes.len() as u32)?;
+        self.log.push(HeadId::Front, bytes)?;
+        let address = self.log.finish(HeadId::Front);
+        self.pending_bytes += self.log.alloc.cost(bytes.len() as u32);
+        self.log.put_row(key, Some(Place::value(address, bytes.len() as u32)))
+    }
+
+    /// A key gets a copy of bytes that are on flash: one value made of several places.
+    pub(crate) fn put_gathered(&mut self, key: Key, len: u32, parts: &[(Place, u32)]) -> Result<(), Error> {
+        self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
+        for (place, zeros_before) in parts {
+            for _ in 0..*zeros_before {
+                self.log.push(HeadId::Front, &[0])?;
+            }
+            self.log.push_copy(HeadId::Front, place)?;
+        }
+        let address = self.log.finish(HeadId::Front);
+        self.pending_bytes += self.log.alloc.cost(len);
+        self.log.put_row(key, Some(Place::value(address, len)))
+    }
+
+    /// A key refers to bytes that are on flash already.
+    pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
+        self.log.put_reference(key, place)
+    }
+
+    /// A key loses its value.
+    pub(crate) fn delete(&mut self, key: Key) -> Result<(), Error> {
+        self.log.put_delete(key)
+    }
+
+    /// Whether there is anything to commit.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.spilled || self.log.table.pending_len() > 0
+    }
+
+    /// Makes everything since the last commit durable and visible.
+    pub(crate) fn commit(&mut self) -> Result<(), Error> {
+        if self.spilled {
+            self.merge(true).map_err(poisoned)?;
+            self.log.count_transaction();
+            self.log.write_state(self.root, self.root_level).map_err(poisoned)?;
+            self.spilled = false;
+            self.committed_bytes = 0;
+        } else if self.log.table.pending_len() > 0 {
+            self.log_commit()?;
+            self.committed_bytes += self.pending_bytes;
+        }
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    /// Commits the log's pending rows, if any.
+    pub(super) fn log_commit(&mut self) -> Result<(), Error> {
+        if self.log.table.pending_len() > 0 { self.log.commit().map_err(poisoned) } else { Ok(()) }
+    }
+
+    /// Merges the running transaction into a private tree, because the table is full.
+    fn spill(&mut self) -> Result<(), Error> {
+        if !self.spilled {
+            // From here on, the checkpoint is the state to go back to.
+            self.checkpoint_counted()?;
+            self.spilled = true;
+        }
+        let needed = self.checkpoint_blocks() + 3;
+        if self.free_blocks() < needed {
+            return Err(Error::NoSpace);
+        }
+        self.merge(true).map_err(poisoned)?;
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    /// Forgets everything since the last commit.
+    pub(crate) fn roll_back(&mut self) -> Result<(), Error> {
+        self.pending_bytes = 0;
+        self.hint = None;
+        if self.spilled {
+            // Live counts have moved on with the private tree: start from the chip's state, as after a power cut.
+            self.remount()?;
+            return Ok(());
+        }
+        self.log.abandon_transaction()
+    }
+
+    /// Reads the state from the chip again.
+    pub(crate) fn remount(&mut self) -> Result<(), Error> {
+        self.mount(true).map(|_| ()).map_err(poisoned)
+    }
+
+    /// Mounts the log and takes its tree.
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+        self.committed_bytes = 0;
+        self.pending_bytes = 0;
+        self.cleaned.clear();
+        let report = self.log.mount(writable)?;
+        self.adopt_root()?;
+        // Rows that replay brought back count as if they had just been written.
+        self.committed_bytes = u64::from(self.log.pages_in_tail) * u64::from(self.log.pages.space.payload);
+        Ok(report)
+    }
+
+    /// Ends in an orderly way: the next mount has nothing to replay and nothing in doubt.
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
+        self.commit()?;
+        if self.log.commits_in_tail > 0 || self.log.table.len() > 0 || self.log.pages_in_tail > 0 {
+            self.checkpoint_counted()?;
+        }
+        self.log.write_clean_stop().map_err(poisoned)
+    }
+
+    /// The first entry of the root, to see that it can be read.
+    pub(crate) fn probe_root(&mut self) -> Result<(), Error> {
+        if let Some(root) = self.root {
+            NodeReader::open(&mut self.log, &root, self.root_level)?.next(&mut self.log)?;
+        }
+        Ok(())
+    }
+}
+
+/// A failure in the middle of a change of state: memory and chip no longer agree, the chip is right.
+fn poisoned(error: Error) -> Error {
+    match error {
+        Error::NoSpace => Error::NeedsRemount,
+        error => error,
+    }
+}

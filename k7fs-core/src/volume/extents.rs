@@ -1,0 +1,215 @@
+//! Content: extents of a file, in records.
+//!
+//! An extent's key is where it starts in the file; its value is the bytes themselves, on flash. Extents never
+//! overlap and never cross a logical block; what no extent covers reads as zeros.
+
+use heapless::Vec;
+
+use super::Volume;
+use super::inode::INDEX;
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::log::{HeadId, Key, Place};
+use crate::tree::{Content, KIND_EXTENT};
+
+/// Extents in a logical block before the small ones are merged.
+const FRAGMENTS_MAX: usize = 16;
+/// Extents that one look at a logical block takes in.
+const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 8;
+/// A run of neighbours this long is worth merging.
+const RUN_MIN: usize = 4;
+/// Rows that writing one piece may need: extents it deletes, what it cuts, its own, a merge, the inode.
+pub(super) const PIECE_ROWS: usize = FRAGMENTS_SEEN;
+
+/// Bytes of a file on flash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) start: u64,
+    pub(super) place: Place,
+}
+
+impl Extent {
+    pub(super) fn end(&self) -> u64 {
+        self.start.saturating_add(self.place.len.into())
+    }
+}
+
+pub(super) fn extent_key(object: u64, start: u64) -> Key {
+    Key { kind: KIND_EXTENT, object, position: start, index: INDEX }
+}
+
+impl<F: Flash> Volume<'_, F> {
+    pub(super) fn logical_block(&self) -> u64 {
+        1 << self.tree.log.signature.logical_block_log2
+    }
+
+    /// The first extent of an object that starts at or after `from`.
+    pub(super) fn next_extent(&mut self, object: u64, from: u64) -> Result<Option<Extent>, Error> {
+        let Some(entry) = self.tree.next(&extent_key(object, from))? else { return Ok(None) };
+        let key = entry.key;
+        if key.kind != KIND_EXTENT || key.object != object {
+            return Ok(None);
+        }
+        match entry.content {
+            Content::At(place) if place.len > 0 => Ok(Some(Extent { start: key.position, place })),
+            _ => Err(Error::Corrupt { page: 0 }),
+        }
+    }
+
+    /// The first extent that reaches beyond `offset`.
+    fn extent_at(&mut self, object: u64, offset: u64) -> Result<Option<Extent>, Error> {
+        let mut from = offset - offset % self.logical_block();
+        // Extents do not cross logical blocks, and there is at least one byte in each.
+        for _ in 0..=self.logical_block() {
+            match self.next_extent(object, from)? {
+                Some(extent) if extent.end() <= offset => from = extent.start + 1,
+                found => return Ok(found),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads content; what no extent covers is zero. The caller has cut the range at the file's end.
+    pub(super) fn read_content(&mut self, object: u64, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        let mut at = offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let extent = self.extent_at(object, at)?;
+            let gap = extent.map_or(u64::MAX, |extent| extent.start.saturating_sub(at));
+            let zeros = usize::try_from(gap).unwrap_or(usize::MAX).min(rest.len());
+            let (hole, later) = rest.split_at_mut_checked(zeros).ok_or(Error::NeedsRemount)?;
+            hole.fill(0);
+            rest = later;
+            at += zeros as u64;
+            let Some(extent) = extent.filter(|_| !rest.is_empty()) else { continue };
+            let skip = at.saturating_sub(extent.start) as u32;
+            let here = (extent.place.len.saturating_sub(skip) as usize).min(rest.len());
+            let (now, later) = rest.split_at_mut_checked(here).ok_or(Error::NeedsRemount)?;
+            self.tree.read(&Content::At(extent.place), skip, now)?;
+            rest = later;
+            at += here as u64;
+        }
+        Ok(())
+    }
+
+    /// Bytes of a range that extents cover already: what an overwrite does not add.
+    pub(super) fn covered(&mut self, object: u64, offset: u64, len: u64) -> Result<u64, Error> {
+        let end = offset.saturating_add(len);
+        let mut covered = 0;
+        let mut at = offset;
+        while let Some(extent) = self.extent_at(object, at)? {
+            if extent.start >= end {
+                break;
+            }
+            covered += extent.end().min(end) - extent.start.max(offset);
+            at = extent.end();
+            if at >= end {
+                break;
+            }
+        }
+        Ok(covered)
+    }
+
+    /// Takes a range out of the extents, within one logical block. The extent that starts at `offset` stays for the caller to
+    /// overwrite when `keep_first` is set.
+    pub(super) fn cut(&mut self, object: u64, offset: u64, end: u64, keep_first: bool) -> Result<(), Error> {
+        let mut at = offset;
+        while let Some(extent) = self.extent_at(object, at)? {
+            if extent.start >= end {
+                break;
+            }
+            at = extent.end();
+            if extent.end() > end {
+                let skip = end - extent.start;
+                let rest = Place::value(self.after(&extent.place, skip), (extent.end() - end) as u32);
+                self.tree.put_reference(extent_key(object, end), &rest)?;
+            }
+            if extent.start < offset {
+                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
+                self.tree.put_reference(extent_key(object, extent.start), &left)?;
+            } else if extent.start > offset || !keep_first {
+                self.tree.delete(extent_key(object, extent.start))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn after(&self, place: &Place, skip: u64) -> crate::page::Address {
+        self.tree.log.pages.space.advance(place.address, skip)
+    }
+
+    /// Writes bytes that lie within one logical block.
+    pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.cut(object, offset, offset + bytes.len() as u64, true)?;
+        let mut at = offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = self.tree.log.room(HeadId::Front)? as usize;
+            let (now, later) = rest.split_at_checked(rest.len().min(room)).ok_or(Error::NeedsRemount)?;
+            self.tree.put(extent_key(object, at), now)?;
+            at += now.len() as u64;
+            rest = later;
+        }
+        self.merge_fragments(object, offset)
+    }
+
+    /// Keeps the number of extents in a logical block bounded.
+    fn merge_fragments(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+        let block = self.logical_block();
+        let start = offset - offset % block;
+        let mut extents: Vec<Extent, FRAGMENTS_SEEN> = Vec::new();
+        let mut from = start;
+        while let Some(extent) = self.next_extent(object, from)? {
+            if extent.start >= start + block || extents.push(extent).is_err() {
+                break;
+            }
+            from = extent.start + 1;
+        }
+        if extents.len() <= FRAGMENTS_MAX {
+            return Ok(());
+        }
+        let run = small_run(&extents, (block / 8) as u32).unwrap_or(0..extents.len());
+        self.merge_run(object, extents.get(run).unwrap_or_default())
+    }
+
+    /// Writes neighbours, and the holes between them, as one extent.
+    fn merge_run(&mut self, object: u64, run: &[Extent]) -> Result<(), Error> {
+        let space = self.tree.log.pages.space;
+        // The record must fit a block, whatever its size.
+        let most = u64::from(space.block_payload().saturating_sub(2 * space.payload.min(256)));
+        let Some(first) = run.first() else { return Ok(()) };
+        let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
+        let run = run.get(..run_len).unwrap_or_default();
+        let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
+        let mut parts: Vec<(Place, u32), FRAGMENTS_SEEN> = Vec::new();
+        let mut at = first.start;
+        for extent in run {
+            let _ = parts.push((extent.place, (extent.start - at) as u32));
+            at = extent.end();
+        }
+        self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, &parts)?;
+        for extent in run.iter().skip(1) {
+            self.tree.delete(extent_key(object, extent.start))?;
+        }
+        Ok(())
+    }
+}
+
+/// The longest run of small extents without holes between them.
+fn small_run(extents: &[Extent], small: u32) -> Option<core::ops::Range<usize>> {
+    let mut best = 0..0;
+    let mut start = 0;
+    let mut end_before = None;
+    for (index, extent) in extents.iter().enumerate() {
+        if extent.place.len > small {
+            start = index + 1;
+        } else if end_before != Some(extent.start) {
+            start = index;
+        }
+        end_before = Some(extent.end());
+        if index + 1 > start && index + 1 - start > best.len() {
+            best = start..index + 1;
+        }
+    }
+    (best.len() >= RUN_MIN).then_some(best)
+}

@@ -1,0 +1,419 @@
+//! Files: handles, reading, writing, truncating.
+
+use super::extents::{PIECE_ROWS, extent_key};
+use super::inode::{Inode, inode_key, job_key};
+use super::namespace::Target;
+use super::types::{File, Kind, Metadata, OpenOptions};
+use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::tree::{Demand, KIND_JOB};
+use crate::varint::{Reader, Writer};
+
+/// Extents that are deleted together with an object; more are left to a job.
+const EXTENTS_AT_ONCE: usize = 8;
+/// Bytes that the bookkeeping of an operation appends at most.
+pub(super) const BOOKKEEPING_BYTES: u64 = 1024;
+
+/// A slot of the table of open files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OpenSlot {
+    /// 0 where the slot is free.
+    object: u64,
+    serial: u32,
+}
+
+impl<F: Flash> Volume<'_, F> {
+    /// Opens a file.
+    ///
+    /// Creating or truncating is durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` (create_new), `IsADirectory`, `IsASymlink`, `TooManyOpenFiles`, `InvalidOption` where
+    /// creating or truncating is asked for without writing, and those of the path and of writing.
+    pub fn open(&mut self, path: &str, options: OpenOptions) -> Result<File, Error> {
+        self.usable()?;
+        let writable = options.write || options.append;
+        let creates = options.create || options.create_new;
+        if (!options.read && !writable) || (creates && !writable) || (options.truncate && !options.write) {
+            return Err(Error::InvalidOption);
+        }
+        if writable {
+            self.writable()?;
+        }
+        let slot = self.open.iter().position(|slot| slot.object == 0).ok_or(Error::TooManyOpenFiles)?;
+        let target = self.resolve(path)?;
+        let object = match target {
+            Target::Found { .. } if options.create_new => return Err(Error::AlreadyExists),
+            Target::Found { name, .. } => match name.kind {
+                Kind::Directory => return Err(Error::IsADirectory),
+                Kind::Symlink => return Err(Error::IsASymlink),
+                Kind::File => name.object,
+            },
+            Target::Root => return Err(Error::IsADirectory),
+            Target::Missing { .. } if !creates => return Err(Error::NotFound),
+            Target::Missing { directory, position, name } => {
+                self.create_object(directory, position, name, Kind::File, &[])?
+            }
+        };
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        if let Some(place) = self.open.get_mut(slot) {
+            *place = OpenSlot { object, serial };
+        }
+        let file = File {
+            object,
+            slot: slot as u8,
+            serial,
+            readable: options.read,
+            writable,
+            append: options.append,
+            position: 0,
+        };
+        if options.truncate
+            && let Err(error) = self.set_len(&file, 0).and_then(|()| self.commit_unless_running())
+        {
+            self.free_slot(&file);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Closes a file; what was written to it is durable on return, outside a transaction. A file that has lost its last
+    /// name while it was open is deleted now.
+    ///
+    /// # Errors
+    /// `StaleHandle`, and those of committing; the handle is closed all the same.
+    pub fn close(&mut self, file: File) -> Result<(), Error> {
+        self.handle(&file)?;
+        self.free_slot(&file);
+        if self.usable().is_err() || self.options.read_only {
+            return Ok(());
+        }
+        if !self.is_open(file.object) && self.tree.get(&job_key(file.object))?.is_some() {
+            self.commit_unless_running()?;
+            if !self.in_transaction {
+                return self.run_job(file.object);
+            }
+        }
+        if file.writable { self.commit_unless_running() } else { Ok(()) }
+    }
+
+    fn free_slot(&mut self, file: &File) {
+        if let Some(slot) = self.open.get_mut(usize::from(file.slot)) {
+            *slot = OpenSlot::default();
+        }
+    }
+
+    /// Whether a handle holds the object.
+    pub(super) fn is_open(&self, object: u64) -> bool {
+        self.open.iter().any(|slot| slot.object == object)
+    }
+
+    /// Checks that a handle is one of ours.
+    fn handle(&self, file: &File) -> Result<(), Error> {
+        let slot = self.open.get(usize::from(file.slot)).filter(|_| usize::from(file.slot) < OPEN_FILES_MAX);
+        let ours = slot.is_some_and(|slot| slot.object == file.object && slot.serial == file.serial);
+        if ours { Ok(()) } else { Err(Error::StaleHandle) }
+    }
+
+    fn handle_inode(&mut self, file: &File) -> Result<Inode, Error> {
+        self.usable()?;
+        self.handle(file)?;
+        self.inode(file.object).map_err(|error| if error == Error::NotFound { Error::StaleHandle } else { error })
+    }
+
+    /// An open file's metadata.
+    ///
+    /// # Errors
+    /// `StaleHandle`, or what reading meets.
+    pub fn file_metadata(&mut self, file: &File) -> Result<Metadata, Error> {
+        Ok(self.handle_inode(file)?.metadata(file.object))
+    }
+
+    /// Reads up to `bytes.len()` bytes from `offset`; fewer at the file's end, 0 at or past it.
+    ///
+    /// # Errors
+    /// `WriteOnly`, `StaleHandle`, `Uncorrectable` where the content is damaged beyond correction.
+    pub fn read_at(&mut self, file: &File, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        if !file.readable {
+            return Err(Error::WriteOnly);
+        }
+        let inode = self.handle_inode(file)?;
+        self.read_object(file.object, &inode, offset, bytes)
+    }
+
+    pub(super) fn read_object(&mut self, object: u64, inode: &Inode, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        let left = inode.size.saturating_sub(offset);
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.read_content(object, offset, bytes.get_mut(..len).unwrap_or_default())?;
+        Ok(len)
+    }
+
+    /// Writes all of `bytes` at `offset`, with a hole before them where the file is shorter.
+    ///
+    /// Durable with the next commit of anything. Outside a transaction a call that is longer than a logical block
+    /// may become durable in parts, at the boundaries of logical blocks, in order.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `StaleHandle`, `OffsetOverflow`, `FileTooLarge`; `NoSpace`, where parts before it may have been written.
+    pub fn write_at(&mut self, file: &File, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.writable()?;
+        if !file.writable {
+            return Err(Error::ReadOnly);
+        }
+        let inode = self.handle_inode(file)?;
+        self.write_object(file.object, inode, offset, bytes)
+    }
+
+    pub(super) fn write_object(&mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or(Error::OffsetOverflow)?;
+        if end > FILE_SIZE_MAX {
+            return Err(Error::FileTooLarge);
+        }
+        let block = self.logical_block();
+        let mut at = offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let here = rest.len().min((block - at % block) as usize);
+            let (now, later) = rest.split_at_checked(here).ok_or(Error::NeedsRemount)?;
+            self.make_room_for(object, at, now.len() as u64)?;
+            inode.size = inode.size.max(at + here as u64);
+            inode.modified = self.now();
+            let piece = inode;
+            self.change(|volume| {
+                volume.write_piece(object, at, now)?;
+                volume.put_inode(object, &piece)
+            })?;
+            at += here as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Room for writing a piece: only what it adds to the file counts against the capacity.
+    fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<(), Error> {
+        let bytes = len + BOOKKEEPING_BYTES;
+        let mut demand = Demand { bytes, growth: len + 64, rows: PIECE_ROWS };
+        if self.tree.used_bytes() + demand.growth > self.tree.capacity_bytes() {
+            demand.growth = len - self.covered(object, offset, len)?.min(len);
+        }
+        self.tree.make_room(&demand, self.in_transaction)
+    }
+
+    /// Truncates a file, or extends it with a hole.
+    ///
+    /// Durable with the next commit of anything; cutting off much is durable at once, outside a transaction.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `StaleHandle`, `FileTooLarge`, or those of writing.
+    pub fn set_len(&mut self, file: &File, length: u64) -> Result<(), Error> {
+        self.writable()?;
+        if !file.writable {
+            return Err(Error::ReadOnly);
+        }
+        if length > FILE_SIZE_MAX {
+            return Err(Error::FileTooLarge);
+        }
+        let mut inode = self.handle_inode(file)?;
+        if length == inode.size {
+            return Ok(());
+        }
+        let shrinks = length < inode.size;
+        inode.size = length;
+        inode.modified = self.now();
+        self.shorten(file.object, length, shrinks, |volume| volume.put_inode(file.object, &inode))
+    }
+
+    /// Makes a change after which extents from `length` on are dead, and deletes them: at once where they are few or a
+    /// transaction is running, else by a job that the same commit leaves.
+    pub(super) fn shorten(
+        &mut self, object: u64, length: u64, shrinks: bool, change: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
+        self.tree.make_room(&demand, self.in_transaction)?;
+        if !shrinks {
+            return self.change(change);
+        }
+        let few = self.few_extents(object, length)?;
+        if few || self.in_transaction {
+            self.change(|volume| {
+                change(volume)?;
+                if few { volume.drop_extents(object, length).map(drop) } else { Ok(()) }
+            })?;
+            // In a transaction the table may spill between the parts.
+            while !few && self.drop_some_extents(object, length)? {}
+            return Ok(());
+        }
+        self.change(|volume| {
+            change(volume)?;
+            volume.put_job(object, Some(length))
+        })?;
+        self.run_job(object)
+    }
+
+    fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+        let mut from = length;
+        for _ in 0..EXTENTS_AT_ONCE {
+            match self.next_extent(object, from)? {
+                Some(extent) => from = extent.start + 1,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Deletes some extents from `length` on, within one change; `false` when none are left.
+    fn drop_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+        let block = self.logical_block();
+        self.cut(object, length, length - length % block + block, false)?;
+        for _ in 0..EXTENTS_AT_ONCE {
+            match self.next_extent(object, length)? {
+                Some(extent) => self.tree.delete(extent_key(object, extent.start))?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: PIECE_ROWS + EXTENTS_AT_ONCE };
+        self.tree.make_room(&demand, self.in_transaction)?;
+        self.change(|volume| volume.drop_extents(object, length))
+    }
+
+    /// Deletes an object that has no name any more: now, or when its last handle is closed.
+    pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), Error> {
+        if self.is_open(object) || (!self.few_extents(object, 0)?) {
+            self.put_inode(object, &Inode { links: 0, ..inode })?;
+            return self.put_job(object, None);
+        }
+        self.drop_extents(object, 0)?;
+        self.tree.delete(inode_key(object))
+    }
+
+    /// Leaves work to be done: cut the object at a length, or delete it.
+    fn put_job(&mut self, object: u64, length: Option<u64>) -> Result<(), Error> {
+        let mut bytes = [0u8; 12];
+        let mut writer = Writer::new(&mut bytes);
+        writer.byte(if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE });
+        writer.uleb(length.unwrap_or(0));
+        let len = writer.finish().unwrap_or(0);
+        self.tree.put(job_key(object), bytes.get(..len).unwrap_or_default())
+    }
+
+    /// Works off an object's job, in bounded steps; nothing else may see the object half done.
+    pub(super) fn run_job(&mut self, object: u64) -> Result<(), Error> {
+        let Some(content) = self.tree.get(&job_key(object))? else { return Ok(()) };
+        let mut bytes = [0u8; 12];
+        let len = (content.len() as usize).min(bytes.len());
+        let bytes = bytes.get_mut(..len).unwrap_or_default();
+        self.tree.read(&content, 0, bytes)?;
+        let mut reader = Reader::new(bytes);
+        let (Some(kind), Some(length)) = (reader.byte(), reader.uleb()) else {
+            return Err(Error::Corrupt { page: 0 });
+        };
+        while self.drop_some_extents(object, length)? {
+            self.commit_unless_running()?;
+        }
+        self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 }, self.in_transaction)?;
+        self.change(|volume| {
+            if kind == JOB_DELETE {
+                volume.tree.delete(inode_key(object))?;
+            }
+            volume.tree.delete(job_key(object))
+        })?;
+        self.commit_unless_running()
+    }
+
+    /// Works off what earlier commits left to be done, but for objects that are open.
+    pub(super) fn run_jobs(&mut self) -> Result<(), Error> {
+        let mut from = job_key(0);
+        while let Some(entry) = self.tree.next(&from)? {
+            if entry.key.kind != KIND_JOB {
+                break;
+            }
+            from = entry.key.successor();
+            if !self.is_open(entry.key.object) {
+                self.run_job(entry.key.object)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a whole file into `bytes` and tells its length.
+    ///
+    /// # Errors
+    /// `ResultTooLarge` with the file's length where it does not fit, `IsADirectory`, `IsASymlink`, those of the path.
+    pub fn read(&mut self, path: &str, bytes: &mut [u8]) -> Result<usize, Error> {
+        let (object, inode) = self.existing(path)?;
+        match inode.kind {
+            Kind::Directory => return Err(Error::IsADirectory),
+            Kind::Symlink => return Err(Error::IsASymlink),
+            Kind::File => {}
+        }
+        if inode.size > bytes.len() as u64 {
+            return Err(Error::ResultTooLarge { needed: inode.size });
+        }
+        self.read_object(object, &inode, 0, bytes)
+    }
+
+    /// Replaces or creates a whole file, atomically: after a power cut it has the old content or the new.
+    ///
+    /// Durable on return, outside a transaction. Open handles of the file see the new content.
+    ///
+    /// # Errors
+    /// `IsADirectory`, `IsASymlink`, `FileTooLarge`, `NoSpace` (nothing has changed), those of the path.
+    pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.writable()?;
+        match self.resolve(path)? {
+            Target::Root => Err(Error::IsADirectory),
+            Target::Missing { directory, position, name } => {
+                if bytes.len() as u64 <= self.logical_block() {
+                    return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
+                }
+                self.atomically(|volume| {
+                    let object = volume.create_object(directory, position, name, Kind::File, &[])?;
+                    let inode = volume.inode(object)?;
+                    volume.write_object(object, inode, 0, bytes)
+                })
+            }
+            Target::Found { name, .. } => match name.kind {
+                Kind::Directory => Err(Error::IsADirectory),
+                Kind::Symlink => Err(Error::IsASymlink),
+                Kind::File => self.replace_content(name.object, bytes),
+            },
+        }
+    }
+
+    fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), Error> {
+        let mut inode = self.inode(object)?;
+        let size = bytes.len() as u64;
+        let small = size <= self.logical_block() && inode.size <= self.logical_block();
+        if !small {
+            return self.atomically(|volume| {
+                inode.size = inode.size.min(size);
+                volume.shorten(object, size, true, |volume| volume.put_inode(object, &inode))?;
+                volume.write_object(object, inode, 0, bytes)
+            });
+        }
+        if !self.in_transaction {
+            self.commit()?;
+        }
+        self.make_room_for(object, 0, size)?;
+        let block = self.logical_block();
+        inode.size = size;
+        inode.modified = self.now();
+        self.change(|volume| {
+            volume.cut(object, size, block, false)?;
+            if !bytes.is_empty() {
+                volume.write_piece(object, 0, bytes)?;
+            }
+            volume.put_inode(object, &inode)
+        })?;
+        self.commit_unless_running()
+    }
+}
+
+const JOB_TRUNCATE: u8 = 1;
+const JOB_DELETE: u8 = 2;

@@ -1,0 +1,191 @@
+//! Objects and names as values of the tree.
+//!
+//! ```text
+//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent (directories): ULEB
+//! name:  kind u8 | object: ULEB | the name's bytes
+//! ```
+//!
+//! Fields that a later feature level adds to an inode come behind and are kept out of harm by being ignored.
+
+use super::types::{Kind, Metadata, Timestamp};
+use super::{NAME_BYTES_MAX, Volume};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::hash::name_hash;
+use crate::log::Key;
+use crate::tree::{Content, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::varint::{Reader, Writer};
+
+/// The root directory's object number.
+pub(super) const ROOT: u64 = 1;
+/// The index that everything belongs to until there are several.
+pub(super) const INDEX: u32 = 1;
+/// Bytes of the longest inode this build writes.
+const INODE_BYTES_MAX: usize = 72;
+/// Bytes of the longest name value.
+pub(super) const NAME_VALUE_BYTES_MAX: usize = NAME_BYTES_MAX + 11;
+
+/// An object's metadata and, for a directory, its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode {
+    pub(super) kind: Kind,
+    pub(super) links: u32,
+    pub(super) size: u64,
+    pub(super) created: Timestamp,
+    pub(super) modified: Timestamp,
+    /// The directory that a directory is in; 0 for anything else.
+    pub(super) parent: u64,
+}
+
+fn kind_code(kind: Kind) -> u8 {
+    match kind {
+        Kind::File => 1,
+        Kind::Directory => 2,
+        Kind::Symlink => 3,
+    }
+}
+
+fn kind_from_code(code: u8) -> Option<Kind> {
+    match code {
+        1 => Some(Kind::File),
+        2 => Some(Kind::Directory),
+        3 => Some(Kind::Symlink),
+        _ => None,
+    }
+}
+
+impl Inode {
+    pub(super) fn new(kind: Kind, time: Timestamp, parent: u64) -> Self {
+        Self { kind, links: 1, size: 0, created: time, modified: time, parent }
+    }
+
+    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(bytes);
+        writer.byte(kind_code(self.kind));
+        writer.uleb(self.links.into());
+        writer.uleb(self.size);
+        for time in [self.created, self.modified] {
+            writer.uleb(time.seconds);
+            writer.uleb(time.ticks.into());
+        }
+        if self.kind == Kind::Directory {
+            writer.uleb(self.parent);
+        }
+        writer.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let kind = kind_from_code(reader.byte()?)?;
+        let links = reader.uleb32()?;
+        let size = reader.uleb()?;
+        let created = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
+        let modified = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
+        let parent = if kind == Kind::Directory { reader.uleb()? } else { 0 };
+        Some(Self { kind, links, size, created, modified, parent })
+    }
+
+    pub(super) fn metadata(&self, object: u64) -> Metadata {
+        Metadata {
+            object,
+            kind: self.kind,
+            size: self.size,
+            links: self.links,
+            created: self.created,
+            modified: self.modified,
+        }
+    }
+}
+
+/// A name as found in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// Where it is in the directory: hash and tie.
+    pub(super) position: u64,
+    pub(super) object: u64,
+    pub(super) kind: Kind,
+}
+
+pub(super) fn inode_key(object: u64) -> Key {
+    Key { kind: KIND_INODE, object, position: 0, index: INDEX }
+}
+
+pub(super) fn name_key(directory: u64, position: u64) -> Key {
+    Key { kind: KIND_NAME, object: directory, position, index: INDEX }
+}
+
+pub(super) fn job_key(object: u64) -> Key {
+    Key { kind: KIND_JOB, object, position: 0, index: INDEX }
+}
+
+impl<F: Flash> Volume<'_, F> {
+    /// An object's inode; `NotFound` where there is none.
+    pub(super) fn inode(&mut self, object: u64) -> Result<Inode, Error> {
+        let content = self.tree.get(&inode_key(object))?.ok_or(Error::NotFound)?;
+        let mut bytes = [0u8; INODE_BYTES_MAX];
+        let len = (content.len() as usize).min(bytes.len());
+        let bytes = bytes.get_mut(..len).unwrap_or_default();
+        self.tree.read(&content, 0, bytes)?;
+        Inode::decode(bytes).ok_or(Error::Corrupt { page: 0 })
+    }
+
+    pub(super) fn put_inode(&mut self, object: u64, inode: &Inode) -> Result<(), Error> {
+        let mut bytes = [0u8; INODE_BYTES_MAX];
+        let len = inode.encode(&mut bytes).ok_or(Error::Exhausted)?;
+        self.tree.put(inode_key(object), bytes.get(..len).unwrap_or_default())
+    }
+
+    /// Reads a name value: the name's bytes come first in `bytes`; its length is returned with what it names.
+    pub(super) fn read_name(
+        &mut self, position: u64, content: &Content, bytes: &mut [u8; NAME_VALUE_BYTES_MAX],
+    ) -> Result<(Name, usize), Error> {
+        let corrupt = Error::Corrupt { page: 0 };
+        let len = content.len() as usize;
+        let value = bytes.get_mut(..len).ok_or(corrupt)?;
+        self.tree.read(content, 0, value)?;
+        let mut reader = Reader::new(value);
+        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
+        let object = reader.uleb().ok_or(corrupt)?;
+        let at = reader.position();
+        bytes.copy_within(at..len, 0);
+        Ok((Name { position, object, kind }, len - at))
+    }
+
+    pub(super) fn put_name(&mut self, directory: u64, position: u64, object: u64, kind: Kind, name: &str) -> Result<(), Error> {
+        let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
+        let mut writer = Writer::new(&mut bytes);
+        writer.byte(kind_code(kind));
+        writer.uleb(object);
+        writer.bytes(name.as_bytes());
+        let len = writer.finish().ok_or(Error::NameTooLong)?;
+        self.tree.put(name_key(directory, position), bytes.get(..len).unwrap_or_default())
+    }
+
+    /// Finds a name in a directory; if it is not there, the position where it would go.
+    pub(super) fn find_name(&mut self, directory: u64, name: &str) -> Result<Result<Name, u64>, Error> {
+        let hash = name_hash(&self.tree.log.signature.volume_id, name.as_bytes()) << 8;
+        let mut free = None;
+        let mut expected = hash;
+        let mut from = name_key(directory, hash);
+        let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
+        // Names whose hashes collide lie side by side, told apart by the last byte of the position.
+        for _ in 0..=u8::MAX {
+            let Some(entry) = self.tree.next(&from)? else { break };
+            let key = entry.key;
+            if (key.kind, key.object) != (from.kind, from.object) || key.position >> 8 != hash >> 8 {
+                break;
+            }
+            let (found, len) = self.read_name(key.position, &entry.content, &mut bytes)?;
+            if bytes.get(..len) == Some(name.as_bytes()) {
+                return Ok(Ok(found));
+            }
+            if key.position != expected {
+                free.get_or_insert(expected);
+            }
+            expected = key.position + 1;
+            from = key.successor();
+        }
+        let position = free.unwrap_or(expected);
+        if position >> 8 == hash >> 8 { Ok(Err(position)) } else { Err(Error::Exhausted) }
+    }
+}

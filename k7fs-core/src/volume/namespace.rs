@@ -1,0 +1,397 @@
+//! Names: paths, directories, links.
+
+use super::file::BOOKKEEPING_BYTES;
+use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, ROOT, name_key};
+use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
+use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
+use crate::error::Error;
+use crate::flash::Flash;
+use crate::tree::{Demand, KIND_NAME};
+
+/// Where a path leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'p> {
+    /// The root directory.
+    Root,
+    /// An object.
+    Found {
+        directory: u64,
+        name: Name,
+    },
+    /// A free place in an existing directory.
+    Missing {
+        directory: u64,
+        position: u64,
+        name: &'p str,
+    },
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::NameEmpty);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong);
+    }
+    if name == "." || name == ".." || name.bytes().any(|byte| byte == 0 || byte == b'/') {
+        return Err(Error::NameInvalid);
+    }
+    Ok(())
+}
+
+impl<F: Flash> Volume<'_, F> {
+    /// Follows a path from the root. Empty components are passed over; symbolic links are not followed.
+    pub(super) fn resolve<'p>(&mut self, path: &'p str) -> Result<Target<'p>, Error> {
+        self.usable()?;
+        if path.is_empty() {
+            return Err(Error::NameEmpty);
+        }
+        if path.len() > PATH_BYTES_MAX {
+            return Err(Error::PathTooLong);
+        }
+        let mut target = Target::Root;
+        let mut directory = ROOT;
+        let mut depth = 0;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            check_name(name)?;
+            match target {
+                Target::Root => {}
+                Target::Missing { .. } => return Err(Error::NotFound),
+                Target::Found { name: found, .. } if found.kind != Kind::Directory => return Err(Error::NotADirectory),
+                Target::Found { name: found, .. } => directory = found.object,
+            }
+            depth += 1;
+            if depth > DEPTH_MAX {
+                return Err(Error::PathTooDeep);
+            }
+            target = match self.find_name(directory, name)? {
+                Ok(found) => Target::Found { directory, name: found },
+                Err(position) => Target::Missing { directory, position, name },
+            };
+        }
+        Ok(target)
+    }
+
+    /// The object that a path leads to.
+    pub(super) fn existing(&mut self, path: &str) -> Result<(u64, Inode), Error> {
+        let object = match self.resolve(path)? {
+            Target::Root => ROOT,
+            Target::Found { name, .. } => name.object,
+            Target::Missing { .. } => return Err(Error::NotFound),
+        };
+        // A name always leads to an object: if it does not, the volume is damaged.
+        let inode = self.inode(object);
+        Ok((object, inode.map_err(|error| if error == Error::NotFound { Error::Corrupt { page: 0 } } else { error })?))
+    }
+
+    fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), Error> {
+        match self.resolve(path)? {
+            Target::Root | Target::Found { .. } => Err(Error::AlreadyExists),
+            Target::Missing { directory, position, name } => Ok((directory, position, name)),
+        }
+    }
+
+    /// Room for an operation on names, which commits by itself: everything before it becomes durable first.
+    fn begin_names(&mut self, growth: u64) -> Result<(), Error> {
+        self.writable()?;
+        if !self.in_transaction {
+            self.commit()?;
+        }
+        let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows: 32 };
+        self.tree.make_room(&demand, self.in_transaction)
+    }
+
+    /// Counts an entry in or out of a directory.
+    fn count_entry(&mut self, directory: u64, delta: i64) -> Result<(), Error> {
+        let mut inode = self.inode(directory)?;
+        inode.size = inode.size.saturating_add_signed(delta);
+        inode.modified = self.now();
+        self.put_inode(directory, &inode)
+    }
+
+    /// Creates an object with its first content, in one commit.
+    pub(super) fn create_object(
+        &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
+    ) -> Result<u64, Error> {
+        self.begin_names(content.len() as u64 + name.len() as u64 + 128)?;
+        let object = self.tree.log.next_object;
+        if object == u64::MAX {
+            return Err(Error::Exhausted);
+        }
+        let parent = if kind == Kind::Directory { directory } else { 0 };
+        let mut inode = Inode::new(kind, self.now(), parent);
+        inode.size = if kind == Kind::Directory { 0 } else { content.len() as u64 };
+        self.change(|volume| {
+            volume.tree.log.next_object = object + 1;
+            volume.put_name(directory, position, object, kind, name)?;
+            if !content.is_empty() {
+                volume.write_piece(object, 0, content)?;
+            }
+            volume.put_inode(object, &inode)?;
+            volume.count_entry(directory, 1)
+        })?;
+        self.commit_unless_running()?;
+        Ok(object)
+    }
+
+    /// What is known about an object. Symbolic links are not followed.
+    ///
+    /// # Errors
+    /// `NotFound` and those of the path.
+    pub fn metadata(&mut self, path: &str) -> Result<Metadata, Error> {
+        let (object, inode) = self.existing(path)?;
+        Ok(inode.metadata(object))
+    }
+
+    /// Sets when an object's content last changed. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `NoSpace`, those of the path.
+    pub fn set_modified(&mut self, path: &str, time: Timestamp) -> Result<(), Error> {
+        let (object, mut inode) = self.existing(path)?;
+        self.begin_names(0)?;
+        inode.modified = time;
+        self.change(|volume| volume.put_inode(object, &inode))?;
+        self.commit_unless_running()
+    }
+
+    /// Creates an empty directory. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` and `NotADirectory` for its parent, `PathTooDeep`, `NoSpace`, those of the path.
+    pub fn create_dir(&mut self, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        let (directory, position, name) = self.free_place(path)?;
+        self.create_object(directory, position, name, Kind::Directory, &[]).map(drop)
+    }
+
+    /// Creates a symbolic link. The target is stored as it is, at most 4,096 bytes. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `PathTooLong` for the target, `NameEmpty` for an empty target, those of the path.
+    pub fn symlink(&mut self, target: &str, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        if target.is_empty() {
+            return Err(Error::NameEmpty);
+        }
+        if target.len() > PATH_BYTES_MAX {
+            return Err(Error::PathTooLong);
+        }
+        let (directory, position, name) = self.free_place(path)?;
+        self.create_object(directory, position, name, Kind::Symlink, target.as_bytes()).map(drop)
+    }
+
+    /// The target of a symbolic link, in `bytes`.
+    ///
+    /// # Errors
+    /// `NotASymlink`, `ResultTooLarge` with the bytes needed, those of the path.
+    pub fn read_link<'n>(&mut self, path: &str, bytes: &'n mut [u8]) -> Result<&'n str, Error> {
+        let (object, inode) = self.existing(path)?;
+        if inode.kind != Kind::Symlink {
+            return Err(Error::NotASymlink);
+        }
+        let needed = inode.size;
+        let target = usize::try_from(needed).ok().and_then(|len| bytes.get_mut(..len));
+        let target = target.ok_or(Error::ResultTooLarge { needed })?;
+        self.read_content(object, 0, target)?;
+        core::str::from_utf8(target).map_err(|_| Error::Corrupt { page: 0 })
+    }
+
+    /// Gives a file or symbolic link one more name. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `IsADirectory`, `AlreadyExists`, `TooManyLinks`, `NoSpace`, those of the paths.
+    pub fn hard_link(&mut self, existing: &str, new: &str) -> Result<(), Error> {
+        self.writable()?;
+        let (object, mut inode) = self.existing(existing)?;
+        if inode.kind == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        let (directory, position, name) = self.free_place(new)?;
+        if inode.links >= LINKS_MAX {
+            return Err(Error::TooManyLinks);
+        }
+        self.begin_names(name.len() as u64 + 64)?;
+        inode.links += 1;
+        self.change(|volume| {
+            volume.put_name(directory, position, object, inode.kind, name)?;
+            volume.put_inode(object, &inode)?;
+            volume.count_entry(directory, 1)
+        })?;
+        self.commit_unless_running()
+    }
+
+    /// Removes an empty directory. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `DirectoryNotEmpty`, `NotADirectory`, `Busy` for the root, those of the path.
+    pub fn remove_dir(&mut self, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        match self.resolve(path)? {
+            Target::Root => Err(Error::Busy),
+            Target::Missing { .. } => Err(Error::NotFound),
+            Target::Found { name, .. } if name.kind != Kind::Directory => Err(Error::NotADirectory),
+            Target::Found { directory, name } => {
+                if !self.is_empty(name.object)? {
+                    return Err(Error::DirectoryNotEmpty);
+                }
+                self.remove_name(directory, name)
+            }
+        }
+    }
+
+    /// Removes a name of a file or symbolic link. With its last name the object goes, or, while it is open, with its last
+    /// handle. Durable on return, outside a transaction; works on a full volume.
+    ///
+    /// # Errors
+    /// `IsADirectory`, `NotFound`, those of the path.
+    pub fn remove_file(&mut self, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        match self.resolve(path)? {
+            Target::Root => Err(Error::IsADirectory),
+            Target::Missing { .. } => Err(Error::NotFound),
+            Target::Found { name, .. } if name.kind == Kind::Directory => Err(Error::IsADirectory),
+            Target::Found { directory, name } => self.remove_name(directory, name),
+        }
+    }
+
+    fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), Error> {
+        self.begin_names(0)?;
+        self.change(|volume| {
+            volume.tree.delete(name_key(directory, name.position))?;
+            volume.unlink(name.object)?;
+            volume.count_entry(directory, -1)
+        })?;
+        self.commit_unless_running()?;
+        self.finish_unlinked(name.object)
+    }
+
+    /// Takes one name from an object, and the object with its last one.
+    fn unlink(&mut self, object: u64) -> Result<(), Error> {
+        let mut inode = self.inode(object)?;
+        inode.links = inode.links.saturating_sub(1);
+        if inode.links > 0 { self.put_inode(object, &inode) } else { self.drop_object(object, inode) }
+    }
+
+    /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
+    fn finish_unlinked(&mut self, object: u64) -> Result<(), Error> {
+        if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
+    }
+
+    fn is_empty(&mut self, directory: u64) -> Result<bool, Error> {
+        let next = self.tree.next(&name_key(directory, 0))?;
+        Ok(!next.is_some_and(|entry| entry.key.kind == KIND_NAME && entry.key.object == directory))
+    }
+
+    /// Moves an object to another name, atomically. An existing file or symbolic link there is replaced by one of those, an
+    /// existing empty directory by a directory. Durable on return, outside a transaction.
+    ///
+    /// # Errors
+    /// `RenameIntoItself` where a directory would end up below itself, `DirectoryNotEmpty`, `IsADirectory`, `NotADirectory`,
+    /// `PathTooDeep`, `Busy` for the root, those of the paths.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        self.writable()?;
+        let (from_directory, source) = match self.resolve(from)? {
+            Target::Root => return Err(Error::Busy),
+            Target::Missing { .. } => return Err(Error::NotFound),
+            Target::Found { directory, name } => (directory, name),
+        };
+        let new_name = to.rsplit('/').find(|name| !name.is_empty()).unwrap_or_default();
+        let (to_directory, position, replaced) = match self.resolve(to)? {
+            Target::Root => return Err(Error::Busy),
+            Target::Missing { directory, position, .. } => (directory, position, None),
+            Target::Found { directory, name } => (directory, name.position, Some(name)),
+        };
+        if source.kind == Kind::Directory {
+            self.refuse_cycle(source.object, to_directory)?;
+        }
+        if let Some(replaced) = replaced {
+            if replaced.object == source.object {
+                // Two names of one file, or the same name: nothing to do, as in POSIX.
+                return Ok(());
+            }
+            match (source.kind, replaced.kind) {
+                (Kind::Directory, Kind::Directory) if !self.is_empty(replaced.object)? => {
+                    return Err(Error::DirectoryNotEmpty);
+                }
+                (Kind::Directory, Kind::Directory) => {}
+                (Kind::Directory, _) => return Err(Error::NotADirectory),
+                (_, Kind::Directory) => return Err(Error::IsADirectory),
+                _ => {}
+            }
+        }
+        self.begin_names(0)?;
+        self.change(|volume| {
+            volume.tree.delete(name_key(from_directory, source.position))?;
+            if let Some(replaced) = replaced {
+                volume.unlink(replaced.object)?;
+            }
+            volume.put_name(to_directory, position, source.object, source.kind, new_name)?;
+            if from_directory != to_directory || replaced.is_some() {
+                volume.count_entry(from_directory, -1)?;
+            }
+            if from_directory != to_directory && replaced.is_none() {
+                volume.count_entry(to_directory, 1)?;
+            }
+            if from_directory != to_directory && source.kind == Kind::Directory {
+                let mut inode = volume.inode(source.object)?;
+                inode.parent = to_directory;
+                volume.put_inode(source.object, &inode)?;
+            }
+            Ok(())
+        })?;
+        self.commit_unless_running()?;
+        replaced.map_or(Ok(()), |replaced| self.finish_unlinked(replaced.object))
+    }
+
+    /// Refuses to put a directory below itself, or too deep.
+    fn refuse_cycle(&mut self, moved: u64, into: u64) -> Result<(), Error> {
+        let mut at = into;
+        for _ in 0..DEPTH_MAX {
+            if at == moved {
+                return Err(Error::RenameIntoItself);
+            }
+            if at == ROOT {
+                return Ok(());
+            }
+            at = self.inode(at)?.parent;
+        }
+        Err(Error::PathTooDeep)
+    }
+
+    /// A cursor at the first entry of a directory.
+    ///
+    /// # Errors
+    /// `NotADirectory`, those of the path.
+    pub fn read_dir(&mut self, path: &str) -> Result<DirCursor, Error> {
+        let (directory, inode) = self.existing(path)?;
+        if inode.kind != Kind::Directory {
+            return Err(Error::NotADirectory);
+        }
+        Ok(DirCursor { directory, next: Some(0) })
+    }
+
+    /// The next entry, its name in `name`; `None` at the end. 255 bytes hold every name. The order is that of a hash.
+    ///
+    /// # Errors
+    /// `ResultTooLarge` with the bytes needed (the cursor stays), or what reading meets.
+    pub fn next_entry<'n>(
+        &mut self, cursor: &mut DirCursor, name: &'n mut [u8],
+    ) -> Result<Option<DirEntry<'n>>, Error> {
+        self.usable()?;
+        let Some(from) = cursor.next else { return Ok(None) };
+        let entry = self.tree.next(&name_key(cursor.directory, from))?;
+        let entry = entry.filter(|entry| entry.key.kind == KIND_NAME && entry.key.object == cursor.directory);
+        let Some(entry) = entry else {
+            cursor.next = None;
+            return Ok(None);
+        };
+        let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
+        let (found, len) = self.read_name(entry.key.position, &entry.content, &mut bytes)?;
+        let place = name.get_mut(..len).ok_or(Error::ResultTooLarge { needed: len as u64 })?;
+        place.copy_from_slice(bytes.get(..len).unwrap_or_default());
+        cursor.next = entry.key.position.checked_add(1);
+        let name = core::str::from_utf8(place).map_err(|_| Error::Corrupt { page: 0 })?;
+        Ok(Some(DirEntry { name, object: found.object, kind: found.kind }))
+    }
+}

@@ -1,0 +1,68 @@
+//! The first thing to work: a few files on every preset.
+use k7fs_core::*;
+use k7fs_core::flash::Flash;
+use k7fs_sim::chip::*;
+
+fn run(name: &str, blocks: Option<u32>) {
+    let spec = ChipSpec::named(name).unwrap();
+    let spec = match blocks { Some(n) => spec.scaled(n), None => spec.clone() };
+    let mut flash = SimFlash::new(Chip::new(&spec, 1));
+    let geometry = flash.geometry();
+    let mut buffer = vec![0; buffer_bytes(&geometry)];
+    println!("{name} {geometry:?} buffer {}", buffer.len());
+    Volume::format(&mut flash, &mut buffer, &FormatOptions::default()).unwrap();
+    let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
+    v.create_dir("/d").unwrap();
+    for i in 0..60 { v.write(&format!("/d/f{i}"), format!("hello {i}").repeat(i * 3).as_bytes()).unwrap(); }
+    let f = v.open("/big", OpenOptions::new().read(true).write(true).create(true)).unwrap();
+    for i in 0..40u32 { v.write_at(&f, u64::from(i) * 700, &[i as u8; 900]).unwrap(); }
+    v.close(f).unwrap();
+    for i in (0..60).step_by(3) { v.remove_file(&format!("/d/f{i}")).unwrap(); }
+    for round in 0..200 { v.write("/d/rewrite", &[round as u8; 64]).unwrap(); }
+    let check = |v: &mut Volume<SimFlash>| {
+        let mut bytes = vec![0; 40000];
+        for i in 0..60 {
+            let got = v.read(&format!("/d/f{i}"), &mut bytes);
+            if i % 3 == 0 { assert_eq!(got, Err(Error::NotFound), "{i}"); } else {
+                let want = format!("hello {i}").repeat(i * 3);
+                assert_eq!(&bytes[..got.unwrap()], want.as_bytes());
+            }
+        }
+        let n = v.read("/big", &mut bytes).unwrap();
+        assert_eq!(n, 39 * 700 + 900);
+        for i in 0..40usize { assert!(bytes[i*700+ (if i>0 {200} else {0})..i*700+700].iter().all(|b| *b == i as u8), "{i}"); }
+        let mut faults = vec![];
+        let s = v.check(|f| faults.push(f)).unwrap();
+        assert!(faults.is_empty(), "{faults:?} {s:?}");
+    };
+    check(&mut v);
+    println!("usage {:?}", v.usage());
+    let flash = v.unmount().unwrap();
+    let before = flash.chip().counters().clone();
+    let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
+    assert!(v.usage().unwrap().clean);
+    let after = v.flash_mut().chip().counters().clone();
+    println!("clean mount: {} reads, {} ms", after.reads - before.reads, (after.device_time_ns - before.device_time_ns) as f64 / 1e6);
+    check(&mut v);
+    v.write("/after", b"x").unwrap();
+    let flash = v.abandon();
+    let before = flash.chip().counters().clone();
+    let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
+    let after = v.flash_mut().chip().counters().clone();
+    println!("unclean mount: {} reads, {} programs {} ms", after.reads - before.reads, after.programs - before.programs, (after.device_time_ns - before.device_time_ns) as f64 / 1e6);
+    assert!(!v.usage().unwrap().clean);
+    check(&mut v);
+    let flash = v.unmount().unwrap();
+    assert_eq!(flash.chip().counters().violations, 0, "{:?}", flash.chip().counters());
+}
+
+#[test] fn w25q128() { run("W25Q128JV", None); }
+#[test] fn w25q16() { run("W25Q16JV", None); }
+#[test] fn w25q80() { run("W25Q80BL", Some(64)); }
+#[test] fn nrf51() { run("nRF51822", None); }
+#[test] fn nrf52() { run("nRF52840", None); }
+#[test] fn l4() { run("STM32L4", None); }
+#[test] fn h7() { run("STM32H7", None); }
+#[test] fn w25n() { run("W25N01GV", None); }
+#[test] fn mt29() { run("MT29F1G01ABAFD", Some(64)); }
+#[test] fn generic() { run("GENERIC-4096-224", Some(64)); }
