@@ -37,6 +37,7 @@ fn run(name: &str, blocks: Option<u32>) {
     };
     check(&mut v);
     println!("usage {:?}", v.usage());
+    assert_eq!(v.audit(), Ok(None));
     let flash = v.unmount().unwrap();
     let before = flash.chip().counters().clone();
     let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
@@ -55,6 +56,59 @@ fn run(name: &str, blocks: Option<u32>) {
     let flash = v.unmount().unwrap();
     assert_eq!(flash.chip().counters().violations, 0, "{:?}", flash.chip().counters());
 }
+
+/// Random overwrites far beyond the volume's size, near its capacity.
+fn churn(name: &str, blocks: u32, fill: f64) {
+    let spec = ChipSpec::named(name).unwrap().scaled(blocks);
+    let mut flash = SimFlash::new(Chip::new(&spec, 1));
+    let geometry = flash.geometry();
+    let mut buffer = vec![0; buffer_bytes(&geometry)];
+    Volume::format(&mut flash, &mut buffer, &FormatOptions::default()).unwrap();
+    let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
+    let capacity = v.usage().unwrap().capacity_bytes;
+    let f = v.open("/big", OpenOptions::new().read(true).write(true).create(true)).unwrap();
+    let mut model: Vec<u8> = vec![];
+    let mut seed = 7u64;
+    let mut rnd = move || { seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); seed >> 33 };
+    while (model.len() as f64) < capacity as f64 * fill {
+        let b = vec![rnd() as u8; 4096];
+        match v.write_at(&f, model.len() as u64, &b) { Ok(()) => model.extend(&b), Err(Error::NoSpace) => break, Err(e) => panic!("{e:?}") }
+    }
+    v.sync().unwrap();
+    println!("{name} filled {} of capacity {capacity}: {:?}", model.len(), v.usage().unwrap());
+    let start = v.flash_mut().chip().counters().clone();
+    let blocks4 = model.len() / 4096;
+    let ops = blocks4 * 4;
+    for i in 0..ops {
+        let (at, len) = if i % 3 == 0 { ((rnd() as usize) % (model.len() - 100), 100) } else { ((rnd() as usize % blocks4) * 4096, 4096) };
+        let b = vec![rnd() as u8; len];
+        if let Err(e) = v.write_at(&f, at as u64, &b) { panic!("op {i}: {e:?} {:?}", v.usage()) }
+        model[at..at+len].copy_from_slice(&b);
+        if i % 5 == 0 { v.sync().unwrap(); }
+        if i % 200 == 0 { assert_eq!(v.audit(), Ok(None), "op {i}"); }
+    }
+    let end = v.flash_mut().chip().counters().clone();
+    println!("  {ops} ops, programs {} erases {} ms/op {}", end.programs - start.programs, end.erases - start.erases, (end.device_time_ns - start.device_time_ns) as f64 / 1e6 / ops as f64);
+    let mut back = vec![0; model.len()];
+    assert_eq!(v.read_at(&f, 0, &mut back).unwrap(), model.len());
+    assert!(back == model);
+    v.close(f).unwrap();
+    v.remove_file("/big").unwrap();
+    assert_eq!(v.audit(), Ok(None));
+    println!("  after delete {:?}", v.usage().unwrap());
+    let mut faults = vec![];
+    v.check(|f| faults.push(f)).unwrap();
+    assert!(faults.is_empty(), "{faults:?}");
+    let flash = v.unmount().unwrap();
+    assert_eq!(flash.chip().counters().violations, 0, "{:?}", flash.chip().counters());
+}
+#[test] fn churn_nor_small_80() { churn("W25Q80BL", 64, 0.8); }
+#[test] fn churn_nor_80() { churn("W25Q80BL", 256, 0.8); }
+#[test] fn churn_nor_90() { churn("W25Q80BL", 256, 0.9); }
+#[test] fn churn_nor_full() { churn("W25Q80BL", 256, 2.0); }
+#[test] fn churn_nand_90() { churn("W25N01GV", 64, 0.9); }
+#[test] fn churn_h7() { churn("STM32H7", 16, 0.9); }
+#[test] fn churn_w25q128() { churn("W25Q128JV", 32, 0.9); }
 
 #[test] fn w25q128() { run("W25Q128JV", None); }
 #[test] fn w25q16() { run("W25Q16JV", None); }

@@ -1,4 +1,45 @@
-//! The page code: a quasi-cyclic LDPC code per page layout.
+//! The page code: a quasi-cyclic LDPC code per page layout, and its decoder.
+//!
+//! # For those who know XOR but not LDPC
+//! A RAID stripe has one check: the XOR of everything is zero. It can tell that something is wrong, not what. Give a
+//! page of 2048 bits 256 such checks instead, each over its own odd selection of some 40 bits, so that every bit is in
+//! 4 to 8 of them, and two bits hardly ever share more than one. Now a wrong bit betrays itself: nearly all of its
+//! checks fail, while for a right bit most of them hold. That is a low-density parity-check code.
+//!
+//! - **Encoding** chooses the last 256 bits, the parity, so that every check is zero.
+//! - **The syndrome** is the list of checks; its *weight* the number that fail. Zero means: a page as written.
+//! - **Decoding** flips the bits that most of their checks accuse, looks again, and goes on until no check fails.
+//!   A wrong flip makes other checks fail, which is how the next sweep finds it out.
+//!
+//! # Why words and rotations
+//! Which bit is in which check could be any table, but tables are big. Here bits come in 32s. The page is a row of
+//! little-endian words, the checks are a column of words, and where word `c` meets check word `r` all 32 bits take part
+//! at once: the word, rotated by a constant, is XORed into the check word. So the code is a list of triples (word,
+//! check word, rotation), and encoding and checking are rotations and XORs without branches on data.
+//!
+//! ```text
+//!          data words                        parity words
+//!        +---------------------------------+-----------+---+
+//!  check | each column: 4 to 16 rotations  | 0         | . |
+//!  words | in different rows               | . 0       | . |   0: unrotated, on the diagonal
+//!        |                                 | . . 0     | . |   .: rotations anywhere
+//!        |                                 | . . . 0   | . |
+//!        +---------------------------------+-----------+---+
+//!                                            solved from  three columns through
+//!                                            top to bottom one stored inverse
+//! ```
+//!
+//! The triples are not stored either: a hash of a per-code salt, the column and a four-bit seed gives the rotations.
+//! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks.
+//!
+//! # Three things the rest of the file system relies on
+//! - A code cannot tell its own codewords apart: with enough errors the decoder may arrive at a wrong one. A checksum
+//!   inside the codeword must judge every result, see [`decode`].
+//! - Every check covers an odd number of bits. So an erased page, all ones, fails every check, see [`looks_erased`].
+//! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
+//!   0xFF, whatever the chip holds.
+//!
+//! [`graph`] expands the constants in [`codes`], [`mod@decode`] mends.
 
 mod codes;
 mod decode;
@@ -8,6 +49,8 @@ pub mod graph;
 use graph::{Code, SUM_WORDS};
 
 pub use decode::decode;
+#[doc(hidden)]
+pub use decode::decode_with;
 
 /// The code of one page layout.
 ///
@@ -205,9 +248,6 @@ fn syndrome(code: &Code, page: &[u8]) -> [u32; SUM_WORDS] {
 fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
     sums.iter().take(usize::from(code.parity_words)).map(|word| word.count_ones() as usize).sum()
 }
-
-#[doc(hidden)]
-pub use decode::decode_with;
 
 #[cfg(test)]
 mod tests;

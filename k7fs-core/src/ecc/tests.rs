@@ -70,15 +70,8 @@ fn mend(layout: Layout, page: &mut [u8], good: &[u8]) -> Result<Correction, Unco
 #[test]
 fn sizes_are_those_of_the_format() {
     let sizes = Layout::ALL.map(|layout| (layout.id(), layout.codeword_bytes(), layout.parity_bytes()));
-    let expected = [
-        (1, 128, 16),
-        (2, 256, 32),
-        (3, 512, 64),
-        (4, 1024, 128),
-        (5, 2112, 56),
-        (6, 2176, 112),
-        (7, 4320, 208),
-    ];
+    let expected =
+        [(1, 128, 16), (2, 256, 32), (3, 512, 64), (4, 1024, 128), (5, 2112, 56), (6, 2176, 112), (7, 4320, 208)];
     assert_eq!(sizes, expected);
     for layout in Layout::ALL {
         assert_eq!(Layout::from_id(layout.id()), Some(layout));
@@ -273,7 +266,7 @@ fn parity_never_changes() {
     assert_eq!(sums, PARITY_SUMS);
 }
 
-const PARITY_SUMS: [u32; 7] = [0, 0, 0, 0, 0, 0, 0];
+const PARITY_SUMS: [u32; 7] = [4133484455, 3455317459, 1742455176, 1012211173, 3041813083, 2364416428, 2812803894];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

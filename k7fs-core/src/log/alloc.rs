@@ -181,6 +181,12 @@ impl<'b> Alloc<'b> {
         u64::from(self.units(len)) << self.unit_shift
     }
 
+    /// As counted, for an audit from outside.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn units_for_audit(&self, len: u32) -> u32 {
+        self.units(len)
+    }
+
     fn set_live(&mut self, block: u32, live: u32) {
         let word = self.word(block) & !(LIVE_MAX << 3) | live.min(LIVE_MAX) << 3;
         self.set_word(block, word);

@@ -5,7 +5,7 @@
 //! checkpoint. The fixed set is therefore written once per filled checkpoint block, and wears less than the average.
 
 use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint};
-use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, RETRIES_MAX};
+use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
 use super::signature::{SIGNATURE_BYTES, Signature};
 use super::{BlockState, Log};
@@ -26,6 +26,7 @@ const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES_MAX + CHECKPOINT_BYTES_MAX;
 pub(super) struct AnchorBlock {
     pub(super) block: u32,
     pub(super) next_page: u32,
+    pub(super) doubt: Doubt,
 }
 
 /// Where the anchor is.
@@ -41,8 +42,10 @@ pub(crate) const fn fixed_blocks(block_count: u32) -> u32 {
         6
     } else if block_count >= 64 {
         4
-    } else {
+    } else if block_count >= 32 {
         3
+    } else {
+        2
     }
 }
 
@@ -85,8 +88,22 @@ impl<F: Flash> Log<'_, F> {
         Err(Error::WornOut)
     }
 
+    /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.
+    pub(crate) fn checkpoint_move_blocks(&self) -> u32 {
+        let nearly_full = self.pages.space.pages_per_block.saturating_sub(2);
+        let tight = |anchor: &Option<AnchorBlock>| anchor.is_none_or(|anchor| anchor.next_page >= nearly_full);
+        if self.anchors.checkpoints.iter().any(tight) { MIRRORS as u32 } else { 0 }
+    }
+
     /// Programs a page in both checkpoint blocks; `false` where they are full or one failed.
     fn append_checkpoint(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
+        for mirror in 0..MIRRORS {
+            let anchor = self.anchors.checkpoints.get(mirror).copied().flatten();
+            let settled = self.settle_anchor(anchor)?;
+            if let Some(place) = self.anchors.checkpoints.get_mut(mirror) {
+                *place = settled;
+            }
+        }
         let pages_per_block = self.pages.space.pages_per_block;
         let usable = |anchor: &Option<AnchorBlock>| anchor.is_some_and(|anchor| anchor.next_page < pages_per_block);
         if !self.anchors.checkpoints.iter().all(usable) {
@@ -101,6 +118,14 @@ impl<F: Flash> Log<'_, F> {
             }
         }
         Ok(true)
+    }
+
+    /// Goes past pages that a cut has touched, or may have.
+    fn settle_anchor(&mut self, anchor: Option<AnchorBlock>) -> Result<Option<AnchorBlock>, Error> {
+        let Some(anchor) = anchor.filter(|anchor| anchor.doubt != Doubt::None) else { return Ok(anchor) };
+        let first_page = self.pages.space.first_page(anchor.block);
+        let next_page = self.clean_page(first_page, anchor.next_page, anchor.doubt)?;
+        Ok(Some(AnchorBlock { next_page, doubt: Doubt::None, ..anchor }))
     }
 
     /// Programs a page with one item; `false` where the block failed.
@@ -163,7 +188,7 @@ impl<F: Flash> Log<'_, F> {
                 self.retire(block);
                 continue;
             }
-            return Ok(Some(AnchorBlock { block, next_page: CHECKPOINT_FIRST_PAGE + 1 }));
+            return Ok(Some(AnchorBlock { block, next_page: CHECKPOINT_FIRST_PAGE + 1, doubt: Doubt::None }));
         }
         Ok(None)
     }
@@ -190,6 +215,7 @@ impl<F: Flash> Log<'_, F> {
     fn write_fixed_mirror(&mut self, mirror: usize, sequence: u64, item: &[u8]) -> Result<bool, Error> {
         for _ in 0..RETRIES_MAX {
             let current = self.anchors.fixed.get(mirror).copied().flatten();
+            let current = self.settle_anchor(current)?;
             let anchor = match current {
                 Some(anchor) if anchor.next_page < self.pages.space.pages_per_block => Some(anchor),
                 Some(anchor) => self.format_fixed(anchor.block)?,
@@ -231,7 +257,7 @@ impl<F: Flash> Log<'_, F> {
         let pages = signature_pages(self.signature.geometry.page_size);
         if self.pages.erase(block)? && self.program_signature(block)? {
             self.alloc.set_state(block, BlockState::Anchor);
-            return Ok(Some(AnchorBlock { block, next_page: pages }));
+            return Ok(Some(AnchorBlock { block, next_page: pages, doubt: Doubt::None }));
         }
         self.retire(block);
         Ok(None)
@@ -274,7 +300,7 @@ impl<F: Flash> Log<'_, F> {
             found = Some((header.sequence, blocks));
             break;
         }
-        Ok((AnchorBlock { block, next_page }, found))
+        Ok((AnchorBlock { block, next_page, doubt: Doubt::MayShow }, found))
     }
 
     /// Finds the newest checkpoint in a checkpoint block, and whether it is the block's last page.
@@ -288,7 +314,7 @@ impl<F: Flash> Log<'_, F> {
                 break;
             }
         }
-        Ok((AnchorBlock { block, next_page }, found))
+        Ok((AnchorBlock { block, next_page, doubt: Doubt::MayShow }, found))
     }
 
     fn checkpoint_on(&mut self, page: u32) -> Result<Option<Checkpoint>, Error> {
@@ -323,10 +349,7 @@ impl<F: Flash> Log<'_, F> {
                 high = middle;
             }
         }
-        // A torn page may look erased in its first bytes.
-        while low < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + low)? {
-            low += 1;
-        }
+        // A torn page may look erased in its first bytes: whoever programs the next page looks at it first.
         Ok(low)
     }
 

@@ -16,6 +16,17 @@ const BLOCK_MAGIC: [u8; 4] = *b"K7FS";
 /// Bytes of the longest block header.
 const BLOCK_HEADER_BYTES_MAX: usize = 32;
 
+/// What is known of the next page to be programmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is erased.
+    None,
+    /// A cut may have left traces on it: it is looked at first.
+    MayShow,
+    /// As before; and with no traces to see it is passed over, because a program may just have begun there.
+    MayHide,
+}
+
 /// Where a stream of pages goes on.
 #[derive(Debug)]
 pub(super) struct Head<'b> {
@@ -34,8 +45,8 @@ pub(super) struct Head<'b> {
     /// The successor named in the block's header (front only).
     pub(super) next: Option<u32>,
     commit: bool,
-    /// After an unclean stop: pages from here on must be looked at before one is programmed.
-    pub(super) doubtful: bool,
+    /// What a mount does not know of the pages from here on.
+    pub(super) doubt: Doubt,
     /// Where the body of the item being appended starts: page within the block, offset.
     body: (u32, u32),
 }
@@ -53,7 +64,7 @@ impl<'b> Head<'b> {
             generation: 0,
             next: None,
             commit: false,
-            doubtful: false,
+            doubt: Doubt::None,
             body: (0, 0),
         }
     }
@@ -70,7 +81,7 @@ impl<'b> Head<'b> {
     pub(super) fn close(&mut self) {
         self.block = None;
         self.next = None;
-        self.doubtful = false;
+        self.doubt = Doubt::None;
         self.clear_page();
     }
 
@@ -239,9 +250,7 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Makes sure that the head stands on a page that can be programmed.
     fn ready(&mut self, id: HeadId) -> Result<(), Error> {
-        if self.head(id).doubtful {
-            self.skip_doubtful(id)?;
-        }
+        self.settle_doubt(id)?;
         let head = self.head(id);
         if head.block.is_none() || head.page >= self.pages.space.pages_per_block {
             self.open_block(id)?;
@@ -249,18 +258,29 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
-    /// After an unclean stop: goes past pages that were, or may have been, touched after the last commit.
-    fn skip_doubtful(&mut self, id: HeadId) -> Result<(), Error> {
-        let mut head_page = self.head(id).page;
-        let first_page = self.head(id).first_page;
-        while head_page < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + head_page)? {
-            head_page += 1;
+    /// Goes past pages that a cut has touched, or may have.
+    pub(super) fn settle_doubt(&mut self, id: HeadId) -> Result<(), Error> {
+        let head = self.head(id);
+        let (doubt, first_page, page) = (head.doubt, head.first_page, head.page);
+        if doubt != Doubt::None {
+            let page = self.clean_page(first_page, page, doubt)?;
+            let head = self.head_mut(id);
+            head.page = page;
+            head.doubt = Doubt::None;
         }
-        // The page behind may have been in the middle of being programmed, with nothing to see yet.
-        let head = self.head_mut(id);
-        head.page = head_page.saturating_add(1);
-        head.doubtful = false;
         Ok(())
+    }
+
+    /// The first page from `page` on, within the block at `first_page`, that can be programmed.
+    pub(super) fn clean_page(&mut self, first_page: u32, page: u32, doubt: Doubt) -> Result<u32, Error> {
+        let pages_per_block = self.pages.space.pages_per_block;
+        let mut clean = page;
+        while clean < pages_per_block && !self.pages.is_erased(first_page + clean)? {
+            clean += 1;
+        }
+        // Traces end the doubt: only one page was being programmed when the power failed.
+        let skip = u32::from(clean == page && doubt == Doubt::MayHide);
+        Ok((clean + skip).min(pages_per_block))
     }
 
     /// Leaves the rest of the block erased.
@@ -423,7 +443,7 @@ impl<'b, F: Flash> Log<'b, F> {
         head.place(block, first_page, 0);
         head.generation = generation;
         head.next = next;
-        head.doubtful = false;
+        head.doubt = Doubt::None;
         head.first_item = Some(0);
         head.fill = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default()) as u32;
         Ok(())

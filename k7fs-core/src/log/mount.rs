@@ -3,11 +3,11 @@
 use super::alloc::Alloc;
 use super::anchor::{AnchorBlock, Anchors, MIRRORS, fixed_blocks};
 use super::checkpoint::Checkpoint;
-use super::heads::Head;
+use super::heads::{Doubt, Head};
 use super::memory::{Memory, node_bytes_max};
 use super::signature::Signature;
 use super::table::Table;
-use super::{BlockState, Log};
+use super::{BlockState, HeadId, Log};
 use crate::ecc::Layout;
 use crate::error::{Error, GeometryField};
 use crate::flash::{Flash, Geometry};
@@ -206,7 +206,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.sequence = self.sequence.max(sequence);
         for (place, block) in self.anchors.checkpoints.iter_mut().zip(blocks) {
             let block = block.filter(|block| *block < geometry.block_count);
-            *place = block.map(|block| AnchorBlock { block, next_page: 0 });
+            *place = block.map(|block| AnchorBlock { block, next_page: 0, doubt: Doubt::MayShow });
         }
         Ok(true)
     }
@@ -398,6 +398,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
         self.front.generation = header.generation;
+        self.front.doubt = Doubt::MayShow;
         self.front.next = Some(next);
         self.mark_tail(next);
         Ok(())
@@ -416,7 +417,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.mark_tail(block);
         self.moved.place(block, first_page, page - first_page);
         self.moved.generation = self.generation;
-        self.moved.doubtful = true;
+        self.moved.doubt = Doubt::MayShow;
     }
 
     /// Makes the states of blocks agree with what was found on the chip.
@@ -439,13 +440,11 @@ impl<'b, F: Flash> Log<'b, F> {
     fn recover(&mut self, tail: &Tail) -> Result<(), Error> {
         for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
             for anchor in anchors.iter_mut().flatten() {
-                // The page behind the last one may be torn without a trace.
-                anchor.next_page = anchor.next_page.saturating_add(1).min(self.pages.space.pages_per_block);
+                anchor.doubt = Doubt::MayHide;
             }
         }
-        if tail.last_readable && self.front.page < self.pages.space.pages_per_block {
-            self.front.page += 1;
-        }
+        self.front.doubt = if tail.last_readable { Doubt::MayHide } else { Doubt::MayShow };
+        self.moved.doubt = Doubt::MayHide;
         if is_recommit_off() {
             return Ok(());
         }
@@ -455,6 +454,7 @@ impl<'b, F: Flash> Log<'b, F> {
         // No commit since the checkpoint: the checkpoint itself may be torn, and what follows it in the log is void.
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.clean = false;
+        self.settle_doubt(HeadId::Front)?;
         checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);
         checkpoint.front_page = self.front.page;
         self.write_checkpoint(&mut checkpoint)

@@ -89,4 +89,47 @@ impl<F: Flash> Tree<'_, F> {
         }
         Ok(())
     }
+
+    /// Counts what the merged tree refers to, block by block, and tells the first block whose live count is lower:
+    /// such a block could be erased while it is needed. One walk per block: for tests.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn audit(&mut self) -> Result<Option<u32>, Error> {
+        for block in 0..self.log.alloc.blocks() {
+            let before = self.log.alloc.live(block);
+            let mut needed = 0;
+            if let Some(root) = self.root {
+                self.count_live(&root, self.root_level, block, &mut needed)?;
+            }
+            let space = self.log.pages.space;
+            for (address, len) in self.log.alloc.segments.into_iter().flatten() {
+                needed += if space.block_of(address) == block { self.log.alloc.units_for_audit(len) } else { 0 };
+            }
+            let free = matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
+            if needed > before || (free && needed > 0) {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn count_live(&mut self, place: &Place, level: u8, block: u32, needed: &mut u32) -> Result<(), Error> {
+        *needed += self.units_in(place, block);
+        let mut reader = NodeReader::open(&mut self.log, place, level)?;
+        while let Some(entry) = reader.next(&mut self.log)? {
+            match entry.content {
+                Content::At(place) if level == 0 => *needed += self.units_in(&place, block),
+                Content::At(place) => self.count_live(&place, level - 1, block, needed)?,
+                Content::Inline { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn units_in(&self, place: &Place, block: u32) -> u32 {
+        let space = self.log.pages.space;
+        let copies = [Some(place.address), place.copy].into_iter().flatten();
+        copies.filter(|at| space.block_of(*at) == block).map(|_| self.log.alloc.units_for_audit(place.len)).sum()
+    }
 }

@@ -24,7 +24,7 @@ impl<F: Flash> Tree<'_, F> {
         let mut emptied = 0;
         for _ in 0..VICTIMS_MAX {
             // The checkpoint that follows needs its blocks too.
-            if before + emptied >= free_wanted || self.free_blocks() < self.checkpoint_blocks() + 2 {
+            if before + emptied >= free_wanted || self.free_blocks() < self.checkpoint_blocks_now() + 2 {
                 break;
             }
             let Some(victim) = self.victim() else { break };

@@ -1,7 +1,6 @@
 //! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
 
 use super::Tree;
-use super::node::NodeReader;
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, ItemKind, Key, MountReport, Place};
@@ -30,21 +29,22 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Blocks that the next checkpoint may take in the worst case.
-    pub(super) fn checkpoint_blocks(&self) -> u32 {
+    fn checkpoint_blocks(&self) -> u32 {
         let rows = self.rows_max() as u32;
         let leaves = rows.min(self.log.checkpoint.leaves + 1 + rows / 16);
         self.blocks_for_nodes(leaves)
     }
 
+    /// Blocks for so many leaves, the inner nodes above them, twice, and the allocation table.
     fn blocks_for_nodes(&self, leaves: u32) -> u32 {
         let space = self.log.pages.space;
         let node = self.log.signature.node_bytes_max;
-        // Inner nodes fan out at least sixteen-fold and are written twice.
-        let inner = leaves.div_ceil(16) + u32::from(self.root_level) + 1;
-        let bytes = (leaves + 2 * inner) * (node + 64) + self.log.alloc.blocks() * 5 + 512;
+        // Inner nodes fan out at least sixteen-fold; a root that is a leaf is written twice as well.
+        let inner = leaves.div_ceil(16) + u32::from(self.root_level);
+        let bytes = (leaves + 2 * inner) * (node + 48) + self.log.alloc.blocks() * 4 + 256;
         // Whole nodes leave a rest at the end of each block.
-        let usable = space.block_payload().saturating_sub(node / 2 + 64).max(node);
-        bytes.div_ceil(usable) + 2
+        let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node);
+        bytes.div_ceil(usable) + 1
     }
 
     /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
@@ -53,7 +53,9 @@ impl<F: Flash> Tree<'_, F> {
         let space = self.log.pages.space;
         // A volume of this size has about so many leaves when it is full.
         let leaves = (self.log.alloc.blocks() * (space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4);
-        self.blocks_for_nodes(leaves) + 8
+        // Small blocks: several are under way at once before one comes back.
+        let under_way = if space.block_payload() < 16 << 10 { 2 + self.log.alloc.blocks() / 64 } else { 0 };
+        self.blocks_for_nodes(leaves) + 7 + under_way
     }
 
     /// Bytes that the user may fill.
@@ -62,7 +64,7 @@ impl<F: Flash> Tree<'_, F> {
         let out = alloc.count(BlockState::Bad) + alloc.count(BlockState::Anchor) + alloc.count(BlockState::Failing);
         let usable = alloc.blocks().saturating_sub(out).saturating_sub(self.reserve_blocks());
         // Headers, padding and what the cleaner cannot gain any more at reasonable cost.
-        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * 15 / 16
+        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * 7 / 8
     }
 
     /// Bytes in use, changes not merged yet included.
@@ -113,10 +115,10 @@ impl<F: Flash> Tree<'_, F> {
 
     fn make_blocks(&mut self, bytes: u64, in_transaction: bool) -> Result<(), Error> {
         let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
-        let own = u32::try_from(bytes.div_ceil(block_payload.max(1))).map_err(|_| Error::NoSpace)?;
+        let own = u32::try_from(bytes / block_payload.max(1)).map_err(|_| Error::NoSpace)? + 1;
         for round in 0..CLEANING_ROUNDS_MAX {
-            // Moved head, front head and its successor, a pair of checkpoint blocks.
-            let needed = self.checkpoint_blocks() + own + 5;
+            // The moved head and a pair of checkpoint blocks, and one to spare.
+            let needed = self.checkpoint_blocks() + own + 4;
             if self.free_blocks() >= needed {
                 return Ok(());
             }
@@ -136,18 +138,19 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         // Short of comfort; but as long as this operation and a checkpoint fit, it goes on.
-        let hard = self.checkpoint_blocks_now() + own + 3;
+        let hard = self.checkpoint_blocks_now() + own + 1 + self.log.checkpoint_move_blocks();
         if self.free_blocks() >= hard { Ok(()) } else { Err(Error::NoSpace) }
     }
 
     /// Blocks that a checkpoint of the present table would take.
-    fn checkpoint_blocks_now(&self) -> u32 {
-        let rows = self.log.table.len() as u32 + 4;
-        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 2))
+    pub(super) fn checkpoint_blocks_now(&self) -> u32 {
+        let rows = self.log.table.len() as u32 + 2;
+        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1))
     }
 
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
-        let gained = self.clean(free_wanted + 2);
+        // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
+        let gained = self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32);
         self.cleaned.clear();
         self.committed_bytes = 0;
         gained.map_err(poisoned)
@@ -270,14 +273,6 @@ impl<F: Flash> Tree<'_, F> {
             self.checkpoint_counted()?;
         }
         self.log.write_clean_stop().map_err(poisoned)
-    }
-
-    /// The first entry of the root, to see that it can be read.
-    pub(crate) fn probe_root(&mut self) -> Result<(), Error> {
-        if let Some(root) = self.root {
-            NodeReader::open(&mut self.log, &root, self.root_level)?.next(&mut self.log)?;
-        }
-        Ok(())
     }
 }
 

@@ -58,6 +58,17 @@ impl<F: Flash> Volume<'_, F> {
         Ok(progress.summary)
     }
 
+    /// Merges what is not merged yet and tells a block whose live count is too low, if there is one. For tests.
+    ///
+    /// # Errors
+    /// Those of committing and reading.
+    #[cfg(feature = "sabotage")]
+    pub fn audit(&mut self) -> Result<Option<u32>, Error> {
+        self.commit()?;
+        self.tree.checkpoint()?;
+        self.tree.audit()
+    }
+
     fn check_tree(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
         let space = self.tree.log.pages.space;
         let mut failed = None;

@@ -96,7 +96,6 @@ impl<'b, F: Flash> Volume<'b, F> {
         let mut volume = Self::over(Tree::new(log, node), options);
         let report = volume.tree.mount(!options.read_only)?;
         volume.clean = report.clean;
-        volume.tree.probe_root()?;
         if !options.read_only {
             if !volume.tree.log.signature.is_writable() {
                 return Err(Error::ReadOnly);

@@ -1,0 +1,102 @@
+//! The constants of the page codes must be what the search finds, and the code what its description says.
+//!
+//! The parity of every page ever written hangs on a few hundred bytes of constants. This test derives them again with
+//! a second implementation of the rules, so that neither a slip of the hand nor a change of the rules goes unnoticed.
+
+use k7fs_core::ecc::{Layout, encode, syndrome_weight};
+use k7fs_tests::ecc_search::{Edge, Found, Plan, data_edges, packed, parity_edges, plans, row_weights, search};
+
+fn all() -> Vec<(Layout, Plan, Found)> {
+    let found = plans().into_iter().map(|plan| {
+        let found = search(&plan).expect("the plan's salt gives a code");
+        (plan, found)
+    });
+    Layout::ALL.into_iter().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
+}
+
+/// The edges of every column.
+fn columns(plan: &Plan, found: &Found) -> Vec<Vec<Edge>> {
+    let data = found.data_seeds.iter().enumerate().map(|(column, seed)| data_edges(plan, column, *seed));
+    let parity = found.parity_seeds.iter().enumerate().map(|(index, seed)| parity_edges(plan, index, *seed));
+    data.chain(parity).collect()
+}
+
+/// The number of violated checks, worked out bit by bit.
+fn violated(plan: &Plan, columns: &[Vec<Edge>], page: &[u8]) -> usize {
+    let mut checks = vec![false; plan.parity_words * 32];
+    for bit in 0..page.len() * 8 {
+        let (column, place) = (bit / 32, (bit % 32) as u32);
+        let marked = Some(column) == plan.mark_word && place < 16;
+        if marked || page[bit / 8] >> (bit % 8) & 1 == 1 {
+            for (row, shift) in &columns[column] {
+                checks[row * 32 + (place.wrapping_sub(*shift) & 31) as usize] ^= true;
+            }
+        }
+    }
+    checks.iter().filter(|check| **check).count()
+}
+
+#[test]
+fn the_search_finds_the_constants() {
+    for (layout, plan, found) in all() {
+        let code = layout.code();
+        assert_eq!(usize::from(code.words), plan.words);
+        assert_eq!(usize::from(code.parity_words), plan.parity_words);
+        assert_eq!(code.mark_word, plan.mark_word.map_or(u16::MAX, |word| word as u16));
+        assert_eq!(code.salt, plan.salt);
+        assert_eq!(code.weights, plan.weights);
+        assert_eq!(code.data_seeds, packed(&found.data_seeds), "{layout:?}");
+        assert_eq!(code.parity_seeds, found.parity_seeds, "{layout:?}");
+        assert_eq!(code.gap_inverse, found.gap_inverse, "{layout:?}");
+    }
+}
+
+#[test]
+fn rows_are_odd_and_not_too_heavy() {
+    for (layout, plan, found) in all() {
+        for weight in row_weights(&plan, &found) {
+            assert!(weight % 2 == 1 && weight <= 255, "{layout:?}: {weight}");
+        }
+    }
+}
+
+#[test]
+fn the_parity_part_is_invertible_and_columns_differ() {
+    for (layout, plan, found) in all() {
+        let columns = columns(&plan, &found);
+        // Circulants of size 32 over two elements are invertible together when their weights modulo 2 are.
+        let mut rows = vec![0u64; plan.parity_words];
+        for (index, edges) in columns[plan.words - plan.parity_words..].iter().enumerate() {
+            edges.iter().for_each(|(row, _)| rows[*row] ^= 1 << index);
+        }
+        for index in 0..plan.parity_words {
+            let pivot = (index..plan.parity_words).find(|row| rows[*row] >> index & 1 == 1);
+            let pivot = pivot.unwrap_or_else(|| panic!("{layout:?} is singular"));
+            rows.swap(index, pivot);
+            for row in index + 1..plan.parity_words {
+                if rows[row] >> index & 1 == 1 {
+                    rows[row] ^= rows[index];
+                }
+            }
+        }
+        for (index, edges) in columns.iter().enumerate() {
+            let distinct: std::collections::BTreeSet<_> = edges.iter().collect();
+            assert_eq!(distinct.len(), edges.len(), "{layout:?} column {index} cancels itself");
+            assert!(edges.len() >= 3);
+        }
+    }
+}
+
+#[test]
+fn the_library_agrees_with_the_description() {
+    for (layout, plan, found) in all() {
+        let columns = columns(&plan, &found);
+        let mut page: Vec<u8> = (0..layout.codeword_bytes()).map(|i| (i * i * 7 + i / 3) as u8).collect();
+        assert_eq!(syndrome_weight(&layout, &page), violated(&plan, &columns, &page), "{layout:?}");
+        encode(&layout, &mut page);
+        assert_eq!(violated(&plan, &columns, &page), 0, "{layout:?}");
+        page[5] ^= 0x10;
+        assert_eq!(syndrome_weight(&layout, &page), columns[1].len());
+        assert_eq!(violated(&plan, &columns, &page), columns[1].len());
+    }
+}
