@@ -94,8 +94,14 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn create(&mut self, mut signature: Signature) -> Result<(), Error> {
         let geometry = self.pages.flash.geometry();
         // The same id may be used again, on purpose or for want of entropy: then another salt keeps old pages out.
-        let before = (0..FIXED_BLOCKS_MAX.min(geometry.block_count)).filter_map(|block| self.read_signature(block).ok());
-        signature.salt = before.map(|old| old.salt.wrapping_add(1)).max().unwrap_or(0);
+        for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
+            let Ok(old) = self.read_signature(block) else { continue };
+            signature.salt = signature.salt.max(old.salt.wrapping_add(1));
+            // The old volume goes first: half overwritten, it must not be found again.
+            if !self.pages.flash.is_bad(block)? {
+                self.pages.erase(block)?;
+            }
+        }
         signature.fixed_blocks = fixed_blocks(geometry.block_count);
         signature.node_bytes_max = node_bytes_max(&geometry);
         self.signature = signature;
@@ -308,6 +314,7 @@ impl<'b, F: Flash> Log<'b, F> {
             return Err(Error::Corrupt { page: 0 });
         }
         let mut last_commit = None;
+        let mut pages = 0;
         self.mark_tail(block);
         for _ in 0..space.block_count {
             let Some(next) = self.successor(block)? else { break };
@@ -324,9 +331,11 @@ impl<'b, F: Flash> Log<'b, F> {
             self.generation = self.generation.max(page.generation);
             self.mark_tail(next);
             self.alloc.set_erase_count(next, block_header.erase_count);
+            pages += space.pages_per_block - from;
             (block, from) = (next, 0);
         }
         let end = self.end_of_pages(block, from)?;
+        self.pages_in_tail = pages + end - from;
         let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
         for index in (from..end).rev() {
             let page = space.first_page(block) + index;

@@ -46,6 +46,8 @@ pub struct Volume<'b, F> {
     serial: u32,
     options: MountOptions,
     in_transaction: bool,
+    /// An operation of the running transaction failed half way: only undoing everything is sound.
+    broken: Option<Error>,
     clean: bool,
     /// An earlier failure left memory and chip in disagreement.
     poisoned: bool,
@@ -101,6 +103,11 @@ impl<'b, F: Flash> Volume<'b, F> {
                 return Err(Error::ReadOnly);
             }
             volume.run_jobs()?;
+            // A device that never unmounts must not let the log's tail grow from start to start.
+            match volume.tree.make_room(&Demand::default(), false) {
+                Ok(()) | Err(Error::NoSpace) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(volume)
     }
@@ -112,6 +119,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             serial: 0,
             options,
             in_transaction: false,
+            broken: None,
             clean: false,
             poisoned: false,
             worn_out: false,
@@ -167,8 +175,11 @@ impl<'b, F: Flash> Volume<'b, F> {
         self.tree.make_room(&Demand::default(), false)?;
         let next_object = self.tree.log.next_object;
         self.in_transaction = true;
+        self.broken = None;
         let result = run(self);
         self.in_transaction = false;
+        // Even where `run` has swallowed it, such an error cannot be committed over.
+        let result = self.broken.take().map_or(result, Err);
         let result = match result {
             Ok(value) => self.commit().map(|()| value),
             Err(error) => Err(error),
@@ -238,7 +249,9 @@ impl<'b, F: Flash> Volume<'b, F> {
         let result = run(self);
         if let Err(error) = result {
             self.note(error);
-            if !self.in_transaction && !self.poisoned {
+            if self.in_transaction {
+                self.broken.get_or_insert(error);
+            } else if !self.poisoned {
                 self.undo()?;
             }
         }
