@@ -91,7 +91,8 @@ impl<'b> Alloc<'b> {
             blocks: space.block_count,
             unit_shift,
             erase_base: 0,
-            segment_blocks: space.block_count.div_ceil(most).max(64),
+            // About a page each: fewer would write more at a checkpoint, more would read more at a mount.
+            segment_blocks: space.block_count.div_ceil(most).max(space.payload / 4).max(64),
             segments: [None; SEGMENTS_MAX],
             dirty: u16::MAX,
             live_total: 0,
