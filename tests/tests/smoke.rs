@@ -120,3 +120,32 @@ fn churn(name: &str, blocks: u32, fill: f64) {
 #[test] fn w25n() { run("W25N01GV", None); }
 #[test] fn mt29() { run("MT29F1G01ABAFD", Some(64)); }
 #[test] fn generic() { run("GENERIC-4096-224", Some(64)); }
+
+#[test]
+fn many_files() {
+    let spec = ChipSpec::named("W25Q128JV").unwrap();
+    let mut flash = SimFlash::new(Chip::new(spec, 1));
+    let geometry = flash.geometry();
+    let mut buffer = vec![0; buffer_bytes(&geometry)];
+    Volume::format(&mut flash, &mut buffer, &FormatOptions::default()).unwrap();
+    let mut v = Volume::mount(flash, &mut buffer, MountOptions::default()).unwrap();
+    v.create_dir("/d").unwrap();
+    for i in 0..1000 { v.write(&format!("/d/file{i:04}"), &[i as u8; 200]).unwrap(); }
+    let mut order: Vec<usize> = (0..1000).collect();
+    let mut seed = 3u64;
+    for i in (1..1000).rev() {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        order.swap(i, (seed >> 33) as usize % (i + 1));
+    }
+    for (n, i) in order.iter().enumerate() {
+        if let Err(e) = v.remove_file(&format!("/d/file{i:04}")) { panic!("{n}: {i} {e:?}") }
+        if n % 20 == 0 || n > 799 {
+            let mut faults = vec![];
+            let sum = v.check(|f| faults.push(f)).unwrap();
+            assert!(faults.is_empty(), "{n}: {faults:?} {sum:?}");
+            assert_eq!(sum.objects, 1000 - n as u64 + 1);
+            for j in &order[n + 1..] { if let Err(e) = v.metadata(&format!("/d/file{j:04}")) { panic!("after {n}: {j} {e:?}") } }
+        }
+    }
+    assert_eq!(v.metadata("/d").unwrap().size, 0);
+}

@@ -273,14 +273,21 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// The first page from `page` on, within the block at `first_page`, that can be programmed.
     pub(super) fn clean_page(&mut self, first_page: u32, page: u32, doubt: Doubt) -> Result<u32, Error> {
-        let pages_per_block = self.pages.space.pages_per_block;
-        let mut clean = page;
-        while clean < pages_per_block && !self.pages.is_erased(first_page + clean)? {
-            clean += 1;
+        let mut clean = self.first_erased(first_page, page)?;
+        if clean == page && doubt == Doubt::MayHide {
+            // Traces would have ended the doubt: only one page was being programmed when the power failed. It may
+            // also have been the one behind, where the last mount gave this one up for the same reason.
+            clean = self.first_erased(first_page, page + 1)?;
         }
-        // Traces end the doubt: only one page was being programmed when the power failed.
-        let skip = u32::from(clean == page && doubt == Doubt::MayHide);
-        Ok((clean + skip).min(pages_per_block))
+        Ok(clean.min(self.pages.space.pages_per_block))
+    }
+
+    fn first_erased(&mut self, first_page: u32, page: u32) -> Result<u32, Error> {
+        let mut page = page;
+        while page < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + page)? {
+            page += 1;
+        }
+        Ok(page)
     }
 
     /// Leaves the rest of the block erased.

@@ -19,7 +19,14 @@ pub(crate) struct Memory<'b> {
 
 /// Pages in the read cache.
 const fn cache_pages(geometry: &Geometry) -> usize {
-    if geometry.is_nand() { 4 } else { 3 }
+    let bytes = geometry.page_size as u64 * geometry.page_count() as u64;
+    if geometry.is_nand() || bytes <= 1 << 20 {
+        3
+    } else if bytes <= 4 << 20 {
+        4
+    } else {
+        8
+    }
 }
 
 /// Rows of the table: more of them make checkpoints rarer, and grow with what the chip can hold.

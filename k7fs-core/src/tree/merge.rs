@@ -177,9 +177,11 @@ impl<F: Flash> Tree<'_, F> {
         let mut sources = [found, None];
         let mut total = self.measure(level, pending, sources, change)?;
         if total < most / 4
-            && let Some(high) = found.and_then(|found| found.high)
+            && let Some(found) = found.filter(|found| found.high != found.parent_high)
+            && let Some(high) = found.high
         {
-            sources = [found, self.find_node(level, &high)?];
+            // Only a neighbour under the same parent: keys are sent to one or the other by that parent alone.
+            sources = [Some(found), self.find_node(level, &high)?];
             total = self.measure(level, pending, sources, change)?;
         }
         let high = sources.iter().flatten().last().and_then(|found| found.high);

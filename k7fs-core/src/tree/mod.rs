@@ -46,15 +46,17 @@ pub(crate) struct Tree<'b, F> {
 /// Blocks that the cleaner may empty between two checkpoints.
 const CLEANED_MAX: usize = 32;
 
-/// The leaf of the last lookup.
+/// The leaf of the last lookup, and what it found.
 #[derive(Debug)]
 struct Hint {
     leaf: Place,
     low: Key,
     high: Option<Key>,
-    /// Stands behind the entry with the key `last`.
     reader: NodeReader,
-    last: Key,
+    /// What was looked for: the leaf has nothing between this and the answer.
+    asked: Key,
+    /// The entry before the reader's place; none at the leaf's end.
+    answer: Option<Entry>,
 }
 
 /// A node on the way down, with the range of keys that lead to it.
@@ -64,6 +66,8 @@ struct Found {
     low: Key,
     /// The first key that no longer leads here; none at the right edge.
     high: Option<Key>,
+    /// The same for its parent: a neighbour behind it has another parent.
+    parent_high: Option<Key>,
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
@@ -133,46 +137,51 @@ impl<'b, F: Flash> Tree<'b, F> {
         let mut from = *from;
         // A leaf without a higher key leads to its right neighbour, which has one.
         for _ in 0..4 {
-            let Some(high) = self.seek(&from)? else { return Ok(None) };
-            let Some(mut hint) = self.hint.take() else { return Ok(None) };
-            while let Some(entry) = hint.reader.next(&mut self.log)? {
-                hint.last = entry.key;
-                if entry.key >= from {
-                    self.hint = Some(hint);
-                    return Ok(Some(entry));
-                }
+            let Some(mut hint) = self.seek(&from)? else { return Ok(None) };
+            let known = hint.answer.is_none_or(|answer| from <= answer.key) && from >= hint.asked;
+            if !known {
+                hint.answer = loop {
+                    match hint.reader.next(&mut self.log)? {
+                        Some(entry) if entry.key < from => {}
+                        answer => break answer,
+                    }
+                };
+                hint.asked = from;
             }
-            match high {
-                None => return Ok(None),
-                Some(high) => from = high,
+            let (answer, high) = (hint.answer, hint.high);
+            self.hint = Some(hint);
+            match (answer, high) {
+                (None, Some(high)) => from = high,
+                (answer, _) => return Ok(answer),
             }
         }
         Ok(None)
     }
 
-    /// Puts the hint's reader in the leaf for a key, at or before it. Tells the leaf's upper bound; `None` for an empty tree.
-    fn seek(&mut self, from: &Key) -> Result<Option<Option<Key>>, Error> {
+    /// The leaf for a key, read up to a place before the key's; `None` for an empty tree.
+    fn seek(&mut self, from: &Key) -> Result<Option<Hint>, Error> {
         let in_leaf = |hint: &Hint| hint.low <= *from && hint.high.is_none_or(|high| *from < high);
-        if let Some(hint) = self.hint.as_mut().filter(|hint| in_leaf(hint)) {
-            if *from <= hint.last {
+        if let Some(mut hint) = self.hint.take().filter(in_leaf) {
+            if *from < hint.asked {
                 hint.reader = NodeReader::open(&mut self.log, &hint.leaf, 0)?;
-                hint.last = Key::MIN;
+                (hint.asked, hint.answer) = (Key::MAX, None);
             }
-            return Ok(Some(hint.high));
+            return Ok(Some(hint));
         }
         let Some(found) = self.find_node(0, from)? else { return Ok(None) };
         let reader = NodeReader::open(&mut self.log, &found.place, 0)?;
-        self.hint = Some(Hint { leaf: found.place, low: found.low, high: found.high, reader, last: Key::MIN });
-        Ok(Some(found.high))
+        let Found { place: leaf, low, high, .. } = found;
+        Ok(Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: None }))
     }
 
     /// The node of a level that a key leads to; `None` where the tree is not that high.
     fn find_node(&mut self, level: u8, key: &Key) -> Result<Option<Found>, Error> {
         let Some(root) = self.root.filter(|_| level <= self.root_level) else { return Ok(None) };
-        let mut found = Found { place: root, low: Key::MIN, high: None };
+        let mut found = Found { place: root, low: Key::MIN, high: None, parent_high: None };
         for at in (level + 1..=self.root_level).rev() {
             let mut reader = NodeReader::open(&mut self.log, &found.place, at)?;
             let mut child: Option<Entry> = None;
+            found.parent_high = found.high;
             while let Some(entry) = reader.next(&mut self.log)? {
                 if child.is_some() && entry.key > *key {
                     found.high = Some(entry.key);
