@@ -72,7 +72,8 @@ pub struct Report {
 impl Report {
     /// Whether every phase and mount ended well, whatever its times.
     pub fn is_whole(&self) -> bool {
-        self.phases.iter().all(|phase| phase.failure.is_none()) && self.mounts.iter().all(|mount| mount.failure.is_none())
+        self.phases.iter().all(|phase| phase.failure.is_none())
+            && self.mounts.iter().all(|mount| mount.failure.is_none())
     }
 }
 
@@ -125,4 +126,27 @@ fn run_one(subject: &Subject, workload: Workload, seed: u64, report: &mut Report
         Workload::Mount => report.mounts.extend(mount::mounts(subject, seed)?),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chip::ChipSpec;
+
+    /// Figures that change from run to run, or bytes without an owner, would make every comparison worthless.
+    #[test]
+    fn reports_repeat_and_account_for_every_byte() {
+        let subjects = vec![Subject::default_of(ChipSpec::named("W25N01GV").unwrap())];
+        let options = Options { subjects, workloads: vec![Workload::W2, Workload::W4], seed: 7 };
+        let report = run(&options, |_, _| ()).unwrap();
+        let again = run(&options, |_, _| ()).unwrap();
+        assert_eq!(serde_json::to_string(&report).unwrap(), serde_json::to_string(&again).unwrap());
+        assert!(report.is_whole(), "{report:?}");
+        for phase in &report.phases {
+            assert_eq!(phase.bytes_by_use.values().sum::<u64>(), phase.programmed_bytes, "{}", phase.workload);
+            assert_eq!(phase.programs_by_use.values().sum::<u64>(), phase.programs, "{}", phase.workload);
+            let parts = phase.read_ms + phase.program_ms + phase.erase_ms;
+            assert!((parts - phase.total_ms).abs() < 1e-6, "{}", phase.workload);
+        }
+    }
 }

@@ -7,16 +7,12 @@
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, Sub};
 
-use k7fs_core::ecc::Layout;
 use k7fs_core::flash::{Flash, FlashError, Geometry};
 use serde::Serialize;
 
+use super::subject::{PAGE_HEADER_BYTES, page_bytes};
 use crate::chip::{Counters, SimFlash};
 
-/// Bytes of a page's header, before its payload.
-const PAGE_HEADER_BYTES: usize = 20;
-/// Bytes of its checksum, before the parity.
-const CRC_BYTES: usize = 4;
 const COMMIT_FLAG: u8 = 0x80;
 
 /// What a page is used for.
@@ -252,7 +248,7 @@ impl Probe {
 
     /// Goes through the items of a log page.
     fn attribute(&mut self, raw: &[u8], stream: usize) {
-        let payload_bytes = self.payload_bytes(raw.len());
+        let (_, payload_bytes) = page_bytes(self.flash.chip().spec());
         let payload = raw.get(PAGE_HEADER_BYTES..PAGE_HEADER_BYTES + payload_bytes).unwrap_or_default();
         self.count(ByteUse::Page, raw.len() - payload.len());
         let (running, left) = self.running[stream];
@@ -271,16 +267,6 @@ impl Probe {
             at += here;
             self.running[stream] = (body_use, body - here);
         }
-    }
-
-    /// Bytes of a log page that hold items: the data area's rest on NAND, what is before checksum and parity on NOR.
-    fn payload_bytes(&self, raw: usize) -> usize {
-        let geometry = self.flash.geometry();
-        let data = geometry.page_size as usize;
-        let layout = Layout::for_page(geometry.page_size, geometry.spare_size);
-        let seal = layout.map_or(0, Layout::parity_bytes) + CRC_BYTES;
-        let end = if geometry.spare_size > 0 { data } else { raw.saturating_sub(seal) };
-        end.saturating_sub(PAGE_HEADER_BYTES)
     }
 }
 

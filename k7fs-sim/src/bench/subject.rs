@@ -1,5 +1,6 @@
 //! What is measured: a chip by name and how the volume divides it, and the random numbers of a workload.
 
+use k7fs_core::ecc::Layout;
 use k7fs_core::flash::FlashError;
 
 use crate::chip::{Chip, ChipKind, ChipSpec, SimFlash};
@@ -46,6 +47,12 @@ impl Subject {
         SimFlash::with_layout(Chip::new(self.spec, seed), self.spec.volume_page_size(), self.block_size)
     }
 
+    /// Bytes of the pages that hold so much content, headers, checksums and parity included.
+    pub(super) fn sealed_bytes(&self, content: u64) -> u64 {
+        let (raw, payload) = page_bytes(self.spec);
+        content * raw as u64 / payload.max(1) as u64
+    }
+
     /// Time of moving so many bytes over the chip's bus, and nothing else.
     pub(super) fn bus_ns(&self, bytes: u64) -> u64 {
         let byte_ps = match &self.spec.kind {
@@ -55,6 +62,21 @@ impl Subject {
         bytes * byte_ps / 1000
     }
 }
+
+/// Bytes of a page: all of it, spare included, and what of it holds items.
+pub(super) fn page_bytes(spec: &ChipSpec) -> (usize, usize) {
+    let data = spec.volume_page_size() as usize;
+    let (spare, seal) = match &spec.kind {
+        ChipKind::Nand(nand) => (nand.geometry.spare_size, 0),
+        ChipKind::Nor(_) => (0, Layout::for_page(data as u32, 0).map_or(0, Layout::parity_bytes) + CRC_BYTES),
+    };
+    (data + spare as usize, data.saturating_sub(seal + PAGE_HEADER_BYTES))
+}
+
+/// Bytes of a page's header, before its payload.
+pub(super) const PAGE_HEADER_BYTES: usize = 20;
+/// Bytes of its checksum; on NOR it ends the payload together with the parity.
+const CRC_BYTES: usize = 4;
 
 /// SplitMix64: the same numbers on every platform.
 #[derive(Clone, Debug)]

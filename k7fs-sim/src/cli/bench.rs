@@ -157,9 +157,9 @@ fn mount_line(mount: &MountCost) -> String {
         MountPoint::Clean => "clean".to_owned(),
         MountPoint::Cut { synced_writes } => format!("cut, {synced_writes} syncs"),
     };
-    let target = mount.target_ms.map_or("-".to_owned(), |target| {
-        format!("{target:.1} {}", if mount.ms <= target { "ok" } else { "NO" })
-    });
+    let target = mount
+        .target_ms
+        .map_or("-".to_owned(), |target| format!("{target:.1} {}", if mount.ms <= target { "ok" } else { "NO" }));
     format!(
         "{:<10} {:>3}K  {:<17} {:>6}  {:>7.3}  {:>6}  {:>9}  {:>8}  {:>6}",
         mount.chip,
