@@ -1,5 +1,6 @@
 //! Simulated flash chips for tests, and what the `k7fs` command is made of.
 
+pub mod bench;
 pub mod chip;
 pub mod host;
 pub mod model;

@@ -4,6 +4,7 @@
 //! impossible (for `fsck` also: the volume cannot be opened). A reader that closes the pipe ends a command
 //! successfully.
 
+mod bench;
 mod chips;
 mod error;
 mod files;
@@ -37,6 +38,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Torture(torture::Torture),
+    Bench(bench::Bench),
     Chips(chips::Chips),
     Mkfs(image::Mkfs),
     Import(tree::Import),
@@ -75,6 +77,7 @@ impl Command {
     fn run(self, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Torture(command) => command.run(output),
+            Self::Bench(command) => command.run(output),
             Self::Chips(command) => command.run(output),
             Self::Mkfs(command) => command.run(),
             Self::Import(command) => command.run(),
