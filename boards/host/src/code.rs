@@ -117,7 +117,7 @@ fn owner_of_code(address: u64, symbol: &str, context: &Context<'_>, crates: &BTr
 }
 
 /// The crate that a source file belongs to; `None` for the standard library.
-fn crate_of(file: &str) -> Option<&str> {
+pub(crate) fn crate_of(file: &str) -> Option<&str> {
     if let Some((_, rest)) = file.split_once("/registry/src/") {
         let folder = rest.split('/').nth(1)?;
         return folder.rsplit_once('-').map(|(name, _)| name);
