@@ -149,3 +149,29 @@ fn core_crates() -> Result<BTreeSet<String>> {
     let list = paths::succeed(&mut tree, "cargo tree")?;
     Ok(list.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_files_are_told_apart() {
+        assert_eq!(crate_of("/home/me/.cargo/registry/src/index-1/blake3-1.8.7/src/lib.rs"), Some("blake3"));
+        assert_eq!(crate_of("/home/me/.cargo/registry/src/index-1/crc-catalog-2.5.0/src/lib.rs"), Some("crc-catalog"));
+        assert_eq!(crate_of("/home/me/k7fs/k7fs-core/src/flash/nor.rs"), Some("k7fs-core"));
+        assert_eq!(crate_of("/home/me/k7fs/boards/microbit/src/main.rs"), Some("microbit"));
+        assert_eq!(crate_of("/rustc/5980761/library/core/src/slice/mod.rs"), None);
+        assert_eq!(crate_of("/home/me/lib/rustlib/src/rust/library/core/src/slice/mod.rs"), None);
+    }
+
+    #[test]
+    fn symbols_are_told_apart() {
+        let crates = BTreeSet::from(["k7fs-core".to_owned(), "blake3".to_owned()]);
+        let core = ["k7fs_core::log::mount", "<&k7fs_core::Error as core::fmt::Debug>::fmt", "core::str::from_utf8"];
+        let firmware = ["microbit::nvmc::Nvmc::wait", "<microbit::Nvmc as embedded_storage::Flash>::read", "Reset"];
+        assert!(core.iter().all(|name| owner_of_name(name, &crates) == Owner::Core));
+        assert!(firmware.iter().all(|name| owner_of_name(name, &crates) == Owner::Firmware));
+        assert_eq!(owner_of_name("__aeabi_memcpy", &crates), Owner::Core);
+        assert_eq!(owner_of_name("memmove", &crates), Owner::Core);
+    }
+}
