@@ -18,7 +18,8 @@ pub(crate) fn root() -> PathBuf {
 /// A cargo call for the workspace at `workspace`.
 pub(crate) fn cargo(workspace: &Path, subcommand: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.arg(subcommand).arg("--manifest-path").arg(workspace.join("Cargo.toml"));
+    // The toolchain follows the folder that cargo is called in.
+    command.arg(subcommand).current_dir(workspace);
     // What a caller has set for hosts must not change what is measured.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
     command
