@@ -91,22 +91,39 @@ fn session<T: NorFlash, B: Board>(
     if journal.committed == 0 {
         journal.started = 1;
         journal.store();
-        let options = FormatOptions { volume_id: *b"K7FS on a board!", ..FormatOptions::default() };
         if journal.cuts == 0 {
             driver_check::run(flash.driver_mut().steady(), offset).map_err(Failure::Driver)?;
             defmt::info!("the driver erases, programs and reads back");
         }
-        Volume::format(&mut flash, buffer, &options)?;
+        format(&mut flash, buffer)?;
         journal.committed = 1;
         journal.store();
         defmt::info!("formatted, {=usize} B of buffer", buffer.len());
     }
+    let model = work(&mut flash, journal, buffer)?;
+    verify_read_only(&mut flash, buffer, &model)
+}
+
+// Each part has a frame of its own, so that the stack holds one mounted volume at a time. All of them lend the chip
+// out: `format` does, and with one type of chip the core's code is there once.
+
+#[inline(never)]
+fn format<T: NorFlash, B: Board>(flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8]) -> Result<(), Failure> {
+    let options = FormatOptions { volume_id: *b"K7FS on a board!", ..FormatOptions::default() };
+    Ok(Volume::format(flash, buffer, &options)?)
+}
+
+/// Verifies what is there, goes on until the next cut or, at the last start, for a while, and stops cleanly.
+#[inline(never)]
+fn work<T: NorFlash, B: Board>(
+    flash: &mut Nor<Cut<T, B>>, journal: &mut Journal, buffer: &mut [u8],
+) -> Result<Model, Failure> {
     let mut volume = Volume::mount(flash, buffer, MountOptions::default())?;
     let mut model = verify_after_start(&mut volume, journal)?;
     defmt::info!("start {=u32}: {=u32} operations verified", journal.cuts, journal.committed);
     let mut calls = 0;
     // Every start but the last one ends in here, by a cut.
-    while calls < CALLS_AFTER_CUTS || has_power_cut_ahead(&mut volume) {
+    while calls < CALLS_AFTER_CUTS || volume.flash_mut().driver_mut().is_cut_ahead() {
         let number = journal.committed;
         let operation = model.operation(number);
         journal.started = number + 1;
@@ -122,13 +139,17 @@ fn session<T: NorFlash, B: Board>(
     if summary.faults > 0 {
         return Err(Failure::Faults(summary.faults));
     }
-    let flash = volume.unmount()?;
-    let mut volume = Volume::mount(flash, buffer, MountOptions { read_only: true, ..MountOptions::default() })?;
-    expect(verify(&mut volume, &model)?)
+    volume.unmount()?;
+    Ok(model)
 }
 
-fn has_power_cut_ahead<T: NorFlash, B: Board>(volume: &mut Volume<'_, Nor<Cut<T, B>>>) -> bool {
-    volume.flash_mut().driver_mut().is_cut_ahead()
+#[inline(never)]
+fn verify_read_only<T: NorFlash, B: Board>(
+    flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8], model: &Model,
+) -> Result<(), Failure> {
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut volume = Volume::mount(flash, buffer, options)?;
+    expect(verify(&mut volume, model)?)
 }
 
 fn expect(condition: bool) -> Result<(), Failure> {

@@ -28,6 +28,9 @@ pub(crate) fn cargo(workspace: &Path, subcommand: &str) -> Command {
 /// Runs a command whose output matters only where it fails.
 pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(output.status.success(), "{what} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    // Warnings come first and are nobody's concern here.
+    let errors = errors.find("\nerror").map_or(&*errors, |start| &errors[start..]).trim();
+    ensure!(output.status.success(), "{what} failed:\n{errors}");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -11,9 +11,9 @@ use k7fs_core::flash::{Geometry, NorConfig};
 
 use nvmc::Nvmc;
 
-/// The volume: the upper half of the flash. Blocks of four erase units hold 16 pages, so that what every
+/// The volume: the flash above the program's. Blocks of four erase units hold 16 pages, so that what every
 /// block pays for its header and its link is small.
-const CONFIG: NorConfig = NorConfig { offset: 0x2_0000, length: 0x2_0000, page_size: 256, block_size: 4096 };
+const CONFIG: NorConfig = NorConfig { offset: 0x2_8000, length: 0x1_8000, page_size: 256, block_size: 4096 };
 const GEOMETRY: Geometry = Geometry {
     page_size: CONFIG.page_size,
     spare_size: 0,

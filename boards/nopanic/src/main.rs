@@ -10,7 +10,7 @@ mod chips;
 
 use core::hint::black_box;
 
-//IO use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
+use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
 use k7fs_core::{Error, FormatOptions, MountOptions, OpenOptions, Timestamp, Volume, buffer_bytes};
 
@@ -114,13 +114,13 @@ fn use_stream<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     let mut space = [0; 512];
     let bytes = space.get_mut(..anything()).unwrap_or_default();
     let mut file = volume.open(path(), options())?;
-    let io = volume.io(&mut file);
-    //IO let _ = black_box(io.read(bytes));
-    //IO let _ = black_box(io.write(bytes));
-    //IO let _ = black_box(io.flush());
-    //IO let _ = black_box(io.seek(SeekFrom::Start(anything())));
-    //IO let _ = black_box(io.seek(SeekFrom::Current(anything())));
-    //IO let _ = black_box(io.seek(SeekFrom::End(anything())));
+    let mut io = volume.io(&mut file);
+    let _ = black_box(io.read(bytes));
+    let _ = black_box(io.write(bytes));
+    let _ = black_box(io.flush());
+    let _ = black_box(io.seek(SeekFrom::Start(anything())));
+    let _ = black_box(io.seek(SeekFrom::Current(anything())));
+    let _ = black_box(io.seek(SeekFrom::End(anything())));
     volume.close(file)
 }
 
