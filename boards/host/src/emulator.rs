@@ -157,10 +157,11 @@ fn inspect(board: &Board, chip: &str, image: &Path, log: &mut dyn Write) -> Resu
     let mut build = paths::cargo(&paths::root(), "build");
     paths::succeed(build.args(["--quiet", "--package", "k7fs-sim", "--bin", "k7fs"]), "k7fs")?;
     let k7fs = paths::root().join("target/debug/k7fs");
-    for (subcommand, path) in [("fsck", None), ("cat", Some("/log"))] {
+    // The table file has 16 records of 100 bytes in every state.
+    for (subcommand, path, bytes) in [("fsck", None, None), ("cat", Some("/table"), Some(1600))] {
         let mut command = Command::new(&k7fs);
         let output = command.arg(subcommand).arg(image).args(path).output().context("cannot start k7fs")?;
-        if !output.status.success() {
+        if !output.status.success() || bytes.is_some_and(|bytes| bytes != output.stdout.len()) {
             let errors = String::from_utf8_lossy(&output.stderr);
             writeln!(log, "{}: k7fs {subcommand} of the {chip} image failed: {}", board.name, errors.trim())?;
             return Ok(false);
