@@ -40,6 +40,8 @@ enum Failure {
     Call(Error),
     /// The volume shows neither the last committed state nor the one in flight.
     Content,
+    /// The stack has reached the statics below it.
+    Stack,
     /// The board's driver does not work.
     Driver(driver_check::Fault),
     /// `check` found this many faults.
@@ -65,6 +67,7 @@ pub fn run<T: NorFlash, B: Board>(driver: T, plan: &Plan, buffer: &mut [u8]) -> 
     let result =
         flash.map_err(Failure::from).and_then(|flash| session(flash, plan.config.offset, &mut journal, buffer));
     journal.measure_stack();
+    let result = result.and_then(|()| if journal.stack_bytes == u32::MAX { Err(Failure::Stack) } else { Ok(()) });
     journal.verdict = match result {
         Ok(()) => Verdict::Passed,
         Err(failure) => {
@@ -101,6 +104,7 @@ fn session<T: NorFlash, B: Board>(
         defmt::info!("formatted, {=usize} B of buffer", buffer.len());
     }
     let model = work(&mut flash, journal, buffer)?;
+    stop(&mut flash, buffer)?;
     verify_read_only(&mut flash, buffer, &model)
 }
 
@@ -113,13 +117,15 @@ fn format<T: NorFlash, B: Board>(flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8]) 
     Ok(Volume::format(flash, buffer, &options)?)
 }
 
-/// Verifies what is there, goes on until the next cut or, at the last start, for a while, and stops cleanly.
+/// Verifies what is there, goes on until the next cut or, at the last start, for a while.
 #[inline(never)]
 fn work<T: NorFlash, B: Board>(
     flash: &mut Nor<Cut<T, B>>, journal: &mut Journal, buffer: &mut [u8],
 ) -> Result<Model, Failure> {
-    let mut volume = Volume::mount(flash, buffer, MountOptions::default())?;
-    let mut model = verify_after_start(&mut volume, journal)?;
+    // Worked on where `mount` has put it: a volume is large, and `?` would copy it.
+    let mut mounted = Volume::mount(flash, buffer, MountOptions::default());
+    let volume = mounted.as_mut().map_err(|error| *error)?;
+    let mut model = verify_after_start(volume, journal)?;
     defmt::info!("start {=u32}: {=u32} operations verified", journal.cuts, journal.committed);
     let mut calls = 0;
     // Every start but the last one ends in here, by a cut.
@@ -128,19 +134,30 @@ fn work<T: NorFlash, B: Board>(
         let operation = model.operation(number);
         journal.started = number + 1;
         journal.store();
-        perform(&mut volume, &model, number, operation)?;
+        perform(volume, &model, number, operation)?;
         model.apply(number, operation);
         journal.committed = number + 1;
         journal.store();
         calls += 1;
     }
-    expect(verify(&mut volume, &model)?)?;
-    let summary = volume.check(|fault| defmt::error!("{}", fault))?;
-    if summary.faults > 0 {
-        return Err(Failure::Faults(summary.faults));
-    }
-    volume.unmount()?;
+    expect(verify(volume, &model)?)?;
+    check(volume)?;
     Ok(model)
+}
+
+#[inline(never)]
+fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Failure> {
+    match volume.check(|fault| defmt::error!("{}", fault))?.faults {
+        0 => Ok(()),
+        faults => Err(Failure::Faults(faults)),
+    }
+}
+
+/// A clean stop, of a volume that was just left as by a cut. Apart, because `unmount` takes the volume by value.
+#[inline(never)]
+fn stop<T: NorFlash, B: Board>(flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8]) -> Result<(), Failure> {
+    Volume::mount(flash, buffer, MountOptions::default())?.unmount()?;
+    Ok(())
 }
 
 #[inline(never)]
@@ -148,8 +165,8 @@ fn verify_read_only<T: NorFlash, B: Board>(
     flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8], model: &Model,
 ) -> Result<(), Failure> {
     let options = MountOptions { read_only: true, ..MountOptions::default() };
-    let mut volume = Volume::mount(flash, buffer, options)?;
-    expect(verify(&mut volume, model)?)
+    let mut mounted = Volume::mount(flash, buffer, options);
+    expect(verify(mounted.as_mut().map_err(|error| *error)?, model)?)
 }
 
 fn expect(condition: bool) -> Result<(), Failure> {
@@ -174,6 +191,7 @@ fn verify_after_start<F: k7fs_core::flash::Flash>(
     Ok(model)
 }
 
+#[inline(never)]
 fn perform<F: k7fs_core::flash::Flash>(
     volume: &mut Volume<'_, F>, model: &Model, number: u32, operation: Operation,
 ) -> Result<(), Error> {
