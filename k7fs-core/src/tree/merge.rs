@@ -171,6 +171,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
+    #[inline(never)]
     fn rewrite(&mut self, level: u8, pending: bool, found: Option<Found>) -> Result<Option<Key>, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
@@ -215,6 +216,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Bytes that all entries would take in one node.
+    #[inline(never)]
     fn measure(
         &mut self, level: u8, pending: bool, sources: [Option<Found>; SOURCES_MAX], change: u64,
     ) -> Result<usize, Error> {
@@ -286,6 +288,7 @@ impl<F: Flash> Tree<'_, F> {
         self.put_pointer(level, separator, Some(place?))
     }
 
+    #[inline(never)]
     fn append_node(&mut self, key: Key, body: &[u8], twice: bool) -> Result<Place, Error> {
         let space = self.log.pages.space;
         let mut place = Place::value(self.append_body(HeadId::Front, key, body)?, body.len() as u32);

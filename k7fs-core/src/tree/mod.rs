@@ -12,7 +12,8 @@ pub(crate) use space::Demand;
 
 use crate::error::Error;
 use crate::flash::Flash;
-use crate::log::{Key, Log, Place};
+use crate::log::{Key, Log, Memory, Place};
+use crate::page::Pages;
 use node::{LEVELS_MAX, NodeReader};
 
 /// Metadata of an object.
@@ -71,8 +72,13 @@ struct Found {
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
-    pub(crate) fn new(log: Log<'b, F>, node: &'b mut [u8]) -> Self {
-        Self { log, root: None, root_level: 0,
+    #[inline(always)]
+    pub(crate) fn over(pages: Pages<'b, F>, mut memory: Memory<'b>) -> Self {
+        let node = core::mem::take(&mut memory.node);
+        Self {
+            log: Log::over(pages, memory),
+            root: None,
+            root_level: 0,
             node,
             hint: None,
             spilled: false,

@@ -172,13 +172,15 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A key gets a copy of bytes that are on flash: one value made of several places.
-    pub(crate) fn put_gathered(&mut self, key: Key, len: u32, parts: &[(Place, u32)]) -> Result<(), Error> {
+    pub(crate) fn put_gathered(
+        &mut self, key: Key, len: u32, parts: impl Iterator<Item = (Place, u32)>,
+    ) -> Result<(), Error> {
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         for (place, zeros_before) in parts {
-            for _ in 0..*zeros_before {
+            for _ in 0..zeros_before {
                 self.log.push(HeadId::Front, &[0])?;
             }
-            self.log.push_copy(HeadId::Front, place)?;
+            self.log.push_copy(HeadId::Front, &place)?;
         }
         let address = self.log.finish(HeadId::Front);
         self.pending_bytes += self.log.alloc.cost(len);
