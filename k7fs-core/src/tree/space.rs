@@ -87,6 +87,7 @@ impl<F: Flash> Tree<'_, F> {
         self.make_blocks(demand.bytes, in_transaction)
     }
 
+    #[inline(never)]
     fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
         let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
         let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX || self.log.pages_in_tail >= tail_pages_max;
@@ -113,6 +114,7 @@ impl<F: Flash> Tree<'_, F> {
         self.checkpoint_counted()
     }
 
+    #[inline(never)]
     fn make_blocks(&mut self, bytes: u64, in_transaction: bool) -> Result<(), Error> {
         let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
         let own = u32::try_from(bytes / block_payload.max(1)).map_err(|_| Error::NoSpace)? + 1;
@@ -148,6 +150,7 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1))
     }
 
+    #[inline(never)]
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
         // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
         let gained = self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32);
@@ -156,6 +159,7 @@ impl<F: Flash> Tree<'_, F> {
         gained.map_err(poisoned)
     }
 
+    #[inline(never)]
     fn checkpoint_counted(&mut self) -> Result<(), Error> {
         self.checkpoint().map_err(poisoned)?;
         self.committed_bytes = 0;
@@ -224,6 +228,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Merges the running transaction into a private tree, because the table is full.
+    #[inline(never)]
     fn spill(&mut self) -> Result<(), Error> {
         if !self.spilled {
             // From here on, the checkpoint is the state to go back to.

@@ -99,7 +99,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         if let Ok(blank) = &mut volume
             && let Err(error) = blank.start()
         {
-            return Err(error);
+            volume = Err(error);
         }
         volume
     }
