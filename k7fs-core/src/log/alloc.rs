@@ -107,7 +107,7 @@ pub(crate) struct Alloc<'b> {
 impl<'b> Alloc<'b> {
     pub(crate) fn new(bytes: &'b mut [u8], space: &Space) -> Self {
         // Units small enough to tell blocks apart, large enough that a block of the smallest records still fits.
-        let unit_shift = (space.block_payload() / 4096).next_power_of_two().ilog2().max(5);
+        let unit_shift = (space.block_payload() / 4096).next_power_of_two().checked_ilog2().unwrap_or(0).max(5);
         let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
         Self {
             bytes,

@@ -51,7 +51,7 @@ pub(crate) const fn fixed_blocks(block_count: u32) -> u32 {
 
 /// Pages that the signature takes at the start of a fixed block.
 pub(super) const fn signature_pages(page_size: u32) -> u32 {
-    (SIGNATURE_BYTES as u32).div_ceil(page_size)
+    if page_size == 0 { 1 } else { (SIGNATURE_BYTES as u32).div_ceil(page_size) }
 }
 
 /// A checkpoint that a mount has come across.

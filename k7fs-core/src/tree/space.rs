@@ -43,7 +43,7 @@ impl<F: Flash> Tree<'_, F> {
         let inner = leaves.div_ceil(16) + u32::from(self.root_level);
         let bytes = (leaves + 2 * inner) * (node + 48) + self.log.alloc.blocks() * 4 + 256;
         // Whole nodes leave a rest at the end of each block.
-        let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node);
+        let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node).max(1);
         bytes.div_ceil(usable) + 1
     }
 
