@@ -69,8 +69,9 @@ pub fn decode_with(
     let scratch = scratch.get_mut(..scratch_bytes(code)).ok_or(Uncorrectable)?;
     let (candidates, rest) = scratch.split_at_mut_checked(CANDIDATES_MAX * 2).ok_or(Uncorrectable)?;
     let (doubts, touched) = rest.split_at_mut_checked(DOUBTS_MAX * 4).ok_or(Uncorrectable)?;
-    let sums = syndrome(code, page);
-    let violated = weight(code, &sums);
+    let sums = &mut [0; SUM_WORDS];
+    syndrome(code, page, sums);
+    let violated = weight(code, sums);
     if violated == 0 {
         return if accept(page) { Ok(Correction { bits: 0 }) } else { Err(Uncorrectable) };
     }
@@ -246,7 +247,7 @@ impl Iterator for Columns<'_> {
 struct Search<'a> {
     code: &'a Code,
     page: &'a mut [u8],
-    sums: [u32; SUM_WORDS],
+    sums: &'a mut [u32; SUM_WORDS],
     candidates: List<'a, 2>,
     /// Bits flipped or assumed in this attempt, in ascending order.
     touched: List<'a, 4>,
@@ -266,7 +267,7 @@ impl Search<'_> {
             if !self.sweep(sweep) {
                 return false;
             }
-            if weight(self.code, &self.sums) == 0 {
+            if weight(self.code, self.sums) == 0 {
                 return true;
             }
         }
@@ -291,7 +292,7 @@ impl Search<'_> {
         let mut next_touched = 0;
         self.candidates.len = 0;
         for (column, edges) in Columns::new(self.code) {
-            let counts = Counts::of(&edges, &self.sums);
+            let counts = Counts::of(&edges, self.sums);
             let weight = edges.as_slice().len() as i8;
             let mut open = open_bits(self.code, column);
             while let Some(bit) = self.touched.get(next_touched).filter(|bit| bit.position >> 5 == column) {
@@ -377,7 +378,7 @@ impl Search<'_> {
     /// Lists the bits of the page as read that have the highest scores, best first.
     fn rank_doubts(&self, doubts: &mut List<'_, 4>) {
         for (column, edges) in Columns::new(self.code) {
-            let counts = Counts::of(&edges, &self.sums);
+            let counts = Counts::of(&edges, self.sums);
             let weight = edges.as_slice().len() as i8;
             let mut mask = open_bits(self.code, column);
             while mask != 0 {

@@ -193,7 +193,9 @@ pub fn syndrome_weight(layout: &Layout, page: &[u8]) -> usize {
     if page.len() != layout.codeword_bytes() {
         return layout.parity_bits();
     }
-    weight(code, &syndrome(code, page))
+    let mut sums = [0; SUM_WORDS];
+    syndrome(code, page, &mut sums);
+    weight(code, &sums)
 }
 
 /// Whether `page` satisfies every check.
@@ -231,17 +233,16 @@ pub fn encode_with(code: &Code, page: &mut [u8]) {
     let mut sums = [0; SUM_WORDS];
     code.add_data(page, &mut sums);
     code.solve_parity(&mut sums);
-    for (bytes, word) in page.as_chunks_mut::<4>().0.iter_mut().skip(code.data_words()).zip(sums) {
+    for (bytes, word) in page.as_chunks_mut::<4>().0.iter_mut().skip(code.data_words()).zip(&sums) {
         *bytes = word.to_le_bytes();
     }
 }
 
 /// The check sums of a page of the right length.
-fn syndrome(code: &Code, page: &[u8]) -> [u32; SUM_WORDS] {
-    let mut sums = [0; SUM_WORDS];
-    code.add_data(page, &mut sums);
-    code.add_parity(page, &mut sums);
-    sums
+fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
+    sums.fill(0);
+    code.add_data(page, sums);
+    code.add_parity(page, sums);
 }
 
 /// The number of ones among the code's sums.

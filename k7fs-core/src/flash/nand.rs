@@ -190,8 +190,10 @@ impl<T: NandFlash> Nand<T> {
 
     fn chip_page(&self, page: u32) -> Result<u32, FlashError> {
         let pages_per_block = self.driver.geometry().pages_per_block;
-        let block = self.chip_block(page / pages_per_block)?;
-        Ok(block * pages_per_block + page % pages_per_block)
+        let (Some(block), Some(index)) = (page.checked_div(pages_per_block), page.checked_rem(pages_per_block)) else {
+            return Err(FlashError::OutOfBounds);
+        };
+        Ok(self.chip_block(block)? * pages_per_block + index)
     }
 }
 
@@ -218,7 +220,8 @@ impl<T: NandFlash> Flash for Nand<T> {
             return Err(FlashError::NotAligned);
         }
         let page = self.chip_page(page)?;
-        let (data, spare) = bytes.split_at(geometry.page_size as usize);
+        let parts = bytes.split_at_checked(geometry.page_size as usize);
+        let (data, spare) = parts.ok_or(FlashError::NotAligned)?;
         self.driver.program(page, data, spare).map_err(from_nand)
     }
 

@@ -74,8 +74,8 @@ impl<T: NorFlash> Flash for Nor<T> {
         Geometry {
             page_size: self.config.page_size,
             spare_size: 0,
-            pages_per_block: self.config.block_size / self.config.page_size,
-            block_count: self.config.length / self.config.block_size,
+            pages_per_block: self.config.block_size.checked_div(self.config.page_size).unwrap_or(0),
+            block_count: self.config.length.checked_div(self.config.block_size).unwrap_or(0),
             bad_blocks_max: 0,
         }
     }

@@ -67,6 +67,29 @@ impl BlockState {
     }
 }
 
+/// Where a segment of the table was last written, in half the memory of an option.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    address_high: u32,
+    address_low: u32,
+    /// 0 where the segment was never written.
+    len: u32,
+}
+
+impl Segment {
+    /// Never written.
+    pub(crate) const NONE: Self = Self { address_high: 0, address_low: 0, len: 0 };
+
+    pub(crate) fn new(address: Address, len: u32) -> Self {
+        Self { address_high: (address.0 >> 32) as u32, address_low: address.0 as u32, len }
+    }
+
+    pub(crate) fn get(self) -> Option<(Address, u32)> {
+        let address = Address(u64::from(self.address_high) << 32 | u64::from(self.address_low));
+        (self.len > 0).then_some((address, self.len))
+    }
+}
+
 /// The table in the caller's memory.
 #[derive(Debug)]
 pub(crate) struct Alloc<'b> {
@@ -76,7 +99,7 @@ pub(crate) struct Alloc<'b> {
     erase_base: u32,
     segment_blocks: u32,
     /// Where each segment was last written.
-    pub(crate) segments: [Option<(Address, u32)>; SEGMENTS_MAX],
+    pub(crate) segments: [Segment; SEGMENTS_MAX],
     dirty: u16,
     live_total: u64,
 }
@@ -84,7 +107,7 @@ pub(crate) struct Alloc<'b> {
 impl<'b> Alloc<'b> {
     pub(crate) fn new(bytes: &'b mut [u8], space: &Space) -> Self {
         // Units small enough to tell blocks apart, large enough that a block of the smallest records still fits.
-        let unit_shift = (space.block_payload() / 4096).next_power_of_two().ilog2().max(5);
+        let unit_shift = (space.block_payload() / 4096).next_power_of_two().checked_ilog2().unwrap_or(0).max(5);
         let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
         Self {
             bytes,
@@ -93,7 +116,7 @@ impl<'b> Alloc<'b> {
             erase_base: 0,
             // About a page each: fewer would write more at a checkpoint, more would read more at a mount.
             segment_blocks: space.block_count.div_ceil(most).max(space.payload / 4).max(64),
-            segments: [None; SEGMENTS_MAX],
+            segments: [Segment::NONE; SEGMENTS_MAX],
             dirty: u16::MAX,
             live_total: 0,
         }
@@ -102,7 +125,7 @@ impl<'b> Alloc<'b> {
     /// Everything free, as after a format.
     pub(crate) fn clear(&mut self) {
         self.bytes.fill(0);
-        self.segments = [None; SEGMENTS_MAX];
+        self.segments = [Segment::NONE; SEGMENTS_MAX];
         self.dirty = u16::MAX;
         self.live_total = 0;
         self.erase_base = 0;
@@ -220,21 +243,21 @@ impl<'b> Alloc<'b> {
         }
         self.add(space.block_of(address), len);
         if let Some(place) = self.segments.get_mut(segment) {
-            *place = Some((address, len));
+            *place = Segment::new(address, len);
         }
         self.dirty = dirty;
     }
 
     /// The segment at this place must be written again.
     pub(crate) fn touch_segment_at(&mut self, place: Address) {
-        let found = self.segments.iter().position(|segment| segment.is_some_and(|(address, _)| address == place));
+        let found = self.segments.iter().position(|segment| segment.get().is_some_and(|(address, _)| address == place));
         self.dirty |= found.and_then(|segment| 1u16.checked_shl(segment as u32)).unwrap_or(0);
     }
 
     /// Counts the segments themselves, which the stored numbers leave out.
     pub(crate) fn count_segments(&mut self, space: &Space) {
         let dirty = self.dirty;
-        for (address, len) in self.segments.into_iter().flatten() {
+        for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
             self.add(space.block_of(address), len);
         }
         self.dirty = dirty;
@@ -279,7 +302,7 @@ impl<'b> Alloc<'b> {
     }
 
     pub(crate) fn segment(&self, segment: usize) -> Option<(Address, u32)> {
-        self.segments.get(segment).copied().flatten()
+        self.segments.get(segment).copied().and_then(Segment::get)
     }
 
     /// The blocks of a segment.
@@ -291,8 +314,9 @@ impl<'b> Alloc<'b> {
     /// Live units without those of the segments themselves: they are counted when the table is loaded, so that
     /// writing the table does not change it.
     fn live_without_segments(&self, space: &Space, block: u32) -> u32 {
-        let own = self.segments.iter().flatten().filter(|(address, _)| space.block_of(*address) == block);
-        let units: u32 = own.map(|(_, len)| self.units(*len)).sum();
+        let own =
+            self.segments.into_iter().filter_map(Segment::get).filter(|(address, _)| space.block_of(*address) == block);
+        let units: u32 = own.map(|(_, len)| self.units(len)).sum();
         let live = self.live(block);
         if live == LIVE_MAX { live } else { live.saturating_sub(units) }
     }

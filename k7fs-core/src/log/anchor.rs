@@ -51,7 +51,16 @@ pub(crate) const fn fixed_blocks(block_count: u32) -> u32 {
 
 /// Pages that the signature takes at the start of a fixed block.
 pub(super) const fn signature_pages(page_size: u32) -> u32 {
-    (SIGNATURE_BYTES as u32).div_ceil(page_size)
+    if page_size == 0 { 1 } else { (SIGNATURE_BYTES as u32).div_ceil(page_size) }
+}
+
+/// A checkpoint that a mount has come across.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FoundCheckpoint {
+    pub(super) sequence: u64,
+    pub(super) page: u32,
+    /// It is on the last page of its block.
+    pub(super) last: bool,
 }
 
 /// Puts an item with its body at the start of a payload.
@@ -65,6 +74,14 @@ fn item_bytes(kind: ItemKind, body: &[u8], bytes: &mut [u8]) -> Option<usize> {
     writer.finish()
 }
 
+/// Puts a checkpoint as an item at the start of a payload.
+#[inline(never)]
+fn checkpoint_item(checkpoint: &Checkpoint, bytes: &mut [u8]) -> Option<usize> {
+    let mut body = [0u8; CHECKPOINT_BYTES_MAX];
+    let len = checkpoint.encode(&mut body)?;
+    item_bytes(ItemKind::Checkpoint, body.get(..len)?, bytes)
+}
+
 impl<F: Flash> Log<'_, F> {
     /// Makes a checkpoint durable. On return a mount finds it, and what only the one before needed may be erased.
     ///
@@ -76,17 +93,14 @@ impl<F: Flash> Log<'_, F> {
             if fresh {
                 checkpoint.tail_sequence = checkpoint.sequence;
             }
-            let mut body = [0u8; CHECKPOINT_BYTES_MAX];
-            let len = checkpoint.encode(&mut body).ok_or(Error::Exhausted)?;
             let mut item = [0u8; ITEM_BYTES_MAX];
-            let body = body.get(..len).unwrap_or_default();
-            let len = item_bytes(ItemKind::Checkpoint, body, &mut item).ok_or(Error::Exhausted)?;
+            let len = checkpoint_item(checkpoint, &mut item).ok_or(Error::Exhausted)?;
             let item = item.get(..len).unwrap_or_default();
             if item.len() > self.pages.space.payload as usize {
                 return Err(Error::Exhausted);
             }
             if self.append_checkpoint(checkpoint.sequence, item)? || self.move_checkpoints(checkpoint.sequence, item)? {
-                self.checkpoint = checkpoint.clone();
+                core::mem::swap(&mut self.checkpoint, checkpoint);
                 return Ok(());
             }
         }
@@ -101,6 +115,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Programs a page in both checkpoint blocks; `false` where they are full or one failed.
+    #[inline(never)]
     fn append_checkpoint(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
         for mirror in 0..MIRRORS {
             let anchor = self.anchors.checkpoints.get(mirror).copied().flatten();
@@ -164,6 +179,7 @@ impl<F: Flash> Log<'_, F> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn fresh_checkpoint_block(&mut self, sequence: u64, item: &[u8]) -> Result<Option<AnchorBlock>, Error> {
         for _ in 0..RETRIES_MAX {
             let block = self.take_free()?;
@@ -199,6 +215,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Points both fixed blocks to the checkpoint blocks; one is always whole.
+    #[inline(never)]
     pub(super) fn write_fixed(&mut self) -> Result<(), Error> {
         let sequence = self.next_sequence();
         let mut body = [0u8; 16];
@@ -268,6 +285,7 @@ impl<F: Flash> Log<'_, F> {
         Ok(None)
     }
 
+    #[inline(never)]
     fn program_signature(&mut self, block: u32) -> Result<bool, Error> {
         let mut codeword = [0u8; SIGNATURE_BYTES];
         self.signature.seal(&mut codeword)?;
@@ -309,20 +327,25 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Finds the newest checkpoint in a checkpoint block, and whether it is the block's last page.
-    pub(super) fn read_checkpoints(&mut self, block: u32) -> Result<(AnchorBlock, Option<(Checkpoint, bool)>), Error> {
+    ///
+    /// What was decoded last stays in `self.checkpoint`; [`Self::load_checkpoint`] brings back the one that is chosen.
+    pub(super) fn read_checkpoints(&mut self, block: u32) -> Result<(AnchorBlock, Option<FoundCheckpoint>), Error> {
         let next_page = self.end_of_pages(block, CHECKPOINT_FIRST_PAGE)?;
         let first_page = self.pages.space.first_page(block);
         let mut found = None;
         for index in (CHECKPOINT_FIRST_PAGE..next_page).rev() {
-            if let Some(checkpoint) = self.checkpoint_on(first_page + index)? {
-                found = Some((checkpoint, index + 1 == next_page));
+            let page = first_page + index;
+            if let Some(sequence) = self.load_checkpoint(page)? {
+                found = Some(FoundCheckpoint { sequence, page, last: index + 1 == next_page });
                 break;
             }
         }
         Ok((AnchorBlock { block, next_page, doubt: Doubt::MayShow }, found))
     }
 
-    fn checkpoint_on(&mut self, page: u32) -> Result<Option<Checkpoint>, Error> {
+    /// Reads the checkpoint on a page into `self.checkpoint` and tells its sequence number; `None` where there is none.
+    #[inline(never)]
+    pub(super) fn load_checkpoint(&mut self, page: u32) -> Result<Option<u64>, Error> {
         let header = match self.pages.header(page) {
             Ok(header) if header.kind == PageKind::Checkpoint => header,
             Ok(_) | Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => return Ok(None),
@@ -335,7 +358,7 @@ impl<F: Flash> Log<'_, F> {
             return Ok(None);
         }
         self.read(item.body, body)?;
-        Ok(Checkpoint::decode(body, header.sequence))
+        Ok(self.checkpoint.decode(body, header.sequence).map(|()| header.sequence))
     }
 
     /// Where the pages of a block end that were programmed in order from `from`, all but single gaps.

@@ -10,7 +10,7 @@
 
 use heapless::Vec;
 
-use super::alloc::SEGMENTS_MAX;
+use super::alloc::{SEGMENTS_MAX, Segment};
 use super::table::Place;
 use crate::page::Address;
 use crate::varint::{Reader, Writer};
@@ -53,7 +53,7 @@ pub(crate) struct Checkpoint {
     /// Leaves of the tree.
     pub(crate) leaves: u32,
     /// Where the allocation table's segments are.
-    pub(crate) segments: [Option<(Address, u32)>; SEGMENTS_MAX],
+    pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
     pub(crate) jumps: Vec<(u32, u32), JUMPS_MAX>,
 }
@@ -75,7 +75,7 @@ impl Checkpoint {
             next_object: 0,
             generation: 0,
             leaves: 0,
-            segments: [None; SEGMENTS_MAX],
+            segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Vec::new(),
         }
     }
@@ -104,10 +104,10 @@ impl Checkpoint {
         writer.uleb(self.next_object);
         writer.uleb(self.generation);
         writer.uleb(self.leaves.into());
-        writer.uleb(self.segments.iter().flatten().count() as u64);
-        for (address, len) in self.segments.iter().flatten() {
+        writer.uleb(self.segments.into_iter().filter_map(Segment::get).count() as u64);
+        for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
             writer.uleb(address.0);
-            writer.uleb((*len).into());
+            writer.uleb(len.into());
         }
         writer.uleb(self.jumps.len() as u64);
         for (from, to) in &self.jumps {
@@ -117,10 +117,14 @@ impl Checkpoint {
         writer.finish()
     }
 
-    /// Reads a body found on the page with this sequence number.
-    pub(crate) fn decode(bytes: &[u8], sequence: u64) -> Option<Self> {
+    /// Reads a body found on the page with this sequence number into `self`, which means nothing where that fails.
+    ///
+    /// In place, because a checkpoint is the largest value there is and copies of it would be most of a mount's stack.
+    pub(crate) fn decode(&mut self, bytes: &[u8], sequence: u64) -> Option<()> {
         let mut reader = Reader::new(bytes);
-        let mut checkpoint = Self { sequence, ..Self::new() };
+        *self = Self::new();
+        let checkpoint = self;
+        checkpoint.sequence = sequence;
         checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
         checkpoint.tail_sequence = reader.uleb()?;
         checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
@@ -144,14 +148,14 @@ impl Checkpoint {
         checkpoint.leaves = reader.uleb32()?;
         let segments = reader.uleb()?;
         for index in 0..segments {
-            let place = (Address(reader.uleb()?), reader.uleb32()?);
-            *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = Some(place);
+            let place = Segment::new(Address(reader.uleb()?), reader.uleb32()?);
+            *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = place;
         }
         let jumps = reader.uleb()?;
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
             checkpoint.jumps.push((reader.uleb32()?, reader.uleb32()?)).ok()?;
         }
-        Some(checkpoint)
+        Some(())
     }
 
     /// The block that stands in the chain where `block` is named.

@@ -25,6 +25,7 @@ pub(crate) use alloc::{Alloc, BlockState};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
+pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
 pub(crate) use mount::MountReport;
 pub(crate) use table::{Place, Row, Table};
@@ -235,7 +236,8 @@ impl<F: Flash> Log<'_, F> {
 
     /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
-        let mut checkpoint = Checkpoint { clean: true, ..self.checkpoint.clone() };
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.clean = true;
         self.write_checkpoint(&mut checkpoint, true)
     }
 

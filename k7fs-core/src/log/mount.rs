@@ -1,7 +1,9 @@
 //! Mount: from the fixed set to the log's last commit, and what an unclean stop makes necessary.
 
-use super::alloc::Alloc;
-use super::anchor::{AnchorBlock, Anchors, MIRRORS, fixed_blocks};
+use core::mem::take;
+
+use super::alloc::{Alloc, Segment};
+use super::anchor::{AnchorBlock, Anchors, FoundCheckpoint, MIRRORS, fixed_blocks};
 use super::checkpoint::Checkpoint;
 use super::heads::{Doubt, Head};
 use super::memory::{Memory, node_bytes_max};
@@ -60,16 +62,25 @@ pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
 }
 
 impl<'b, F: Flash> Log<'b, F> {
-    /// A log that knows nothing of the chip's content yet, and the buffer's part for nodes.
-    pub(crate) fn new(flash: F, buffer: &'b mut [u8]) -> Result<(Self, &'b mut [u8]), Error> {
+    /// Checks chip and buffer and makes what a log consists of.
+    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), Error> {
         let geometry = flash.geometry();
         let layout = check_geometry(&geometry)?;
         let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
-        let memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
-        let pages = Pages::new(flash, layout, memory.cache, memory.scratch);
-        let pages = pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
-        let log = Self {
-            signature: Signature::new([0; 16], geometry),
+        let mut memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
+        let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch));
+        let pages =
+            pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
+        Ok((pages, memory))
+    }
+
+    /// A log that knows nothing of the chip's content yet.
+    ///
+    /// Inlined, as everything that makes a volume out of its parts: it is built where it will be, not copied there.
+    #[inline(always)]
+    pub(crate) fn over(pages: Pages<'b, F>, memory: Memory<'b>) -> Self {
+        Self {
+            signature: Signature::new([0; 16], pages.flash.geometry()),
             front: Head::new(PageKind::Front, memory.front),
             moved: Head::new(PageKind::Moved, memory.moved),
             alloc: Alloc::new(memory.alloc, &pages.space),
@@ -86,8 +97,7 @@ impl<'b, F: Flash> Log<'b, F> {
             commits_in_tail: 0,
             pages_in_tail: 0,
             pages,
-        };
-        Ok((log, memory.node))
+        }
     }
 
     /// Makes the chip an empty log. Nothing is durable before the first checkpoint.
@@ -162,6 +172,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Reads the signature and the newest pointers; `false` where the fixed set cannot tell the checkpoint blocks.
+    #[inline(never)]
     fn find_signature(&mut self) -> Result<bool, Error> {
         let geometry = self.pages.flash.geometry();
         let mut first_error = Error::NotAVolume;
@@ -218,6 +229,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// The fixed set is lost: any checkpoint block has a copy of the signature.
+    #[inline(never)]
     fn scan_for_signature(&mut self) -> Result<bool, Error> {
         let geometry = self.pages.flash.geometry();
         for block in 0..geometry.block_count {
@@ -231,8 +243,9 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Finds the newest checkpoint; tells whether nothing unreadable lies behind it.
+    #[inline(never)]
     fn find_checkpoint(&mut self, fixed_whole: bool) -> Result<bool, Error> {
-        let mut best: Option<(Checkpoint, bool)> = None;
+        let mut best: Option<FoundCheckpoint> = None;
         for mirror in 0..MIRRORS {
             let Some(Some(anchor)) = self.anchors.checkpoints.get(mirror).copied() else { continue };
             let (anchor, found) = self.read_checkpoints(anchor.block)?;
@@ -244,14 +257,15 @@ impl<'b, F: Flash> Log<'b, F> {
         if best.is_none() || !fixed_whole {
             best = self.scan_for_checkpoint()?.or(best);
         }
-        let (checkpoint, last) = best.ok_or(Error::DamagedSignature)?;
-        self.checkpoint = checkpoint;
-        Ok(last)
+        let best = best.ok_or(Error::DamagedSignature)?;
+        self.load_checkpoint(best.page)?.ok_or(Error::Corrupt { page: best.page })?;
+        Ok(best.last)
     }
 
     /// Looks through the whole volume for checkpoint blocks and keeps the two with the newest checkpoints.
-    fn scan_for_checkpoint(&mut self) -> Result<Option<(Checkpoint, bool)>, Error> {
-        let mut best: Option<(Checkpoint, bool)> = None;
+    #[inline(never)]
+    fn scan_for_checkpoint(&mut self) -> Result<Option<FoundCheckpoint>, Error> {
+        let mut best: Option<FoundCheckpoint> = None;
         let mut sequences = [0u64; MIRRORS];
         self.anchors.checkpoints = [None; MIRRORS];
         for block in 0..self.pages.space.block_count {
@@ -260,19 +274,20 @@ impl<'b, F: Flash> Log<'b, F> {
                 continue;
             }
             let (anchor, found) = self.read_checkpoints(block)?;
-            let Some((checkpoint, last)) = found else { continue };
-            let sequence = checkpoint.sequence;
+            let Some(found) = found else { continue };
+            let sequence = found.sequence;
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
                 && let (Some(place), Some(known)) = (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
                 && sequence > *known
             {
                 (*place, *known) = (Some(anchor), sequence);
             }
-            best = newer(best, Some((checkpoint, last)));
+            best = newer(best, Some(found));
         }
         Ok(best)
     }
 
+    #[inline(never)]
     fn load_alloc(&mut self) -> Result<(), Error> {
         self.alloc.clear();
         let space = self.pages.space;
@@ -296,9 +311,9 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             self.alloc.set_clean(segment);
         }
-        for (address, len) in self.checkpoint.segments.iter().flatten() {
-            if !space.contains(*address, (*len).into()) {
-                return Err(Error::Corrupt { page: space.page_of(*address) });
+        for (address, len) in self.checkpoint.segments.into_iter().filter_map(Segment::get) {
+            if !space.contains(address, len.into()) {
+                return Err(Error::Corrupt { page: space.page_of(address) });
             }
         }
         self.alloc.count_segments(&space);
@@ -306,6 +321,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Follows the log's chain from the checkpoint to its last page.
+    #[inline(never)]
     fn find_tail(&mut self) -> Result<Tail, Error> {
         let space = self.pages.space;
         let mut block = self.checkpoint.front_block;
@@ -454,6 +470,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// After an unclean stop: what may have been torn is said again before anyone sees it.
+    #[inline(never)]
     fn recover(&mut self, tail: &Tail) -> Result<(), Error> {
         for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
             for anchor in anchors.iter_mut().flatten() {
@@ -478,9 +495,9 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 }
 
-fn newer(a: Option<(Checkpoint, bool)>, b: Option<(Checkpoint, bool)>) -> Option<(Checkpoint, bool)> {
+fn newer(a: Option<FoundCheckpoint>, b: Option<FoundCheckpoint>) -> Option<FoundCheckpoint> {
     match (a, b) {
-        (Some(a), Some(b)) if b.0.sequence > a.0.sequence => Some(b),
+        (Some(a), Some(b)) if b.sequence > a.sequence => Some(b),
         (Some(a), _) => Some(a),
         (None, b) => b,
     }

@@ -4,6 +4,7 @@
 //! everything recent change their block and nothing else; bodies that run over pages stay in one piece. What the
 //! tree refers to in the failing block stays readable there until the cleaner has moved it.
 
+use super::alloc::Segment;
 use super::heads::RETRIES_MAX;
 use super::{BlockState, HeadId, Log};
 use crate::error::Error;
@@ -75,12 +76,12 @@ impl<F: Flash> Log<'_, F> {
     fn rename_segments(&mut self, old: u32, new: u32) {
         let space = self.pages.space;
         for index in 0..self.alloc.segments.len() {
-            let Some(Some((address, len))) = self.alloc.segments.get(index).copied() else { continue };
+            let Some((address, len)) = self.alloc.segment(index) else { continue };
             if space.block_of(address) == old {
                 self.alloc.subtract(old, len);
                 self.alloc.add(new, len);
                 if let Some(segment) = self.alloc.segments.get_mut(index) {
-                    *segment = Some((space.in_block(address, new), len));
+                    *segment = Segment::new(space.in_block(address, new), len);
                 }
             }
         }

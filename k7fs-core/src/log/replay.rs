@@ -28,6 +28,7 @@ struct Span {
 
 impl<F: Flash> Log<'_, F> {
     /// Fills the table from the commits after the checkpoint. `newest` is the page of the last one.
+    #[inline(never)]
     pub(super) fn replay(&mut self, newest: Option<u32>) -> Result<(), Error> {
         self.table.clear();
         self.last_commit = self.checkpoint.last_commit;

@@ -161,10 +161,12 @@ impl<'b> Table<'b> {
                 return false;
             }
             let end = self.len * ROW_BYTES;
-            if at > end || end + ROW_BYTES > self.bytes.len() {
-                return false;
+            let Some(part) = self.bytes.get_mut(at..end + ROW_BYTES) else { return false };
+            // Every row takes the place of the next one; the last place was unused.
+            let mut moved = [0; ROW_BYTES];
+            for place in part.as_chunks_mut().0 {
+                moved = core::mem::replace(place, moved);
             }
-            self.bytes.copy_within(at..end, at + ROW_BYTES);
             self.len += 1;
         }
         if let Some(place) = self.bytes.get_mut(at..at + ROW_BYTES) {
@@ -175,12 +177,14 @@ impl<'b> Table<'b> {
 
     /// Removes the row at a position.
     pub(crate) fn remove(&mut self, index: usize) {
-        let end = self.len * ROW_BYTES;
-        let from = (index + 1) * ROW_BYTES;
-        if index < self.len && end <= self.bytes.len() && from <= end {
-            self.bytes.copy_within(from..end, index * ROW_BYTES);
-            self.len -= 1;
+        let Some(part) = self.bytes.get_mut(index * ROW_BYTES..self.len * ROW_BYTES).filter(|part| !part.is_empty()) else {
+            return;
+        };
+        let mut moved = [0; ROW_BYTES];
+        for place in part.as_chunks_mut().0.iter_mut().rev() {
+            moved = core::mem::replace(place, moved);
         }
+        self.len -= 1;
     }
 
     /// Removes the row of this level, key and state.

@@ -22,7 +22,10 @@ pub(crate) struct Space {
 impl Space {
     pub(crate) const fn new(geometry: &Geometry, payload: u32) -> Self {
         Self {
-            shift: geometry.page_size.ilog2(),
+            shift: match geometry.page_size.checked_ilog2() {
+                Some(shift) => shift,
+                None => 0,
+            },
             payload,
             // At least 1, so that divisions are defined for any geometry; limits are checked at mount.
             pages_per_block: if geometry.pages_per_block == 0 { 1 } else { geometry.pages_per_block },

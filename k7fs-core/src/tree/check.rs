@@ -101,7 +101,9 @@ impl<F: Flash> Tree<'_, F> {
                 self.count_live(&root, self.root_level, block, &mut needed)?;
             }
             let space = self.log.pages.space;
-            for (address, len) in self.log.alloc.segments.into_iter().flatten() {
+            for (address, len) in
+                (0..self.log.alloc.segment_count()).filter_map(|segment| self.log.alloc.segment(segment))
+            {
                 needed += if space.block_of(address) == block { self.log.alloc.units_for_audit(len) } else { 0 };
             }
             let free = matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);

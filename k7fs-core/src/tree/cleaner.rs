@@ -42,7 +42,7 @@ impl<F: Flash> Tree<'_, F> {
         let alloc = &self.log.alloc;
         let candidates = (0..alloc.blocks()).filter(|block| {
             let counted = alloc.live(*block) > 0;
-            counted && !self.cleaned.contains(block) && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
+            counted && !self.cleaned.iter().any(|cleaned| u32::from(*cleaned) == *block) && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
         });
         candidates.min_by_key(|block| (alloc.state(*block) != BlockState::Failing, alloc.live(*block)))
     }
@@ -86,7 +86,7 @@ impl<F: Flash> Tree<'_, F> {
         if self.cleaned.is_full() {
             return Ok(false);
         }
-        let _ = self.cleaned.push(victim);
+        let _ = self.cleaned.push(victim as u16);
         Ok(true)
     }
 

@@ -40,6 +40,21 @@ impl Merge {
         Self { level, pending, sources, source: 0, reader: None, peeked: None, from: Key::MIN, high }
     }
 
+    /// Takes the right neighbour in, before the merge has begun.
+    fn set_neighbour(&mut self, neighbour: Option<Found>) {
+        self.sources[1] = neighbour;
+        self.high = neighbour.map_or(self.high, |neighbour| neighbour.high);
+    }
+
+    fn start_over(&mut self) {
+        (self.source, self.reader, self.peeked, self.from) = (0, None, None, Key::MIN);
+    }
+
+    /// Where the range of the nodes read starts.
+    fn low(&self) -> Key {
+        self.sources[0].map_or(Key::MIN, |found| found.low)
+    }
+
     fn peek<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Entry>, Error> {
         while self.peeked.is_none() {
             if let Some(reader) = &mut self.reader {
@@ -171,29 +186,37 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
+    #[inline(never)]
     fn rewrite(&mut self, level: u8, pending: bool, found: Option<Found>) -> Result<Option<Key>, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
-        let mut sources = [found, None];
-        let mut total = self.measure(level, pending, sources, change)?;
+        let mut merge = Merge::new(level, pending, [found, None]);
+        let mut total = self.measure(&mut merge, change)?;
         if total < most / 4
             && let Some(found) = found.filter(|found| found.high != found.parent_high)
             && let Some(high) = found.high
         {
             // Only a neighbour under the same parent: keys are sent to one or the other by that parent alone.
-            sources = [Some(found), self.find_node(level, &high)?];
-            total = self.measure(level, pending, sources, change)?;
+            merge.set_neighbour(self.find_node(level, &high)?);
+            total = self.measure(&mut merge, change)?;
         }
-        let high = sources.iter().flatten().last().and_then(|found| found.high);
+        let high = merge.high;
         // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
         let nodes = total.div_ceil(most.saturating_sub(32).max(1)).max(1);
         let target = if high.is_none() && level == 0 { most } else { total.div_ceil(nodes) + 32 };
-        let low = found.map_or(Key::MIN, |found| found.low);
-        self.drop_sources(level, &sources)?;
+        self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
-        let mut merge = Merge::new(level, pending, sources);
+        self.write_nodes(&mut merge, change, target, is_root)?;
+        self.remove_rows(level, pending, high);
+        Ok(high)
+    }
+
+    /// Writes everything that a merge yields in nodes of at most `target` bytes.
+    #[inline(never)]
+    fn write_nodes(&mut self, merge: &mut Merge, change: u64, target: usize, is_root: bool) -> Result<(), Error> {
+        let (level, pending) = (merge.level, merge.pending);
         let mut writer = NodeWriter::new(level);
-        let mut separator = low;
+        let mut separator = merge.low();
         while let Some(step) = merge.next(self)? {
             self.account(level, &step);
             let Some(entry) = step.entry else { continue };
@@ -211,24 +234,19 @@ impl<F: Flash> Tree<'_, F> {
                 }
             }
         }
-        if !writer.is_empty() {
-            self.write_node(level, pending, &writer, separator, is_root)?;
-        }
-        self.remove_rows(level, pending, high);
-        Ok(high)
+        if writer.is_empty() { Ok(()) } else { self.write_node(level, pending, &writer, separator, is_root) }
     }
 
-    /// Bytes that all entries would take in one node.
-    fn measure(
-        &mut self, level: u8, pending: bool, sources: [Option<Found>; SOURCES_MAX], change: u64,
-    ) -> Result<usize, Error> {
-        let mut merge = Merge::new(level, pending, sources);
-        let mut writer = NodeWriter::new(level);
+    /// Bytes that all entries would take in one node. The merge starts over afterwards.
+    #[inline(never)]
+    fn measure(&mut self, merge: &mut Merge, change: u64) -> Result<usize, Error> {
+        let mut writer = NodeWriter::new(merge.level);
         while let Some(step) = merge.next(self)? {
             if let Some(entry) = step.entry {
                 writer.measure(&entry, change);
             }
         }
+        merge.start_over();
         Ok(writer.len())
     }
 
@@ -290,6 +308,7 @@ impl<F: Flash> Tree<'_, F> {
         self.put_pointer(level, separator, Some(place?))
     }
 
+    #[inline(never)]
     fn append_node(&mut self, key: Key, body: &[u8], twice: bool) -> Result<Place, Error> {
         let space = self.log.pages.space;
         let mut place = Place::value(self.append_body(HeadId::Front, key, body)?, body.len() as u32);

@@ -12,7 +12,8 @@ pub(crate) use space::Demand;
 
 use crate::error::Error;
 use crate::flash::Flash;
-use crate::log::{Key, Log, Place};
+use crate::log::{Key, Log, Memory, Place};
+use crate::page::Pages;
 use node::{LEVELS_MAX, NodeReader};
 
 /// Metadata of an object.
@@ -39,8 +40,8 @@ pub(crate) struct Tree<'b, F> {
     /// Bytes of values since the last checkpoint: committed, and in the running transaction.
     committed_bytes: u64,
     pending_bytes: u64,
-    /// Blocks that the cleaner has emptied since the last checkpoint.
-    cleaned: heapless::Vec<u32, CLEANED_MAX>,
+    /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
+    cleaned: heapless::Vec<u16, CLEANED_MAX>,
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
@@ -59,6 +60,20 @@ struct Hint {
     answer: Option<Entry>,
 }
 
+impl Hint {
+    /// Reads on to the first entry at or after `from`.
+    #[inline(never)]
+    fn advance<F: Flash>(&mut self, log: &mut Log<'_, F>, from: &Key) -> Result<(), Error> {
+        loop {
+            self.answer = self.reader.next(log)?;
+            if self.answer.as_ref().is_none_or(|entry| entry.key >= *from) {
+                self.asked = *from;
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// A node on the way down, with the range of keys that lead to it.
 #[derive(Clone, Copy, Debug)]
 struct Found {
@@ -71,8 +86,13 @@ struct Found {
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
-    pub(crate) fn new(log: Log<'b, F>, node: &'b mut [u8]) -> Self {
-        Self { log, root: None, root_level: 0,
+    #[inline(always)]
+    pub(crate) fn over(pages: Pages<'b, F>, mut memory: Memory<'b>) -> Self {
+        let node = core::mem::take(&mut memory.node);
+        Self {
+            log: Log::over(pages, memory),
+            root: None,
+            root_level: 0,
             node,
             hint: None,
             spilled: false,
@@ -137,41 +157,40 @@ impl<'b, F: Flash> Tree<'b, F> {
         let mut from = *from;
         // A leaf without a higher key leads to its right neighbour, which has one.
         for _ in 0..4 {
-            let Some(mut hint) = self.seek(&from)? else { return Ok(None) };
-            let known = hint.answer.is_none_or(|answer| from <= answer.key) && from >= hint.asked;
-            if !known {
-                hint.answer = loop {
-                    match hint.reader.next(&mut self.log)? {
-                        Some(entry) if entry.key < from => {}
-                        answer => break answer,
-                    }
-                };
-                hint.asked = from;
+            if !self.seek(&from)? {
+                return Ok(None);
             }
-            let (answer, high) = (hint.answer, hint.high);
-            self.hint = Some(hint);
-            match (answer, high) {
+            let Some(hint) = &mut self.hint else { return Ok(None) };
+            let known = hint.answer.as_ref().is_none_or(|answer| from <= answer.key) && from >= hint.asked;
+            if !known && let Err(error) = hint.advance(&mut self.log, &from) {
+                self.hint = None;
+                return Err(error);
+            }
+            match (&hint.answer, hint.high) {
                 (None, Some(high)) => from = high,
-                (answer, _) => return Ok(answer),
+                (answer, _) => return Ok(*answer),
             }
         }
         Ok(None)
     }
 
-    /// The leaf for a key, read up to a place before the key's; `None` for an empty tree.
-    fn seek(&mut self, from: &Key) -> Result<Option<Hint>, Error> {
-        let in_leaf = |hint: &Hint| hint.low <= *from && hint.high.is_none_or(|high| *from < high);
-        if let Some(mut hint) = self.hint.take().filter(in_leaf) {
+    /// Puts the hint on the leaf for a key, read up to a place before the key's; `false` for an empty tree.
+    #[inline(never)]
+    fn seek(&mut self, from: &Key) -> Result<bool, Error> {
+        let in_leaf = |hint: &&mut Hint| hint.low <= *from && hint.high.is_none_or(|high| *from < high);
+        if let Some(hint) = self.hint.as_mut().filter(in_leaf) {
             if *from < hint.asked {
                 hint.reader = NodeReader::open(&mut self.log, &hint.leaf, 0)?;
                 (hint.asked, hint.answer) = (Key::MAX, None);
             }
-            return Ok(Some(hint));
+            return Ok(true);
         }
-        let Some(found) = self.find_node(0, from)? else { return Ok(None) };
+        self.hint = None;
+        let Some(found) = self.find_node(0, from)? else { return Ok(false) };
         let reader = NodeReader::open(&mut self.log, &found.place, 0)?;
         let Found { place: leaf, low, high, .. } = found;
-        Ok(Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: None }))
+        self.hint = Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: None });
+        Ok(true)
     }
 
     /// The node of a level that a key leads to; `None` where the tree is not that high.

@@ -43,7 +43,7 @@ impl<F: Flash> Tree<'_, F> {
         let inner = leaves.div_ceil(16) + u32::from(self.root_level);
         let bytes = (leaves + 2 * inner) * (node + 48) + self.log.alloc.blocks() * 4 + 256;
         // Whole nodes leave a rest at the end of each block.
-        let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node);
+        let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node).max(1);
         bytes.div_ceil(usable) + 1
     }
 
@@ -104,6 +104,7 @@ impl<F: Flash> Tree<'_, F> {
         self.make_blocks(demand, in_transaction)
     }
 
+    #[inline(never)]
     fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
         let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
         let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX || self.log.pages_in_tail >= tail_pages_max;
@@ -130,6 +131,7 @@ impl<F: Flash> Tree<'_, F> {
         self.checkpoint_counted()
     }
 
+    #[inline(never)]
     fn make_blocks(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
         let bytes = demand.bytes;
         let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
@@ -168,6 +170,7 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1))
     }
 
+    #[inline(never)]
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
         // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
         let gained = self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32);
@@ -176,6 +179,7 @@ impl<F: Flash> Tree<'_, F> {
         gained.map_err(poisoned)
     }
 
+    #[inline(never)]
     fn checkpoint_counted(&mut self) -> Result<(), Error> {
         self.checkpoint().map_err(poisoned)?;
         self.committed_bytes = 0;
@@ -192,13 +196,15 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A key gets a copy of bytes that are on flash: one value made of several places.
-    pub(crate) fn put_gathered(&mut self, key: Key, len: u32, parts: &[(Place, u32)]) -> Result<(), Error> {
+    pub(crate) fn put_gathered(
+        &mut self, key: Key, len: u32, parts: impl Iterator<Item = (Place, u32)>,
+    ) -> Result<(), Error> {
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         for (place, zeros_before) in parts {
-            for _ in 0..*zeros_before {
+            for _ in 0..zeros_before {
                 self.log.push(HeadId::Front, &[0])?;
             }
-            self.log.push_copy(HeadId::Front, place)?;
+            self.log.push_copy(HeadId::Front, &place)?;
         }
         let address = self.log.finish(HeadId::Front);
         self.pending_bytes += self.log.alloc.cost(len);
@@ -242,6 +248,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Merges the running transaction into a private tree, because the table is full.
+    #[inline(never)]
     fn spill(&mut self) -> Result<(), Error> {
         if !self.spilled {
             // From here on, the checkpoint is the state to go back to.

@@ -165,6 +165,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Keeps the number of extents in a logical block bounded.
+    #[inline(never)]
     fn merge_fragments(&mut self, object: u64, offset: u64) -> Result<(), Error> {
         let block = self.logical_block();
         let start = offset - offset % block;
@@ -192,13 +193,12 @@ impl<F: Flash> Volume<'_, F> {
         let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
-        let mut parts: Vec<(Place, u32), FRAGMENTS_SEEN> = Vec::new();
-        let mut at = first.start;
-        for extent in run {
-            let _ = parts.push((extent.place, (extent.start - at) as u32));
-            at = extent.end();
-        }
-        self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, &parts)?;
+        let parts = run.iter().scan(first.start, |at, extent| {
+            let zeros_before = (extent.start - *at) as u32;
+            *at = extent.end();
+            Some((extent.place, zeros_before))
+        });
+        self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, parts)?;
         for extent in run.iter().skip(1) {
             self.tree.delete(extent_key(object, extent.start))?;
         }

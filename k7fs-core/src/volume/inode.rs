@@ -147,8 +147,14 @@ impl<F: Flash> Volume<'_, F> {
         let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
         let object = reader.uleb().ok_or(corrupt)?;
         let at = reader.position();
-        bytes.copy_within(at..len, 0);
-        Ok((Name { position, object, kind }, len - at))
+        let name_len = len.checked_sub(at).ok_or(corrupt)?;
+        for index in 0..name_len {
+            let byte = bytes.get(at + index).copied().unwrap_or(0);
+            if let Some(place) = bytes.get_mut(index) {
+                *place = byte;
+            }
+        }
+        Ok((Name { position, object, kind }, name_len))
     }
 
     pub(super) fn put_name(&mut self, directory: u64, position: u64, object: u64, kind: Kind, name: &str) -> Result<(), Error> {

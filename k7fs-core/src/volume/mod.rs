@@ -76,9 +76,9 @@ impl<'b, F: Flash> Volume<'b, F> {
         let mut signature = Signature::new(options.volume_id, geometry);
         signature.logical_block_log2 = block.trailing_zeros() as u8;
         signature.second_copies = options.second_copies;
-        let (mut log, node) = Log::new(flash, buffer)?;
-        log.create(signature)?;
-        let mut volume = Volume::over(Tree::new(log, node), MountOptions::default());
+        let mut blank = Volume::blank(flash, buffer, MountOptions::default());
+        let volume = blank.as_mut().map_err(|error| *error)?;
+        volume.tree.log.create(signature)?;
         if !volume.tree.is_large_enough() {
             return Err(Error::VolumeTooSmall { blocks_min: volume.tree.blocks_min() });
         }
@@ -97,27 +97,40 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// # Errors
     /// `NotAVolume`, `DamagedSignature`, `UnknownFeature`, `WrongGeometry`, `BufferTooSmall`, or damage that leaves no state to show.
     pub fn mount(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
-        let (log, node) = Log::new(flash, buffer)?;
-        let mut volume = Self::over(Tree::new(log, node), options);
-        let report = volume.tree.mount(!options.read_only)?;
-        volume.clean = report.clean;
-        if !options.read_only {
-            if !volume.tree.log.signature.is_writable() {
+        // A volume is large: it is built, worked on and returned in one place instead of being copied.
+        let mut volume = Self::blank(flash, buffer, options);
+        if let Ok(blank) = &mut volume
+            && let Err(error) = blank.start()
+        {
+            volume = Err(error);
+        }
+        volume
+    }
+
+    #[inline(never)]
+    fn start(&mut self) -> Result<(), Error> {
+        let report = self.tree.mount(!self.options.read_only)?;
+        self.clean = report.clean;
+        if !self.options.read_only {
+            if !self.tree.log.signature.is_writable() {
                 return Err(Error::ReadOnly);
             }
-            volume.run_jobs()?;
+            self.run_jobs()?;
             // A device that never unmounts must not let the log's tail grow from start to start.
-            match volume.tree.make_room(&Demand::default(), false) {
+            match self.tree.make_room(&Demand::default(), false) {
                 Ok(()) | Err(Error::NoSpace) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(volume)
+        Ok(())
     }
 
-    fn over(tree: Tree<'b, F>, options: MountOptions) -> Self {
-        Self {
-            tree,
+    /// A volume that knows nothing of the chip's content yet.
+    #[inline(never)]
+    fn blank(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
+        let (pages, memory) = Log::parts(flash, buffer)?;
+        Ok(Self {
+            tree: Tree::over(pages, memory),
             open: [OpenSlot::default(); OPEN_FILES_MAX],
             serial: 0,
             options,
@@ -126,7 +139,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             clean: false,
             poisoned: false,
             worn_out: false,
-        }
+        })
     }
 
     /// Commits, leaves the record of a clean stop and gives the chip back.

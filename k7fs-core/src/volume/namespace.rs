@@ -39,6 +39,18 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The names in a path; empty ones are passed over. By hand, because the panic paths of `str::split` stay linked.
+fn components(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = path;
+    let parts = core::iter::from_fn(move || {
+        let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
+        let (name, behind) = rest.split_at_checked(end).filter(|_| !rest.is_empty())?;
+        rest = behind.get(1..).unwrap_or_default();
+        Some(name)
+    });
+    parts.filter(|name| !name.is_empty())
+}
+
 impl<F: Flash> Volume<'_, F> {
     /// Follows a path from the root. Empty components are passed over; symbolic links are not followed.
     pub(super) fn resolve<'p>(&mut self, path: &'p str) -> Result<Target<'p>, Error> {
@@ -52,7 +64,7 @@ impl<F: Flash> Volume<'_, F> {
         let mut target = Target::Root;
         let mut directory = ROOT;
         let mut depth = 0;
-        for name in path.split('/').filter(|name| !name.is_empty()) {
+        for name in components(path) {
             check_name(name)?;
             match target {
                 Target::Root => {}
@@ -296,7 +308,7 @@ impl<F: Flash> Volume<'_, F> {
             Target::Missing { .. } => return Err(Error::NotFound),
             Target::Found { directory, name } => (directory, name),
         };
-        let new_name = to.rsplit('/').find(|name| !name.is_empty()).unwrap_or_default();
+        let new_name = components(to).last().unwrap_or_default();
         let (to_directory, position, replaced) = match self.resolve(to)? {
             Target::Root => return Err(Error::Busy),
             Target::Missing { directory, position, .. } => (directory, position, None),
@@ -389,7 +401,9 @@ impl<F: Flash> Volume<'_, F> {
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         let (found, len) = self.read_name(entry.key.position, &entry.content, &mut bytes)?;
         let place = name.get_mut(..len).ok_or(Error::ResultTooLarge { needed: len as u64 })?;
-        place.copy_from_slice(bytes.get(..len).unwrap_or_default());
+        for (to, from) in place.iter_mut().zip(bytes) {
+            *to = from;
+        }
         cursor.next = entry.key.position.checked_add(1);
         let name = core::str::from_utf8(place).map_err(|_| Error::Corrupt { page: 0 })?;
         Ok(Some(DirEntry { name, object: found.object, kind: found.kind }))

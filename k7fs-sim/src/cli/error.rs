@@ -22,6 +22,8 @@ pub(crate) enum CliError {
     Faults { image: PathBuf, count: u64 },
     /// The torture run broke a promise.
     Violations(String),
+    /// A measurement failed.
+    Bench(String),
     /// Asked for something impossible.
     Usage(String),
 }
@@ -57,7 +59,7 @@ impl std::fmt::Display for CliError {
                 let plural = if *count == 1 { "fault" } else { "faults" };
                 write!(f, "{}: {count} {plural} found", image.display())
             }
-            Self::Violations(text) | Self::Usage(text) => f.write_str(text),
+            Self::Violations(text) | Self::Bench(text) | Self::Usage(text) => f.write_str(text),
         }
     }
 }
