@@ -80,8 +80,8 @@ impl<F: Flash> Tree<'_, F> {
         let usable = alloc.blocks().saturating_sub(out).saturating_sub(self.reserve_blocks());
         // Headers, padding and what the cleaner cannot gain any more: with few blocks it moves few at a time, and must gain
         // more from each to pay for the checkpoint.
-        let eighths = if alloc.blocks() < 128 { 6 } else { 7 };
-        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * eighths / 8
+        let sixteenths = if alloc.blocks() < 128 { 11 } else { 13 };
+        u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * sixteenths / 16
     }
 
     /// Bytes in use, changes not merged yet included.
@@ -159,7 +159,7 @@ impl<F: Flash> Tree<'_, F> {
         }
         // Short of comfort; but as long as this operation and a checkpoint fit, it goes on.
         // Growth leaves some more, so that there is always room to delete.
-        let kept = if demand.growth > 0 { 2 + self.log.alloc.blocks() / 64 } else { 0 };
+        let kept = if demand.growth > 0 { 3 + self.log.alloc.blocks() / 32 } else { 0 };
         let hard = self.checkpoint_blocks_now() + own + 1 + kept + self.log.checkpoint_move_blocks();
         if self.free_blocks() >= hard { Ok(()) } else { Err(Error::NoSpace) }
     }
