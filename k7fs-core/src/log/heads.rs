@@ -275,23 +275,22 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// The first page from `page` on, within the block at `first_page`, that can be programmed.
     pub(super) fn clean_page(&mut self, first_page: u32, page: u32, doubt: Doubt) -> Result<u32, Error> {
-        let mut clean = self.first_erased(first_page, page)?;
+        let end = self.pages.space.pages_per_block;
+        let mut clean = page;
+        // Pages given up by earlier mounts may lie between; behind the window nothing can have been touched.
+        let mut index = page;
+        while index < end && index <= clean + GAP_PAGES_MAX + 1 {
+            if !self.pages.is_erased(first_page + index)? {
+                clean = index + 1;
+            }
+            index += 1;
+        }
         if clean == page && doubt == Doubt::MayHide {
-            // Traces would have ended the doubt: only one page was being programmed when the power failed. It may
-            // also have been the one behind, where the last mount gave this one up for the same reason.
-            clean = self.first_erased(first_page, page + 1)?;
+            // Traces would have ended the doubt: only one page was being programmed when the power failed.
+            clean += 1;
         }
         // The search for the last page bridges a gap of one page. A longer one, after cuts during recovery, ends the block.
-        let end = self.pages.space.pages_per_block;
         Ok(if clean > page + GAP_PAGES_MAX { end } else { clean.min(end) })
-    }
-
-    fn first_erased(&mut self, first_page: u32, page: u32) -> Result<u32, Error> {
-        let mut page = page;
-        while page < self.pages.space.pages_per_block && !self.pages.is_erased(first_page + page)? {
-            page += 1;
-        }
-        Ok(page)
     }
 
     /// Leaves the rest of the block erased.
@@ -458,6 +457,29 @@ impl<'b, F: Flash> Log<'b, F> {
         head.first_item = Some(0);
         head.fill = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default()) as u32;
         Ok(())
+    }
+
+    /// After an unclean stop: a successor with traces on its first page may have begun to carry the log, and may seem to do so
+    /// again after a further cut. Another block takes its place in the chain before this one is erased.
+    pub(super) fn replace_touched_successor(&mut self) -> Result<(), Error> {
+        let Some(next) = self.front.next else { return Ok(()) };
+        let first_page = self.pages.space.first_page(next);
+        if self.pages.is_erased(first_page)? {
+            return Ok(());
+        }
+        let other = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
+        self.alloc.set_state(other, BlockState::Tail);
+        self.front.next = Some(other);
+        match self.checkpoint.jumps.iter_mut().find(|(_, to)| *to == next) {
+            // The block was never used: the chain leads past it.
+            Some((_, to)) => {
+                *to = other;
+                let mut checkpoint = self.checkpoint.clone();
+                checkpoint.clean = false;
+                self.write_checkpoint(&mut checkpoint, false)
+            }
+            None => self.add_jump(next, other),
+        }
     }
 
     /// Remembers that `to` stands in the chain where `from` is named, durably.

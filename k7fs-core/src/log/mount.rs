@@ -459,11 +459,9 @@ impl<'b, F: Flash> Log<'b, F> {
             }
         }
         for index in 0..self.checkpoint.jumps.len() {
-            // A block that was replaced must not come back into the chain that names it.
-            if let Some((from, _)) = self.checkpoint.jumps.get(index).copied()
-                && self.alloc.state(from) != BlockState::Bad
-            {
-                self.alloc.set_state(from, BlockState::Failing);
+            // A block that was replaced must not come back into the chain that names it. If it is bad, it will fail again.
+            if let Some((from, _)) = self.checkpoint.jumps.get(index).copied() {
+                self.mark_tail(from);
             }
         }
         self.alloc.free_unused();
@@ -482,6 +480,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if is_recommit_off() {
             return Ok(());
         }
+        self.replace_touched_successor()?;
         if tail.newest_commit.is_some() && self.last_commit != self.checkpoint.last_commit {
             return self.recommit();
         }
