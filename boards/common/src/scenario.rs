@@ -66,8 +66,15 @@ pub fn run<T: NorFlash, B: Board>(driver: T, plan: &Plan, buffer: &mut [u8]) -> 
     let flash = Nor::new(Cut::<T, B>::new(driver, left, journal.cuts), plan.config).map_err(Error::from);
     let result =
         flash.map_err(Failure::from).and_then(|flash| session(flash, plan.config.offset, &mut journal, buffer));
+    finish(result, &mut journal);
+    B::finish()
+}
+
+/// Leaves the verdict in the journal.
+#[inline(never)]
+fn finish(result: Result<(), Failure>, journal: &mut Journal) {
     journal.measure_stack();
-    let result = result.and_then(|()| if journal.stack_bytes == u32::MAX { Err(Failure::Stack) } else { Ok(()) });
+    let result = result.and(if journal.stack_bytes == u32::MAX { Err(Failure::Stack) } else { Ok(()) });
     journal.verdict = match result {
         Ok(()) => Verdict::Passed,
         Err(failure) => {
@@ -85,7 +92,6 @@ pub fn run<T: NorFlash, B: Board>(driver: T, plan: &Plan, buffer: &mut [u8]) -> 
         );
     }
     journal.store();
-    B::finish()
 }
 
 fn session<T: NorFlash, B: Board>(
@@ -156,7 +162,12 @@ fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), F
 /// A clean stop, of a volume that was just left as by a cut. Apart, because `unmount` takes the volume by value.
 #[inline(never)]
 fn stop<T: NorFlash, B: Board>(flash: &mut Nor<Cut<T, B>>, buffer: &mut [u8]) -> Result<(), Failure> {
-    Volume::mount(flash, buffer, MountOptions::default())?.unmount()?;
+    unmount(Volume::mount(flash, buffer, MountOptions::default()))
+}
+
+#[inline(never)]
+fn unmount<F: k7fs_core::flash::Flash>(mounted: Result<Volume<'_, F>, Error>) -> Result<(), Failure> {
+    mounted?.unmount()?;
     Ok(())
 }
 
@@ -173,6 +184,7 @@ fn expect(condition: bool) -> Result<(), Failure> {
     if condition { Ok(()) } else { Err(Failure::Content) }
 }
 
+#[inline(never)]
 /// Finds out which of the two allowed states the volume shows, and settles the journal on it.
 fn verify_after_start<F: k7fs_core::flash::Flash>(
     volume: &mut Volume<'_, F>, journal: &mut Journal,

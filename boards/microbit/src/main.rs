@@ -11,9 +11,9 @@ use k7fs_core::flash::{Geometry, NorConfig};
 
 use nvmc::Nvmc;
 
-/// The volume: the flash above the program's. Blocks of four erase units hold 16 pages, so that what every
-/// block pays for its header and its link is small.
-const CONFIG: NorConfig = NorConfig { offset: 0x2_8000, length: 0x1_8000, page_size: 256, block_size: 4096 };
+/// The volume: the flash above the program's. Blocks of two erase units: of 96 KiB in larger blocks, too many
+/// would be the reserve that the file system keeps in whole blocks.
+const CONFIG: NorConfig = NorConfig { offset: 0x2_8000, length: 0x1_8000, page_size: 256, block_size: 2048 };
 const GEOMETRY: Geometry = Geometry {
     page_size: CONFIG.page_size,
     spare_size: 0,

@@ -38,6 +38,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// The block with the least in it; failing ones first.
+    #[inline(never)]
     fn victim(&self) -> Option<u32> {
         let alloc = &self.log.alloc;
         let candidates = (0..alloc.blocks()).filter(|block| {
@@ -48,6 +49,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Moves everything that is alive out of a block; `false` where the table has no more room.
+    #[inline(never)]
     fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
         let space = self.log.pages.space;
         let first_page = space.first_page(victim);
@@ -90,6 +92,7 @@ impl<F: Flash> Tree<'_, F> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn move_item(&mut self, item: &Item) -> Result<bool, Error> {
         let room = self.log.table.len() + ROWS_PER_ITEM <= self.rows_max();
         match item.header.kind {

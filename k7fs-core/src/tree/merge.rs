@@ -35,15 +35,20 @@ struct Step {
 }
 
 impl Merge {
-    fn new(level: u8, pending: bool, sources: [Option<Found>; SOURCES_MAX]) -> Self {
-        let high = sources.iter().flatten().last().and_then(|found| found.high);
-        Self { level, pending, sources, source: 0, reader: None, peeked: None, from: Key::MIN, high }
+    fn new(level: u8, pending: bool, found: Option<Found>) -> Self {
+        let high = found.as_ref().and_then(|found| found.high);
+        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked: None, from: Key::MIN, high }
+    }
+
+    /// Where the right neighbour starts, if it has the same parent.
+    fn neighbour_at(&self) -> Option<Key> {
+        self.sources[0].as_ref().filter(|found| found.high != found.parent_high).and_then(|found| found.high)
     }
 
     /// Takes the right neighbour in, before the merge has begun.
     fn set_neighbour(&mut self, neighbour: Option<Found>) {
+        self.high = neighbour.as_ref().map_or(self.high, |neighbour| neighbour.high);
         self.sources[1] = neighbour;
-        self.high = neighbour.map_or(self.high, |neighbour| neighbour.high);
     }
 
     fn start_over(&mut self) {
@@ -52,7 +57,7 @@ impl Merge {
 
     /// Where the range of the nodes read starts.
     fn low(&self) -> Key {
-        self.sources[0].map_or(Key::MIN, |found| found.low)
+        self.sources[0].as_ref().map_or(Key::MIN, |found| found.low)
     }
 
     fn peek<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Entry>, Error> {
@@ -133,8 +138,7 @@ impl<F: Flash> Tree<'_, F> {
     fn merge_level(&mut self, level: u8, pending: bool) -> Result<(), Error> {
         let mut from = Key::MIN;
         while let Some(row) = self.log.table.next_in(level, &from, pending) {
-            let found = self.find_node(level, &row.key)?;
-            match self.rewrite(level, pending, found)? {
+            match self.rewrite(level, pending, &row.key)? {
                 Some(high) => from = high,
                 None => break,
             }
@@ -143,6 +147,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// After the root's level: the nodes there are one, and the root, or need a root above them.
+    #[inline(never)]
     fn take_root(&mut self, level: u8) -> Result<bool, Error> {
         let above = level + 1;
         let Some(first) = self.log.table.next_in(above, &Key::MIN, false) else { return Ok(true) };
@@ -167,6 +172,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A root with one child gives way to it, as long as the child has a second copy of its own.
+    #[inline(never)]
     fn collapse_root(&mut self) -> Result<(), Error> {
         let space = self.log.pages.space;
         while self.root_level > 0 {
@@ -187,14 +193,13 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
     #[inline(never)]
-    fn rewrite(&mut self, level: u8, pending: bool, found: Option<Found>) -> Result<Option<Key>, Error> {
+    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Option<Key>, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
-        let mut merge = Merge::new(level, pending, [found, None]);
+        let mut merge = Merge::new(level, pending, self.find_node(level, key)?);
         let mut total = self.measure(&mut merge, change)?;
         if total < most / 4
-            && let Some(found) = found.filter(|found| found.high != found.parent_high)
-            && let Some(high) = found.high
+            && let Some(high) = merge.neighbour_at()
         {
             // Only a neighbour under the same parent: keys are sent to one or the other by that parent alone.
             merge.set_neighbour(self.find_node(level, &high)?);
