@@ -133,7 +133,10 @@ impl<'b> Alloc<'b> {
 
     fn word(&self, block: u32) -> u32 {
         let at = block as usize * BLOCK_BYTES;
-        self.bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(BlockState::Bad.code(), |w| u32::from_le_bytes(*w))
+        self.bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(BlockState::Bad.code(), |w| u32::from_le_bytes(*w))
     }
 
     fn set_word(&mut self, block: u32, word: u32) {
@@ -383,10 +386,5 @@ impl<'b> Alloc<'b> {
                 _ => {}
             }
         }
-    }
-
-    /// Whether the live count of a block can no longer be trusted to fall to zero.
-    pub(crate) fn is_saturated(&self, block: u32) -> bool {
-        self.live(block) == LIVE_MAX
     }
 }

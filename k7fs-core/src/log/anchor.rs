@@ -29,6 +29,9 @@ pub(super) struct AnchorBlock {
     pub(super) doubt: Doubt,
 }
 
+/// The sequence number of a page of the fixed set, and the checkpoint blocks that it names.
+pub(super) type Pointer = (u64, [Option<u32>; MIRRORS]);
+
 /// Where the anchor is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Anchors {
@@ -225,7 +228,8 @@ impl<F: Flash> Log<'_, F> {
         }
         let len = writer.finish().ok_or(Error::Exhausted)?;
         let mut item = [0u8; ITEM_HEADER_BYTES_MAX + 16];
-        let len = item_bytes(ItemKind::Anchor, body.get(..len).unwrap_or_default(), &mut item).ok_or(Error::Exhausted)?;
+        let len =
+            item_bytes(ItemKind::Anchor, body.get(..len).unwrap_or_default(), &mut item).ok_or(Error::Exhausted)?;
         let item = item.get(..len).unwrap_or_default();
         let mut written = 0;
         for mirror in 0..MIRRORS {
@@ -300,7 +304,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Finds the newest pointer in a fixed block: the checkpoint blocks' numbers and the page's sequence number.
-    pub(super) fn read_fixed(&mut self, block: u32) -> Result<(AnchorBlock, Option<(u64, [Option<u32>; MIRRORS])>), Error> {
+    pub(super) fn read_fixed(&mut self, block: u32) -> Result<(AnchorBlock, Option<Pointer>), Error> {
         let from = signature_pages(self.signature.geometry.page_size);
         let next_page = self.end_of_pages(block, from)?;
         let mut found = None;

@@ -443,11 +443,8 @@ impl<'b, F: Flash> Log<'b, F> {
         };
         self.generation += 1;
         let generation = self.generation;
-        let header = BlockHeader {
-            volume_id: self.signature.volume_id,
-            erase_count: self.alloc.erase_count(block),
-            next,
-        };
+        let header =
+            BlockHeader { volume_id: self.signature.volume_id, erase_count: self.alloc.erase_count(block), next };
         let first_page = self.pages.space.first_page(block);
         let head = self.head_mut(id);
         head.place(block, first_page, 0);

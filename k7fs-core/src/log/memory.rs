@@ -73,7 +73,7 @@ const fn sizes(geometry: &Geometry) -> [usize; 7] {
 }
 
 /// Bytes of buffer that a volume with this geometry needs.
-pub const fn buffer_bytes(geometry: &Geometry) -> usize {
+pub(crate) const fn buffer_bytes(geometry: &Geometry) -> usize {
     let sizes = sizes(geometry);
     sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + sizes[5] + sizes[6]
 }

@@ -24,10 +24,10 @@ mod table;
 pub(crate) use alloc::{Alloc, BlockState};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
-pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
 pub(crate) use mount::MountReport;
+pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Place, Row, Table};
 
 use crate::error::Error;

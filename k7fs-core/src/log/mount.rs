@@ -277,7 +277,8 @@ impl<'b, F: Flash> Log<'b, F> {
             let Some(found) = found else { continue };
             let sequence = found.sequence;
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) = (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
+                && let (Some(place), Some(known)) =
+                    (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
                 && sequence > *known
             {
                 (*place, *known) = (Some(anchor), sequence);

@@ -222,7 +222,12 @@ impl<F: Flash> Log<'_, F> {
         })?;
         failed.map_or(Ok(()), Err)?;
         self.repeat_bodies(&span)?;
-        self.append_commit(Commit { first_page: 0, replaced: Some(replaced), next_object: self.next_object, ..commit })?;
+        self.append_commit(Commit {
+            first_page: 0,
+            replaced: Some(replaced),
+            next_object: self.next_object,
+            ..commit
+        })?;
         self.table.commit_pending();
         Ok(())
     }
@@ -267,7 +272,8 @@ impl<F: Flash> Log<'_, F> {
         if place.len == 0 || block != space.block_of_page(span.last_page) {
             return 0;
         }
-        let first = if space.block_of_page(span.first_page) == block { span.first_page } else { space.first_page(block) };
+        let first =
+            if space.block_of_page(span.first_page) == block { span.first_page } else { space.first_page(block) };
         let end = space.page_of(space.advance(place.address, u64::from(place.len) - 1));
         if end < first || space.page_of(place.address) > span.last_page {
             return 0;

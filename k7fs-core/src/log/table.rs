@@ -152,9 +152,8 @@ impl<'b> Table<'b> {
     /// Puts a row in its place, over the one of the same level, key and state. `false` where the table is full.
     pub(crate) fn put(&mut self, row: &Row) -> bool {
         let index = self.lower_bound(row.level, &row.key, row.pending);
-        let same = self.row(index).is_some_and(|old| {
-            (old.level, old.key, old.pending) == (row.level, row.key, row.pending)
-        });
+        let same =
+            self.row(index).is_some_and(|old| (old.level, old.key, old.pending) == (row.level, row.key, row.pending));
         let at = index * ROW_BYTES;
         if !same {
             if self.len >= self.capacity() {
@@ -177,7 +176,8 @@ impl<'b> Table<'b> {
 
     /// Removes the row at a position.
     pub(crate) fn remove(&mut self, index: usize) {
-        let Some(part) = self.bytes.get_mut(index * ROW_BYTES..self.len * ROW_BYTES).filter(|part| !part.is_empty()) else {
+        let Some(part) = self.bytes.get_mut(index * ROW_BYTES..self.len * ROW_BYTES).filter(|part| !part.is_empty())
+        else {
             return;
         };
         let mut moved = [0; ROW_BYTES];
@@ -239,7 +239,8 @@ impl<'b> Table<'b> {
             if space.block_of(place.address) == from {
                 place.address = space.in_block(place.address, to);
             }
-            place.copy = place.copy.map(|copy| if space.block_of(copy) == from { space.in_block(copy, to) } else { copy });
+            place.copy =
+                place.copy.map(|copy| if space.block_of(copy) == from { space.in_block(copy, to) } else { copy });
             if *place == old {
                 continue;
             }

@@ -105,11 +105,6 @@ impl<'b, F: Flash> Pages<'b, F> {
         self.tags = [None; CACHE_PAGES_MAX];
     }
 
-    /// Bytes of a raw page.
-    pub(crate) fn raw_size(&self) -> usize {
-        self.raw_size
-    }
-
     /// Seals a raw page whose payload is in place.
     pub(crate) fn seal(&self, page: u32, header: &Header, raw: &mut [u8]) -> Result<(), Error> {
         let fits = raw.get_mut(..HEADER_BYTES).is_some_and(|bytes| header.encode(bytes));
@@ -254,13 +249,6 @@ impl<'b, F: Flash> Pages<'b, F> {
         Ok(())
     }
 
-    /// Copies the whole raw page, corrected.
-    pub(crate) fn read_raw(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
-        let slot = self.load(page)?;
-        raw.copy_from_slice(self.slot(slot).get(..raw.len()).ok_or(Error::Corrupt { page })?);
-        Ok(())
-    }
-
     /// A slot of the cache, cleared, to build a page in; its old content is forgotten.
     pub(crate) fn borrow_slot(&mut self) -> usize {
         let slot = self.oldest();
@@ -315,7 +303,9 @@ impl<'b, F: Flash> Pages<'b, F> {
     }
 
     /// Reads the signature that starts on a page, corrected.
-    pub(crate) fn read_signature(&mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<Signature, Error> {
+    pub(crate) fn read_signature(
+        &mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES],
+    ) -> Result<Signature, Error> {
         let mut result = Err(Error::NotAVolume);
         for _ in 0..=READ_RETRIES_MAX {
             for (index, part) in codeword.chunks_mut(self.page_size.max(1)).enumerate() {
@@ -330,7 +320,9 @@ impl<'b, F: Flash> Pages<'b, F> {
     }
 
     /// Programs page `to` with the corrected content of page `from` under another header.
-    pub(crate) fn copy_page(&mut self, from: u32, to: u32, change: impl FnOnce(&mut Header)) -> Result<(), ProgramError> {
+    pub(crate) fn copy_page(
+        &mut self, from: u32, to: u32, change: impl FnOnce(&mut Header),
+    ) -> Result<(), ProgramError> {
         let slot = self.load(from).map_err(ProgramError::Other)?;
         let mut header = self.header(from).map_err(ProgramError::Other)?;
         change(&mut header);

@@ -1,7 +1,7 @@
 //! Walking the whole tree: what `check` rests on.
 
-use super::node::{Content, LEVELS_MAX, NodeReader};
 use super::Tree;
+use super::node::{Content, LEVELS_MAX, NodeReader};
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
@@ -106,7 +106,8 @@ impl<F: Flash> Tree<'_, F> {
             {
                 needed += if space.block_of(address) == block { self.log.alloc.units_for_audit(len) } else { 0 };
             }
-            let free = matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
+            let free =
+                matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
             if needed > before || (free && needed > 0) {
                 return Ok(Some(block));
             }

@@ -21,8 +21,7 @@ impl<F: Flash> Tree<'_, F> {
     /// No transaction may be running.
     pub(super) fn clean(&mut self, free_wanted: u32) -> Result<bool, Error> {
         let before = self.free_blocks();
-        let mut emptied = 0;
-        for _ in 0..VICTIMS_MAX {
+        for emptied in 0..VICTIMS_MAX as u32 {
             // The checkpoint that follows needs its blocks too.
             if before + emptied >= free_wanted || self.free_blocks() < self.checkpoint_blocks_now() + 2 {
                 break;
@@ -31,7 +30,6 @@ impl<F: Flash> Tree<'_, F> {
             if !self.evacuate(victim)? {
                 break;
             }
-            emptied += 1;
         }
         self.checkpoint()?;
         Ok(self.free_blocks() > before)
@@ -43,7 +41,9 @@ impl<F: Flash> Tree<'_, F> {
         let alloc = &self.log.alloc;
         let candidates = (0..alloc.blocks()).filter(|block| {
             let counted = alloc.live(*block) > 0;
-            counted && !self.cleaned.iter().any(|cleaned| u32::from(*cleaned) == *block) && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
+            counted
+                && !self.cleaned.iter().any(|cleaned| u32::from(*cleaned) == *block)
+                && matches!(alloc.state(*block), BlockState::Used | BlockState::Failing)
         });
         candidates.min_by_key(|block| (alloc.state(*block) != BlockState::Failing, alloc.live(*block)))
     }

@@ -29,10 +29,7 @@ const SHARED_END_MAX: usize = 7;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Bytes in the leaf itself.
-    Inline {
-        len: u8,
-        bytes: [u8; INLINE_BYTES_MAX],
-    },
+    Inline { len: u8, bytes: [u8; INLINE_BYTES_MAX] },
     /// Bytes elsewhere, or in an inner node a child.
     At(Place),
 }

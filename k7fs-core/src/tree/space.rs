@@ -69,7 +69,8 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn blocks_min(&self) -> u32 {
         let block_payload = u64::from(self.log.pages.space.block_payload()).max(1);
         let worth = if block_payload < 16 << 10 { 6 } else { 2 };
-        let lacking = (worth * block_payload).saturating_sub(self.capacity_bytes()).div_ceil((block_payload * 3 / 4).max(1));
+        let lacking =
+            (worth * block_payload).saturating_sub(self.capacity_bytes()).div_ceil((block_payload * 3 / 4).max(1));
         self.log.alloc.blocks() + (lacking as u32).max(1)
     }
 
@@ -219,11 +220,6 @@ impl<F: Flash> Tree<'_, F> {
     /// A key loses its value.
     pub(crate) fn delete(&mut self, key: Key) -> Result<(), Error> {
         self.log.put_delete(key)
-    }
-
-    /// Whether there is anything to commit.
-    pub(crate) fn has_pending(&self) -> bool {
-        self.spilled || self.log.table.pending_len() > 0
     }
 
     /// Makes everything since the last commit durable and visible.

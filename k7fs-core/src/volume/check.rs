@@ -1,8 +1,8 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
+use super::Volume;
 use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, inode_key, job_key, name_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
-use super::Volume;
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::log::Key;
@@ -108,7 +108,9 @@ impl<F: Flash> Volume<'_, F> {
         }
     }
 
-    fn check_inode(&mut self, object: u64, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
+    fn check_inode(
+        &mut self, object: u64, progress: &mut Progress, report: &mut dyn FnMut(Fault),
+    ) -> Result<(), Error> {
         progress.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
@@ -132,7 +134,9 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    fn check_name(&mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
+    fn check_name(
+        &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
+    ) -> Result<(), Error> {
         let directory = entry.key.object;
         if progress.object != directory {
             self.close_group(progress, report)?;
@@ -153,7 +157,9 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    fn check_extent(&mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
+    fn check_extent(
+        &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
+    ) -> Result<(), Error> {
         let (object, start, len) = (entry.key.object, entry.key.position, u64::from(entry.content.len()));
         if progress.object != object || progress.entries > 0 {
             self.close_group(progress, report)?;

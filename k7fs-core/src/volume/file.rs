@@ -35,7 +35,9 @@ impl<F: Flash> Volume<'_, F> {
         self.usable()?;
         let writable = options.write || options.append;
         let creates = options.create || options.create_new;
-        if (!options.read && !writable) || (creates && !writable) || (options.truncate && !options.write) {
+        let sound =
+            if writable { options.write || !options.truncate } else { options.read && !creates && !options.truncate };
+        if !sound {
             return Err(Error::InvalidOption);
         }
         if writable {
@@ -143,7 +145,9 @@ impl<F: Flash> Volume<'_, F> {
         self.read_object(file.object, &inode, offset, bytes)
     }
 
-    pub(super) fn read_object(&mut self, object: u64, inode: &Inode, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+    pub(super) fn read_object(
+        &mut self, object: u64, inode: &Inode, offset: u64, bytes: &mut [u8],
+    ) -> Result<usize, Error> {
         let left = inode.size.saturating_sub(offset);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.read_content(object, offset, bytes.get_mut(..len).unwrap_or_default())?;
@@ -166,7 +170,9 @@ impl<F: Flash> Volume<'_, F> {
         self.write_object(file.object, inode, offset, bytes)
     }
 
-    pub(super) fn write_object(&mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn write_object(
+        &mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8],
+    ) -> Result<(), Error> {
         let end = offset.checked_add(bytes.len() as u64).ok_or(Error::OffsetOverflow)?;
         if end > FILE_SIZE_MAX {
             return Err(Error::FileTooLarge);

@@ -157,7 +157,9 @@ impl<F: Flash> Volume<'_, F> {
         Ok((Name { position, object, kind }, name_len))
     }
 
-    pub(super) fn put_name(&mut self, directory: u64, position: u64, object: u64, kind: Kind, name: &str) -> Result<(), Error> {
+    pub(super) fn put_name(
+        &mut self, directory: u64, position: u64, object: u64, kind: Kind, name: &str,
+    ) -> Result<(), Error> {
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
         writer.byte(kind_code(kind));

@@ -14,16 +14,9 @@ pub(super) enum Target<'p> {
     /// The root directory.
     Root,
     /// An object.
-    Found {
-        directory: u64,
-        name: Name,
-    },
+    Found { directory: u64, name: Name },
     /// A free place in an existing directory.
-    Missing {
-        directory: u64,
-        position: u64,
-        name: &'p str,
-    },
+    Missing { directory: u64, position: u64, name: &'p str },
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
