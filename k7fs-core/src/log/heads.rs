@@ -467,15 +467,19 @@ impl<'b, F: Flash> Log<'b, F> {
         let other = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
         self.alloc.set_state(other, BlockState::Tail);
         self.front.next = Some(other);
-        match self.checkpoint.jumps.iter_mut().find(|(_, to)| *to == next) {
-            // The block was never used: the chain leads past it.
-            Some((_, to)) => {
-                *to = other;
+        self.lead_past(next, other)
+    }
+
+    /// As [`Self::add_jump`]; where the chain leads to `from` only by a jump, that one changes.
+    pub(super) fn lead_past(&mut self, from: u32, to: u32) -> Result<(), Error> {
+        match self.checkpoint.jumps.iter_mut().find(|(_, target)| *target == from) {
+            Some((_, target)) => {
+                *target = to;
                 let mut checkpoint = self.checkpoint.clone();
                 checkpoint.clean = false;
                 self.write_checkpoint(&mut checkpoint, false)
             }
-            None => self.add_jump(next, other),
+            None => self.add_jump(from, to),
         }
     }
 

@@ -66,17 +66,18 @@ impl<F: Flash> Log<'_, F> {
     }
 
     fn replay_commit(&mut self, page: u32, commit: &Commit) -> Result<(), Error> {
+        // Where a block was replaced, its pages are walked in the block that took its place in the chain.
         let own = Span {
-            first_page: commit.first_page,
-            last_page: page,
+            first_page: self.replacement(commit.first_page),
+            last_page: self.replacement(page),
             last_commit: self.pages.header(page)?.last_commit,
             with_last: true,
         };
         self.replay_span(&own)?;
         if let Some(replaced) = commit.replaced {
             let rest = Span {
-                first_page: replaced.first_page,
-                last_page: replaced.page,
+                first_page: self.replacement(replaced.first_page),
+                last_page: self.replacement(replaced.page),
                 last_commit: commit.predecessor,
                 with_last: false,
             };
@@ -137,12 +138,6 @@ impl<F: Flash> Log<'_, F> {
     /// is an error, since half a transaction must never be shown.
     fn walk(&mut self, span: &Span, visit: &mut dyn FnMut(&mut Self, &Item)) -> Result<(), Error> {
         let space = self.pages.space;
-        // Where a block was replaced, its pages are walked in the block that took its place in the chain.
-        let span = &Span {
-            first_page: self.replacement(span.first_page),
-            last_page: self.replacement(span.last_page),
-            ..*span
-        };
         let mut page = span.first_page;
         let mut offset: Option<u32> = None;
         for _ in 0..=space.page_count() {

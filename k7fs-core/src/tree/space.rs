@@ -9,6 +9,8 @@ use crate::log::{BlockState, HeadId, ItemKind, Key, MountReport, Place};
 const TAIL_COMMITS_MAX: u32 = 256;
 /// The log's tail takes at most this part of the volume.
 const TAIL_FRACTION: u32 = 8;
+/// How often a mount starts over because a page read good and then did not.
+const MOUNT_RETRIES_MAX: u32 = 8;
 /// Rounds of cleaning that one call may take before it gives up.
 const CLEANING_ROUNDS_MAX: u32 = 64;
 
@@ -282,11 +284,23 @@ impl<F: Flash> Tree<'_, F> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
-        let report = self.log.mount(writable)?;
+        let report = self.mount_log(writable)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written.
         self.committed_bytes = u64::from(self.log.pages_in_tail) * u64::from(self.log.pages.space.payload);
         Ok(report)
+    }
+
+    /// A torn page may read good once and never again: then the log is looked at anew, without it.
+    fn mount_log(&mut self, writable: bool) -> Result<MountReport, Error> {
+        let mut result = self.log.mount(writable);
+        for _ in 0..MOUNT_RETRIES_MAX {
+            match result {
+                Err(Error::Uncorrectable { .. }) => result = self.log.mount(writable),
+                _ => break,
+            }
+        }
+        result
     }
 
     /// Ends in an orderly way: the next mount has nothing to replay and nothing in doubt.
