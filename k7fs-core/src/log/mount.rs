@@ -486,6 +486,12 @@ impl<'b, F: Flash> Log<'b, F> {
             return Ok(());
         }
         let has_commit = tail.newest_commit.is_some() && self.last_commit != self.checkpoint.last_commit;
+        if has_commit && !self.checkpoint.jumps.is_empty() {
+            // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn too.
+            let mut checkpoint = self.checkpoint.clone();
+            checkpoint.clean = false;
+            self.write_checkpoint(&mut checkpoint, false)?;
+        }
         if let Some(previous) = tail.previous.filter(|_| tail.end <= 1) {
             return self.recover_elsewhere(tail.block, previous, has_commit);
         }
