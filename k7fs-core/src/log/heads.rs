@@ -456,33 +456,6 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
-    /// After an unclean stop: a successor with traces on its first page may have begun to carry the log, and may seem to do so
-    /// again after a further cut. Another block takes its place in the chain before this one is erased.
-    pub(super) fn replace_touched_successor(&mut self) -> Result<(), Error> {
-        let Some(next) = self.front.next else { return Ok(()) };
-        let first_page = self.pages.space.first_page(next);
-        if self.pages.is_erased(first_page)? {
-            return Ok(());
-        }
-        let other = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
-        self.alloc.set_state(other, BlockState::Tail);
-        self.front.next = Some(other);
-        self.lead_past(next, other)
-    }
-
-    /// As [`Self::add_jump`]; where the chain leads to `from` only by a jump, that one changes.
-    pub(super) fn lead_past(&mut self, from: u32, to: u32) -> Result<(), Error> {
-        match self.checkpoint.jumps.iter_mut().find(|(_, target)| *target == from) {
-            Some((_, target)) => {
-                *target = to;
-                let mut checkpoint = self.checkpoint.clone();
-                checkpoint.clean = false;
-                self.write_checkpoint(&mut checkpoint, false)
-            }
-            None => self.add_jump(from, to),
-        }
-    }
-
     /// Remembers that `to` stands in the chain where `from` is named, durably.
     pub(super) fn add_jump(&mut self, from: u32, to: u32) -> Result<(), Error> {
         self.checkpoint.jumps.push((from, to)).map_err(|_| Error::NeedsRemount)?;

@@ -33,8 +33,6 @@ pub(crate) struct MountReport {
 /// The log's tail as found.
 struct Tail {
     block: u32,
-    /// The block before it in the chain, if the checkpoint does not name the block itself.
-    previous: Option<u32>,
     /// Where the next page may be programmed, within the block.
     end: u32,
     /// The last page that was touched can be read: then the one behind it may be torn without a trace.
@@ -334,7 +332,6 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         let mut last_commit = None;
         let mut pages = 0;
-        let mut previous = None;
         self.mark_tail(block);
         for _ in 0..space.block_count {
             let Some(next) = self.successor(block)? else { break };
@@ -352,12 +349,11 @@ impl<'b, F: Flash> Log<'b, F> {
             self.mark_tail(next);
             self.alloc.set_erase_count(next, block_header.erase_count);
             pages += space.pages_per_block - from;
-            previous = Some(block);
             (block, from) = (next, 0);
         }
         let end = self.end_of_pages(block, from)?;
         self.pages_in_tail = pages + end - from;
-        let mut tail = Tail { block, previous, end, last_readable: end == from, newest_commit: last_commit };
+        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
         for index in (from..end).rev() {
             let page = space.first_page(block) + index;
             let header = match self.pages.header(page) {
@@ -492,10 +488,6 @@ impl<'b, F: Flash> Log<'b, F> {
             checkpoint.clean = false;
             self.write_checkpoint(&mut checkpoint, false)?;
         }
-        if let Some(previous) = tail.previous.filter(|_| tail.end <= 1) {
-            return self.recover_elsewhere(tail.block, previous, has_commit);
-        }
-        self.replace_touched_successor()?;
         if has_commit {
             return self.recommit();
         }
@@ -506,25 +498,6 @@ impl<'b, F: Flash> Log<'b, F> {
         checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);
         checkpoint.front_page = self.front.page;
         self.write_checkpoint(&mut checkpoint, true)
-    }
-
-    /// All that speaks for the last block is its first page, which may be torn: the log goes on in another block. What is said
-    /// there comes first, and only then does the chain lead there.
-    fn recover_elsewhere(&mut self, last: u32, previous: u32, has_commit: bool) -> Result<(), Error> {
-        let space = self.pages.space;
-        let other = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
-        self.alloc.set_state(other, BlockState::Tail);
-        self.front.place(previous, space.first_page(previous), space.pages_per_block);
-        self.front.doubt = Doubt::None;
-        self.front.next = Some(other);
-        if has_commit {
-            self.recommit()?;
-            let used = self.front.block.unwrap_or(other);
-            return self.lead_past(last, used);
-        }
-        self.checkpoint.front_block = previous;
-        self.checkpoint.front_page = space.pages_per_block;
-        self.lead_past(last, other)
     }
 }
 

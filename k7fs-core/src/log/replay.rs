@@ -148,7 +148,15 @@ impl<F: Flash> Log<'_, F> {
             let header = match self.pages.header(page) {
                 Ok(header) => Some(header),
                 // The rest of a block that an item did not fit into. Anything else that cannot be read is a loss.
-                Err(Error::Uncorrectable { .. }) if self.pages.is_erased(page)? => None,
+                Err(Error::Uncorrectable { .. })
+                    if space.block_of_page(page) != space.block_of_page(span.last_page)
+                        && self.pages.is_erased(page)? =>
+                {
+                    let block = space.block_of_page(page);
+                    let next = self.successor(block)?.ok_or(Error::Corrupt { page })?;
+                    (page, offset) = (space.first_page(next), None);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let ours = header.filter(|h| h.kind == PageKind::Front && h.last_commit == span.last_commit);
