@@ -162,7 +162,7 @@ fn a_timed_torture_run_can_be_repeated_by_its_replay() {
         assert!(output.status.success(), "{errors}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let first = torture(&["--chip", "nRF52840", "--seed", "7", "--seconds", "1", "--json", "-"]);
+    let first = torture(&["--chip", "W25Q80BL", "--seed", "7", "--seconds", "1", "--json", "-"]);
     let reports: Value = serde_json::from_str(&first).unwrap();
     let replay = reports[0]["replay"].as_str().unwrap().to_owned();
     let words: Vec<&str> = replay.split_whitespace().skip(2).chain(["--json", "-"]).collect();

@@ -139,13 +139,15 @@ impl<'b, F: Flash> Log<'b, F> {
         let fixed_whole = self.find_signature()?;
         let tail_checkpoint = self.find_checkpoint(fixed_whole)?;
         self.load_alloc()?;
+        // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
+        self.claim_blocks();
         let tail = self.find_tail()?;
         let untouched = tail.newest_commit.is_none() && !self.is_touched(&tail)?;
         let clean = self.checkpoint.clean && tail_checkpoint && untouched;
         self.place_front(&tail)?;
         self.place_moved(self.checkpoint.moved_page);
         self.replay(tail.newest_commit)?;
-        self.claim_blocks();
+        self.alloc.free_unused();
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
         self.generation = self.generation.max(self.checkpoint.generation) + 1;
         if writable {
@@ -465,7 +467,6 @@ impl<'b, F: Flash> Log<'b, F> {
                 self.mark_tail(from);
             }
         }
-        self.alloc.free_unused();
     }
 
     /// After an unclean stop: what may have been torn is said again before anyone sees it.

@@ -33,9 +33,7 @@ fn going_on_within_a_page_reads_what_was_loaded() {
     chip.read_nand(0, 0, first).unwrap();
     chip.read_nand(0, 1001, rest).unwrap();
     assert_ne!(whole, wanted);
-    assert_eq!(chip.counters().page_loads, 1);
     assert_ne!(read_page(&mut chip, 0), whole, "loaded anew");
-    assert_eq!(chip.counters().page_loads, 2);
 }
 
 #[test]
