@@ -15,7 +15,7 @@ use k7fs_tests::sequence::{Rig, Step, look};
 use k7fs_tests::workload;
 
 /// Geometries of these tests: both kinds of flash, small pages and large ones.
-const NAMES: [&str; 2] = ["nor-256-4k", "nand-2048-64"];
+const NAMES: [&str; 4] = ["nor-256-4k", "nor-128-2k", "nand-2048-64", "nand-4096-224"];
 
 fn steps() -> Vec<Step> {
     let mut operations = vec![workload::mkdir("/d"), workload::write("/d/cold", 1, 3000)];
@@ -103,4 +103,44 @@ fn factory_bad_blocks_are_left_alone() {
         assert!(marked.iter().all(|block| chip.is_marked(*block)), "{name}: a factory mark was erased");
         assert!(marked.iter().all(|block| chip.counters().erases_per_block[*block as usize] == 0), "{name}");
     }
+}
+
+/// Blocks go bad one after the other until no more writing is possible: then everything must still be readable.
+#[test]
+fn a_worn_out_chip_is_read_only_and_complete() {
+    parallel::run(&NAMES, |name| {
+        let mut flash = Case::named(name).formatted(16, seed());
+        let mut buffer = buffer_for(&flash);
+        let mut expected: Option<Vec<u8>> = None;
+        let mut ended = None;
+        let blocks = flash.geometry().block_count;
+        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("mounts");
+        volume.write("/cold", &Content::seeded(1, 2000).bytes()).expect("fits");
+        'wear: for round in 0..u64::from(blocks) * 4 {
+            volume.flash_mut().chip_mut().faults_mut().grown_bad = Some(round % 13);
+            for index in 0..25 {
+                let content = Content::seeded(round * 100 + index, 300).bytes();
+                match volume.write("/hot", &content) {
+                    Ok(()) => expected = Some(content),
+                    Err(error) => {
+                        ended = Some((round, error));
+                        break 'wear;
+                    }
+                }
+            }
+        }
+        let (round, error) = ended.unwrap_or_else(|| panic!("{name}: blocks went bad without end"));
+        assert!(matches!(error, Error::WornOut | Error::NoSpace | Error::ReadOnly), "{name}: {error:?}");
+        let tree = look(&mut volume).unwrap_or_else(|violation| panic!("{name}: {violation}"));
+        assert_eq!(tree.entries["/cold"].content[..], Content::seeded(1, 2000).bytes(), "{name}");
+        assert_eq!(Some(tree.entries["/hot"].content.to_vec()), expected, "{name}: the last write that returned");
+        let _ = volume.abandon();
+        flash.chip_mut().faults_mut().grown_bad = None;
+        let options = MountOptions { read_only: true, ..MountOptions::default() };
+        let mut volume = Volume::mount(&mut flash, &mut buffer, options)
+            .unwrap_or_else(|error| panic!("{name}: a worn-out chip does not mount: {error}"));
+        let again = look(&mut volume).unwrap_or_else(|violation| panic!("{name}: {violation}"));
+        assert_eq!(tree.difference(&again), None, "{name}: after a remount");
+        say(&format!("bad blocks: {name} is worn out with {error:?} after {round} losses"));
+    });
 }

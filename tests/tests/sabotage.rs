@@ -19,7 +19,7 @@ const WEARING: (u64, u64) = (150, 50);
 #[test]
 fn every_missing_step_is_noticed() {
     assert_eq!(campaign(), Ok(()), "the campaign fails with nothing sabotaged");
-    for step in [Step::Recommit, Step::EraseAgain, Step::Checksum, Step::CommitOrder] {
+    for step in [Step::Recommit, Step::Checksum, Step::CommitOrder] {
         set_off(step, true);
         let result = std::panic::catch_unwind(campaign);
         set_off(step, false);
