@@ -29,8 +29,14 @@ pub(super) struct AnchorBlock {
     pub(super) doubt: Doubt,
 }
 
-/// The sequence number of a page of the fixed set, and the checkpoint blocks that it names.
-pub(super) type Pointer = (u64, [Option<u32>; MIRRORS]);
+/// The newest readable page of a fixed block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pointer {
+    pub(super) sequence: u64,
+    pub(super) checkpoints: [Option<u32>; MIRRORS],
+    /// Nothing unreadable lies behind it.
+    pub(super) last: bool,
+}
 
 /// Where the anchor is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -320,11 +326,11 @@ impl<F: Flash> Log<'_, F> {
             let body = body.get_mut(..len).unwrap_or_default();
             self.read(item.body, body)?;
             let mut reader = Reader::new(body);
-            let mut blocks = [None; MIRRORS];
-            for block in &mut blocks {
+            let mut checkpoints = [None; MIRRORS];
+            for block in &mut checkpoints {
                 *block = reader.uleb().and_then(super::checkpoint::minus_one).flatten();
             }
-            found = Some((header.sequence, blocks));
+            found = Some(Pointer { sequence: header.sequence, checkpoints, last: index + 1 == next_page });
             break;
         }
         Ok((AnchorBlock { block, next_page, doubt: Doubt::MayShow }, found))

@@ -149,6 +149,8 @@ impl BlockHeader {
     }
 }
 
+/// The first page of a log block behind its header.
+pub(super) const LOG_FIRST_PAGE: u32 = 1;
 /// Bytes of payload that hold a whole block header item.
 pub(super) const BLOCK_HEADER_ITEM_BYTES: usize = 40;
 
@@ -453,7 +455,12 @@ impl<'b, F: Flash> Log<'b, F> {
         head.doubt = Doubt::None;
         head.first_item = Some(0);
         head.fill = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default()) as u32;
-        Ok(())
+        match id {
+            // A page of its own: whatever is programmed behind it, the header was complete before, and a block that holds
+            // nothing else is not part of the chain yet.
+            HeadId::Front => self.flush(id),
+            HeadId::Moved => Ok(()),
+        }
     }
 
     /// Remembers that `to` stands in the chain where `from` is named, durably.

@@ -3,9 +3,9 @@
 use core::mem::take;
 
 use super::alloc::{Alloc, Segment};
-use super::anchor::{AnchorBlock, Anchors, FoundCheckpoint, MIRRORS, fixed_blocks};
+use super::anchor::{AnchorBlock, Anchors, FoundCheckpoint, MIRRORS, Pointer, fixed_blocks};
 use super::checkpoint::Checkpoint;
-use super::heads::{Doubt, Head};
+use super::heads::{BlockHeader, Doubt, Head, LOG_FIRST_PAGE};
 use super::memory::{Memory, node_bytes_max};
 use super::signature::Signature;
 use super::table::Table;
@@ -13,7 +13,7 @@ use super::{BlockState, HeadId, Log};
 use crate::ecc::Layout;
 use crate::error::{Error, GeometryField};
 use crate::flash::{Flash, Geometry};
-use crate::page::{PageKind, Pages};
+use crate::page::{Header, PageKind, Pages};
 use crate::varint::{Reader, ULEB_BYTES_MAX};
 
 /// Blocks of the fixed area looked at when nothing is known of the volume yet.
@@ -28,6 +28,17 @@ const SEQUENCE_GAP: u64 = 4096;
 pub(crate) struct MountReport {
     /// The last stop was clean.
     pub(crate) clean: bool,
+}
+
+/// What the fixed set says of the checkpoint blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FixedSet {
+    /// Nothing.
+    Lost,
+    /// Its mirrors disagree, or one has a page that cannot be read: one may be torn, whatever it says now.
+    InDoubt,
+    /// The same, twice.
+    Whole,
 }
 
 /// The log's tail as found.
@@ -136,8 +147,8 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
     pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
         self.forget();
-        let fixed_whole = self.find_signature()?;
-        let tail_checkpoint = self.find_checkpoint(fixed_whole)?;
+        let fixed = self.find_signature()?;
+        let tail_checkpoint = self.find_checkpoint(fixed != FixedSet::Lost)?;
         self.load_alloc()?;
         // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
         self.claim_blocks();
@@ -151,11 +162,11 @@ impl<'b, F: Flash> Log<'b, F> {
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
         self.generation = self.generation.max(self.checkpoint.generation) + 1;
         if writable {
-            if !fixed_whole {
+            if fixed != FixedSet::Whole {
                 self.write_fixed()?;
             }
             if !clean {
-                self.recover(&tail)?;
+                self.recover(&tail, tail_checkpoint)?;
             }
         }
         Ok(MountReport { clean })
@@ -173,15 +184,16 @@ impl<'b, F: Flash> Log<'b, F> {
         self.pages_in_tail = 0;
     }
 
-    /// Reads the signature and the newest pointers; `false` where the fixed set cannot tell the checkpoint blocks.
+    /// Reads the signature and the newest pointers.
     #[inline(never)]
-    fn find_signature(&mut self) -> Result<bool, Error> {
+    fn find_signature(&mut self) -> Result<FixedSet, Error> {
         let geometry = self.pages.flash.geometry();
         let mut first_error = Error::NotAVolume;
         let mut found: Option<Signature> = None;
-        let mut newest: Option<(u64, [Option<u32>; MIRRORS])> = None;
+        let mut newest: Option<Pointer> = None;
         let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
         let mut sequences = [0u64; MIRRORS];
+        let mut torn = false;
         for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
             if found.is_some_and(|signature| block >= signature.fixed_blocks) {
                 break;
@@ -205,9 +217,11 @@ impl<'b, F: Flash> Log<'b, F> {
                 continue;
             }
             let (anchor, pointer) = self.read_fixed(block)?;
-            let Some((sequence, blocks)) = pointer else { continue };
-            if newest.is_none_or(|(best, _)| sequence > best) {
-                newest = Some((sequence, blocks));
+            let Some(pointer) = pointer else { continue };
+            let sequence = pointer.sequence;
+            torn |= !pointer.last;
+            if newest.is_none_or(|newest| sequence > newest.sequence) {
+                newest = Some(pointer);
             }
             // The two newest are the mirrors in use; older ones were given up.
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
@@ -221,13 +235,14 @@ impl<'b, F: Flash> Log<'b, F> {
             return Err(first_error);
         }
         self.anchors.fixed = anchors;
-        let Some((sequence, blocks)) = newest else { return Ok(false) };
-        self.sequence = self.sequence.max(sequence);
-        for (place, block) in self.anchors.checkpoints.iter_mut().zip(blocks) {
+        let Some(newest) = newest else { return Ok(FixedSet::Lost) };
+        self.sequence = self.sequence.max(newest.sequence);
+        for (place, block) in self.anchors.checkpoints.iter_mut().zip(newest.checkpoints) {
             let block = block.filter(|block| *block < geometry.block_count);
             *place = block.map(|block| AnchorBlock { block, next_page: 0, doubt: Doubt::MayShow });
         }
-        Ok(true)
+        let agree = sequences.iter().all(|sequence| *sequence == newest.sequence);
+        Ok(if agree && !torn { FixedSet::Whole } else { FixedSet::InDoubt })
     }
 
     /// The fixed set is lost: any checkpoint block has a copy of the signature.
@@ -246,7 +261,7 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Finds the newest checkpoint; tells whether nothing unreadable lies behind it.
     #[inline(never)]
-    fn find_checkpoint(&mut self, fixed_whole: bool) -> Result<bool, Error> {
+    fn find_checkpoint(&mut self, fixed_known: bool) -> Result<bool, Error> {
         let mut best: Option<FoundCheckpoint> = None;
         for mirror in 0..MIRRORS {
             let Some(Some(anchor)) = self.anchors.checkpoints.get(mirror).copied() else { continue };
@@ -256,7 +271,7 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             best = newer(best, found);
         }
-        if best.is_none() || !fixed_whole {
+        if best.is_none() || !fixed_known {
             best = self.scan_for_checkpoint()?.or(best);
         }
         let best = best.ok_or(Error::DamagedSignature)?;
@@ -327,31 +342,31 @@ impl<'b, F: Flash> Log<'b, F> {
     #[inline(never)]
     fn find_tail(&mut self) -> Result<Tail, Error> {
         let space = self.pages.space;
-        let mut block = self.checkpoint.front_block;
-        let mut from = self.checkpoint.front_page;
+        let (mut block, mut from) = (self.checkpoint.front_block, self.checkpoint.front_page);
         if block >= space.block_count || from > space.pages_per_block {
             return Err(Error::Corrupt { page: 0 });
         }
         let mut last_commit = None;
         let mut pages = 0;
         self.mark_tail(block);
+        let mut next = self.successor(block)?;
+        let mut newer_than = self.checkpoint.tail_sequence;
         for _ in 0..space.block_count {
-            let Some(next) = self.successor(block)? else { break };
-            let header = self.block_header(next)?;
-            let follows = |page: &crate::page::Header| {
-                page.kind == PageKind::Front && page.sequence > self.checkpoint.tail_sequence
-            };
-            let Some((page, block_header)) = header.filter(|(page, _)| follows(page)) else {
-                self.refuse_lost_block(next)?;
-                break;
-            };
-            last_commit = page.last_commit;
-            self.sequence = self.sequence.max(page.sequence);
-            self.generation = self.generation.max(page.generation);
-            self.mark_tail(next);
-            self.alloc.set_erase_count(next, block_header.erase_count);
-            pages += space.pages_per_block - from;
-            (block, from) = (next, 0);
+            let Some(candidate) = next else { break };
+            let Some((page, header)) = self.front_block_header(candidate, newer_than)? else { break };
+            newer_than = page.sequence;
+            // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
+            // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
+            if self.is_begun(candidate)? {
+                last_commit = page.last_commit;
+                self.sequence = self.sequence.max(page.sequence);
+                self.generation = self.generation.max(page.generation);
+                self.mark_tail(candidate);
+                self.alloc.set_erase_count(candidate, header.erase_count);
+                pages += space.pages_per_block - from;
+                (block, from) = (candidate, LOG_FIRST_PAGE);
+            }
+            next = header.next.filter(|next| *next < space.block_count).map(|next| self.checkpoint.jump(next));
         }
         let end = self.end_of_pages(block, from)?;
         self.pages_in_tail = pages + end - from;
@@ -377,22 +392,30 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(tail)
     }
 
-    /// A successor whose first page cannot be read is only believed to be unused if the next pages say nothing else:
-    /// forgetting commits silently would be worse than refusing to mount.
-    fn refuse_lost_block(&mut self, block: u32) -> Result<(), Error> {
+    /// The header of a block in the log's chain; `None` where the block is not part of it yet, because what it holds is
+    /// older than `newer_than`.
+    ///
+    /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else: forgetting
+    /// commits silently would be worse than refusing to mount.
+    fn front_block_header(&mut self, block: u32, newer_than: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
+        let is_ours = |page: &Header| page.kind == PageKind::Front && page.sequence > newer_than;
+        if let Some(found) = self.block_header(block)? {
+            return Ok(Some(found).filter(|(page, _)| is_ours(page)));
+        }
         let first_page = self.pages.space.first_page(block);
-        for page in first_page + 1..first_page + self.pages.space.pages_per_block.min(3) {
-            if !self.pages.probe(page)? {
-                continue;
-            }
-            if let Ok(header) = self.pages.header(page)
-                && header.kind == PageKind::Front
-                && header.sequence > self.checkpoint.tail_sequence
-            {
+        for page in first_page + LOG_FIRST_PAGE..first_page + self.pages.space.pages_per_block.min(3) {
+            if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| is_ours(&page)) {
                 return Err(Error::Uncorrectable { page: first_page });
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Whether a log block holds more than its header.
+    fn is_begun(&mut self, block: u32) -> Result<bool, Error> {
+        let page = self.pages.space.first_page(block) + LOG_FIRST_PAGE;
+        // The first page behind the header may have been passed over.
+        Ok(self.pages.probe(page)? || self.pages.probe(page + 1)?)
     }
 
     fn mark_tail(&mut self, block: u32) {
@@ -471,7 +494,7 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// After an unclean stop: what may have been torn is said again before anyone sees it.
     #[inline(never)]
-    fn recover(&mut self, tail: &Tail) -> Result<(), Error> {
+    fn recover(&mut self, tail: &Tail, tail_checkpoint: bool) -> Result<(), Error> {
         for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
             for anchor in anchors.iter_mut().flatten() {
                 anchor.doubt = Doubt::MayHide;
@@ -483,8 +506,9 @@ impl<'b, F: Flash> Log<'b, F> {
             return Ok(());
         }
         let has_commit = tail.newest_commit.is_some() && self.last_commit != self.checkpoint.last_commit;
-        if has_commit && !self.checkpoint.jumps.is_empty() {
-            // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn too.
+        if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty()) {
+            // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn
+            // too. One that cannot be read now may be read later: it must never be the newest.
             let mut checkpoint = self.checkpoint.clone();
             checkpoint.clean = false;
             self.write_checkpoint(&mut checkpoint, false)?;
