@@ -22,7 +22,7 @@ mod signature;
 mod table;
 
 pub(crate) use alloc::{Alloc, BlockState};
-pub(crate) use checkpoint::Checkpoint;
+pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX};
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
@@ -36,6 +36,7 @@ use crate::page::{Address, Pages};
 use crate::varint::{ULEB_BYTES_MAX, Writer};
 use anchor::Anchors;
 use heads::Head;
+use relocate::{RELOCATIONS_MAX, Relocation};
 
 /// Streams of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub(crate) struct Log<'b, F> {
     commit_tag: u32,
     /// The next object number.
     pub(crate) next_object: u64,
+    /// Blocks that failed under a head since the mount, the last few.
+    relocations: heapless::Vec<Relocation, RELOCATIONS_MAX>,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,
@@ -118,6 +121,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     fn read_in_page(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let page = self.relocated(page);
         for head in [&self.front, &self.moved] {
             if let Some(source) = head.unwritten(page) {
                 let from = source.get(offset..).and_then(|rest| rest.get(..bytes.len()));

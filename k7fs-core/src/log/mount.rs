@@ -105,6 +105,7 @@ impl<'b, F: Flash> Log<'b, F> {
             last_commit: None,
             commit_tag: 0,
             next_object: 0,
+            relocations: heapless::Vec::new(),
             commits_in_tail: 0,
             pages_in_tail: 0,
             pages,
@@ -179,6 +180,7 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         self.anchors = Anchors::default();
         self.checkpoint = Checkpoint::new();
+        self.relocations.clear();
         self.transaction_start = None;
         self.commits_in_tail = 0;
         self.pages_in_tail = 0;

@@ -6,20 +6,69 @@
 
 use super::alloc::Segment;
 use super::heads::RETRIES_MAX;
+use super::table::Place;
 use super::{BlockState, HeadId, Log};
 use crate::error::Error;
 use crate::flash::Flash;
 use crate::page::ProgramError;
 
+/// Relocations remembered: an operation may hold addresses of before for as long as it runs.
+pub(super) const RELOCATIONS_MAX: usize = 4;
+
+/// A head's block that failed, from which page on it has nothing, and the block that has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relocation {
+    failed_page: u32,
+    old: u32,
+    new: u32,
+}
+
 impl<F: Flash> Log<'_, F> {
+    /// Where a page is that was under construction when its block failed.
+    pub(super) fn relocated(&self, page: u32) -> u32 {
+        let space = self.pages.space;
+        let mut page = page;
+        // In the order of the failures: a block's replacement may have failed after it.
+        for relocation in &self.relocations {
+            if space.block_of_page(page) == relocation.old && page >= relocation.failed_page {
+                page = space.page_in_block(page, relocation.old, relocation.new);
+            }
+        }
+        page
+    }
+
+    /// Puts bytes that are still in a head's memory on flash, so that what is written elsewhere may name their place, and
+    /// tells that place: the block may fail on the way.
+    pub(crate) fn make_durable(&mut self, place: &Place) -> Result<Place, Error> {
+        let space = self.pages.space;
+        let last = |place: &Place| space.page_of(space.advance(place.address, u64::from(place.len.max(1)) - 1));
+        for id in [HeadId::Front, HeadId::Moved] {
+            if self.head(id).unwritten(self.relocated(last(place))).is_some() {
+                self.flush(id)?;
+            }
+        }
+        let mut place = *place;
+        let end = last(&place);
+        let block = space.block_of_page(self.relocated(end));
+        if block != space.block_of_page(end) {
+            place.address = space.in_block(place.address, block);
+        }
+        Ok(place)
+    }
+
     /// Moves a head to a fresh block after programming its current page failed.
     pub(super) fn relocate(&mut self, id: HeadId) -> Result<(), Error> {
         let old = self.head(id).block.ok_or(Error::NeedsRemount)?;
+        let failed_page = self.head(id).first_page + self.head(id).page;
         self.alloc.set_state(old, BlockState::Failing);
         for _ in 0..RETRIES_MAX {
             let new = self.take_free()?;
             self.generation += 1;
             if self.copy_pages(id, old, new)? {
+                if self.relocations.is_full() {
+                    self.relocations.remove(0);
+                }
+                let _ = self.relocations.push(Relocation { failed_page, old, new });
                 return self.replace_block(id, old, new);
             }
             self.retire(new);

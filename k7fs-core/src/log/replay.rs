@@ -215,7 +215,7 @@ impl<F: Flash> Log<'_, F> {
         let header = self.pages.header(page)?;
         // A recommit is said again whole; of an ordinary transaction only the last page was in doubt.
         let replaced = commit.replaced.unwrap_or(Replaced { first_page: commit.first_page, page });
-        let first_page = if commit.replaced.is_some() { commit.first_page } else { page };
+        let first_page = if commit.replaced.is_some() { self.replacement(commit.first_page) } else { page };
         let span = Span { first_page, last_page: page, last_commit: header.last_commit, with_last: true };
         let mut failed = None;
         self.walk(&span, &mut |log, item| {
@@ -325,16 +325,22 @@ impl<F: Flash> Log<'_, F> {
         Ok(())
     }
 
-    /// A key refers to bytes that are on flash already.
+    /// A key refers to bytes that were appended before.
     pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
+        let place = self.make_durable(place)?;
+        self.append_reference(key, &place)?;
+        self.put_row(key, Some(Place::value(place.address, place.len)))
+    }
+
+    /// Appends a reference to bytes that are on flash; the table is not told.
+    pub(crate) fn append_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
         let mut body = [0u8; 16];
         let mut writer = crate::varint::Writer::new(&mut body);
         writer.uleb(place.address.0);
         writer.uleb(place.len.into());
         let len = writer.finish().ok_or(Error::Exhausted)?;
         self.begin(HeadId::Front, ItemKind::Reference, key, len as u32)?;
-        self.push(HeadId::Front, body.get(..len).unwrap_or_default())?;
-        self.put_row(key, Some(Place::value(place.address, place.len)))
+        self.push(HeadId::Front, body.get(..len).unwrap_or_default())
     }
 
     /// A key has no value any more.

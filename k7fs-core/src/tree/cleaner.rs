@@ -49,8 +49,29 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Moves everything that is alive out of a block; `false` where the table has no more room.
-    #[inline(never)]
     fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
+        let whole = self.move_items(victim)?;
+        self.refer_to_moved()?;
+        self.log_commit()?;
+        // The victim is not looked at again before the checkpoint that frees it.
+        Ok(whole && self.cleaned.push(victim as u16).is_ok())
+    }
+
+    /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.
+    fn refer_to_moved(&mut self) -> Result<(), Error> {
+        self.log.flush_partial(HeadId::Moved)?;
+        let mut from = Key::MIN;
+        while let Some(row) = self.log.table.next_in(0, &from, true) {
+            from = row.key.successor();
+            if let Some(place) = &row.place {
+                self.log.append_reference(row.key, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn move_items(&mut self, victim: u32) -> Result<bool, Error> {
         let space = self.log.pages.space;
         let first_page = space.first_page(victim);
         let end = first_page + space.pages_per_block;
@@ -83,12 +104,6 @@ impl<F: Flash> Tree<'_, F> {
                 break;
             }
         }
-        self.log_commit()?;
-        // The victim is not looked at again before the checkpoint that frees it.
-        if self.cleaned.is_full() {
-            return Ok(false);
-        }
-        let _ = self.cleaned.push(victim as u16);
         Ok(true)
     }
 
@@ -130,7 +145,7 @@ impl<F: Flash> Tree<'_, F> {
         Ok(())
     }
 
-    /// Appends a value's bytes to the moved head and refers to them there.
+    /// Appends a value's bytes to the moved head; the references follow, see [`Self::refer_to_moved`].
     fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
         let space = self.log.pages.space;
         let mut done = 0;
@@ -143,7 +158,7 @@ impl<F: Flash> Tree<'_, F> {
             self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
             self.log.push_copy(HeadId::Moved, &part)?;
             let address = self.log.finish(HeadId::Moved);
-            self.log.put_reference(key, &Place::value(address, len))?;
+            self.log.put_row(key, Some(Place::value(address, len)))?;
             done += len;
         }
         Ok(())
@@ -159,13 +174,20 @@ impl<F: Flash> Tree<'_, F> {
         let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
         let mut place = moved.unwrap_or(found.place);
         let old = place;
+        let head = match place {
+            Place { address, .. } if address == item.body => HeadId::Front,
+            Place { copy: Some(copy), .. } if copy == item.body => HeadId::Moved,
+            _ => return Ok(()),
+        };
         let source = Place::value(item.body, item.header.len);
-        if place.address == item.body {
-            place.address = self.copy_node(HeadId::Front, key, &source)?;
-        } else if place.copy == Some(item.body) {
-            place.copy = Some(self.copy_node(HeadId::Moved, key, &source)?);
-        } else {
-            return Ok(());
+        let mut copy = Place::value(self.copy_node(head, key, &source)?, source.len);
+        if level == self.root_level {
+            // Unlike a row, the root is not told when a block fails under its last page.
+            copy = self.log.make_durable(&copy)?;
+        }
+        match head {
+            HeadId::Front => place.address = copy.address,
+            HeadId::Moved => place.copy = Some(copy.address),
         }
         let space = self.log.pages.space;
         self.log.alloc.subtract_place(&space, &old);

@@ -124,6 +124,9 @@ impl<F: Flash> Tree<'_, F> {
         for level in 0..LEVELS_MAX - 1 {
             // Rows above level 0 are never pending.
             self.merge_level(level, pending && level == 0)?;
+            // The nodes above name these: a block that fails under the last page must not take it along from there.
+            self.log.flush_partial(HeadId::Front)?;
+            self.log.flush_partial(HeadId::Moved)?;
             if level < self.root_level && self.root.is_some() {
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::Tree;
 use crate::error::Error;
 use crate::flash::Flash;
-use crate::log::{BlockState, HeadId, ItemKind, Key, MountReport, Place};
+use crate::log::{BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
@@ -110,7 +110,9 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
         let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
-        let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX || self.log.pages_in_tail >= tail_pages_max;
+        let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX
+            || self.log.pages_in_tail >= tail_pages_max
+            || self.log.checkpoint.jumps.len() > JUMPS_MAX / 2;
         let full = |tree: &Self| tree.log.table.len() + rows > tree.rows_max();
         if !tail_full && !full(self) {
             return Ok(());
