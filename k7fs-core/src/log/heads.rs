@@ -198,7 +198,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let head = self.head_mut(id);
         let page = head.first_page.saturating_add(head.page);
         head.first_item.get_or_insert(head.fill);
-        if id == HeadId::Front {
+        if id == HeadId::Front && kind.is_transactional() {
             self.transaction_start.get_or_insert(page);
         }
         self.push(id, bytes.get(..size as usize).unwrap_or_default())?;

@@ -142,6 +142,11 @@ impl ItemKind {
         }
     }
 
+    /// Whether the item belongs to a transaction: what a replay walks a transaction's pages for.
+    pub(crate) fn is_transactional(self) -> bool {
+        matches!(self, ItemKind::Value | ItemKind::Reference | ItemKind::Delete | ItemKind::Commit)
+    }
+
     /// Whether the body may run on into further pages. Small ones stay whole so that a reader needs one page.
     pub(crate) fn runs_on(self) -> bool {
         matches!(self, ItemKind::Value | ItemKind::Record | ItemKind::Node | ItemKind::Allocation)

@@ -157,6 +157,10 @@ impl<F: Flash> Log<'_, F> {
         for block in [self.front.block, self.front.next, self.moved.block].into_iter().flatten() {
             self.alloc.keep(block);
         }
+        // A block that was replaced must not come back into the chain that names it.
+        for (replaced, _) in &self.checkpoint.jumps {
+            self.alloc.keep(*replaced);
+        }
         self.keep_running_transaction()?;
         self.alloc.settle();
         self.commits_in_tail = 0;
@@ -189,7 +193,6 @@ impl<F: Flash> Log<'_, F> {
     /// Writes the changed parts of the allocation table and a checkpoint with this root, and lets go of what only the
     /// last one needed.
     pub(crate) fn write_state(&mut self, root: Option<Place>, root_level: u8) -> Result<(), Error> {
-        let running = self.transaction_start;
         for segment in 0..self.alloc.segment_count() {
             if self.alloc.is_dirty(segment) {
                 self.write_segment(segment)?;
@@ -197,8 +200,6 @@ impl<F: Flash> Log<'_, F> {
         }
         self.flush_partial(HeadId::Moved)?;
         self.flush_partial(HeadId::Front)?;
-        // Where a transaction is running its start stays; the pages of this checkpoint are nobody's start.
-        self.transaction_start = running;
         let mut checkpoint = Checkpoint {
             clean: false,
             root,
@@ -214,6 +215,10 @@ impl<F: Flash> Log<'_, F> {
             segments: self.alloc.segments,
             ..Checkpoint::new()
         };
+        if self.transaction_start.is_some() {
+            // The running transaction's pages are walked one day, perhaps from a block before the replaced ones.
+            checkpoint.jumps.clone_from(&self.checkpoint.jumps);
+        }
         self.write_checkpoint(&mut checkpoint, true)?;
         self.settle()
     }

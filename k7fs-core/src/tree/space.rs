@@ -112,7 +112,7 @@ impl<F: Flash> Tree<'_, F> {
         let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
         let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX
             || self.log.pages_in_tail >= tail_pages_max
-            || self.log.checkpoint.jumps.len() > JUMPS_MAX / 2;
+            || (self.log.checkpoint.jumps.len() > JUMPS_MAX / 2 && !in_transaction);
         let full = |tree: &Self| tree.log.table.len() + rows > tree.rows_max();
         if !tail_full && !full(self) {
             return Ok(());
