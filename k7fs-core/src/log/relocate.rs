@@ -10,7 +10,7 @@ use super::table::Place;
 use super::{BlockState, HeadId, Log};
 use crate::error::Error;
 use crate::flash::Flash;
-use crate::page::ProgramError;
+use crate::page::{Header, ProgramError};
 
 /// Relocations remembered: an operation may hold addresses of before for as long as it runs.
 pub(super) const RELOCATIONS_MAX: usize = 4;
@@ -88,15 +88,34 @@ impl<F: Flash> Log<'_, F> {
                 header.sequence = sequence;
                 header.generation = generation;
             });
-            match copied {
+            let result = match copied {
+                // A page that a power cut tore, or that was skipped, has nothing to copy. But the new block has no traces of
+                // it either, and a search for the last page would end at a row of such pages.
+                Err(ProgramError::Other(Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {
+                    self.program_filler(id, to, sequence)
+                }
+                result => result,
+            };
+            match result {
                 Ok(()) => {}
                 Err(ProgramError::Failed) => return Ok(false),
-                // A page that a power cut tore, or that was skipped, has nothing to copy.
-                Err(ProgramError::Other(Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {}
                 Err(ProgramError::Other(error)) => return Err(error),
             }
         }
         Ok(true)
+    }
+
+    /// Programs a page without items.
+    fn program_filler(&mut self, id: HeadId, page: u32, sequence: u64) -> Result<(), ProgramError> {
+        let header = Header {
+            kind: self.head(id).kind,
+            commit: false,
+            sequence,
+            generation: self.generation,
+            first_item: self.pages.space.payload,
+            last_commit: self.last_commit,
+        };
+        self.pages.program_payload(page, &header, &[])
     }
 
     /// Makes everything in memory that speaks of the old block speak of the new one.
