@@ -215,8 +215,9 @@ impl<F: Flash> Log<'_, F> {
         let header = self.pages.header(page)?;
         // A recommit is said again whole; of an ordinary transaction only the last page was in doubt.
         let replaced = commit.replaced.unwrap_or(Replaced { first_page: commit.first_page, page });
-        let first_page = if commit.replaced.is_some() { self.replacement(commit.first_page) } else { page };
-        let span = Span { first_page, last_page: page, last_commit: header.last_commit, with_last: true };
+        let first_page = self.replacement(if commit.replaced.is_some() { commit.first_page } else { page });
+        let last_page = self.replacement(page);
+        let span = Span { first_page, last_page, last_commit: header.last_commit, with_last: true };
         let mut failed = None;
         self.walk(&span, &mut |log, item| {
             if let Err(error) = log.repeat_item(item, &span) {
