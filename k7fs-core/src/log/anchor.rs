@@ -200,6 +200,7 @@ impl<F: Flash> Log<'_, F> {
                 volume_id: self.signature.volume_id,
                 erase_count: self.alloc.erase_count(block),
                 next: None,
+                before: 0,
             };
             let header_len = header.encode(&mut bytes);
             let header_item = bytes.get(..header_len).unwrap_or_default();

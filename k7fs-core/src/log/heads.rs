@@ -16,7 +16,7 @@ pub(super) const RETRIES_MAX: u32 = 16;
 const GAP_PAGES_MAX: u32 = 1;
 const BLOCK_MAGIC: [u8; 4] = *b"K7FS";
 /// Bytes of the longest block header.
-const BLOCK_HEADER_BYTES_MAX: usize = 32;
+const BLOCK_HEADER_BYTES_MAX: usize = 40;
 
 /// What is known of the next page to be programmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) struct Head<'b> {
     fill: u32,
     first_item: Option<u32>,
     pub(super) generation: u64,
+    /// The sequence number of the block's first page: its successor names it.
+    pub(super) first_sequence: u64,
     /// The successor named in the block's header (front only).
     pub(super) next: Option<u32>,
     commit: bool,
@@ -64,6 +66,7 @@ impl<'b> Head<'b> {
             fill: 0,
             first_item: None,
             generation: 0,
+            first_sequence: 0,
             next: None,
             commit: false,
             doubt: Doubt::None,
@@ -110,6 +113,9 @@ pub(super) struct BlockHeader {
     pub(super) erase_count: u32,
     /// The block that follows in the log's chain.
     pub(super) next: Option<u32>,
+    /// The sequence number of the first page of the block before it in the chain; 0 for none. What a block held before it
+    /// became the successor names another, even if a mount that was cut has given the same numbers once already.
+    pub(super) before: u64,
 }
 
 impl BlockHeader {
@@ -121,6 +127,7 @@ impl BlockHeader {
         writer.bytes(&self.volume_id);
         writer.uleb(self.erase_count.into());
         writer.uleb(super::checkpoint::page_plus_one(self.next));
+        writer.uleb(self.before);
         let len = writer.finish().unwrap_or(0);
         let header = ItemHeader { kind: ItemKind::BlockHeader, key: Key::MIN, len: len as u32 };
         let mut header_bytes = [0u8; ITEM_HEADER_BYTES_MAX];
@@ -145,6 +152,7 @@ impl BlockHeader {
             volume_id: reader.array()?,
             erase_count: reader.uleb32()?,
             next: super::checkpoint::minus_one(reader.uleb()?)?,
+            before: reader.uleb()?,
         })
     }
 }
@@ -152,7 +160,7 @@ impl BlockHeader {
 /// The first page of a log block behind its header.
 pub(super) const LOG_FIRST_PAGE: u32 = 1;
 /// Bytes of payload that hold a whole block header item.
-pub(super) const BLOCK_HEADER_ITEM_BYTES: usize = 40;
+pub(super) const BLOCK_HEADER_ITEM_BYTES: usize = 48;
 
 impl<'b, F: Flash> Log<'b, F> {
     pub(super) fn head(&self, id: HeadId) -> &Head<'b> {
@@ -338,7 +346,7 @@ impl<'b, F: Flash> Log<'b, F> {
             self.head_mut(id).buffer = buffer;
             match result {
                 Ok(()) => {
-                    self.flushed(id, page, header.commit, tag);
+                    self.flushed(id, page, &header, tag);
                     return Ok(());
                 }
                 Err(ProgramError::Failed) => self.relocate(id)?,
@@ -348,16 +356,19 @@ impl<'b, F: Flash> Log<'b, F> {
         Err(Error::WornOut)
     }
 
-    fn flushed(&mut self, id: HeadId, page: u32, commit: bool, tag: u32) {
+    fn flushed(&mut self, id: HeadId, page: u32, header: &Header, tag: u32) {
         if id == HeadId::Front {
             self.pages_in_tail = self.pages_in_tail.saturating_add(1);
         }
-        if commit {
+        if header.commit {
             self.last_commit = Some(page);
             self.commit_tag = tag;
             self.transaction_start = None;
         }
         let head = self.head_mut(id);
+        if head.page == 0 {
+            head.first_sequence = header.sequence;
+        }
         head.page += 1;
         head.clear_page();
     }
@@ -445,8 +456,12 @@ impl<'b, F: Flash> Log<'b, F> {
         };
         self.generation += 1;
         let generation = self.generation;
-        let header =
-            BlockHeader { volume_id: self.signature.volume_id, erase_count: self.alloc.erase_count(block), next };
+        let header = BlockHeader {
+            volume_id: self.signature.volume_id,
+            erase_count: self.alloc.erase_count(block),
+            next,
+            before: if id == HeadId::Front { self.front.first_sequence } else { 0 },
+        };
         let first_page = self.pages.space.first_page(block);
         let head = self.head_mut(id);
         head.place(block, first_page, 0);

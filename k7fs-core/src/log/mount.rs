@@ -352,11 +352,11 @@ impl<'b, F: Flash> Log<'b, F> {
         let mut pages = 0;
         self.mark_tail(block);
         let mut next = self.successor(block)?;
-        let mut newer_than = self.checkpoint.tail_sequence;
+        let mut before = self.block_header(block)?.map_or(0, |(page, _)| page.sequence);
         for _ in 0..space.block_count {
             let Some(candidate) = next else { break };
-            let Some((page, header)) = self.front_block_header(candidate, newer_than)? else { break };
-            newer_than = page.sequence;
+            let Some((page, header)) = self.successor_header(candidate, before)? else { break };
+            before = page.sequence;
             // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
             // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
             if self.is_begun(candidate)? {
@@ -394,19 +394,20 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(tail)
     }
 
-    /// The header of a block in the log's chain; `None` where the block is not part of it yet, because what it holds is
-    /// older than `newer_than`.
+    /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not
+    /// opened as that yet.
     ///
     /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else: forgetting
     /// commits silently would be worse than refusing to mount.
-    fn front_block_header(&mut self, block: u32, newer_than: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
-        let is_ours = |page: &Header| page.kind == PageKind::Front && page.sequence > newer_than;
+    fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
+        let newer_than = self.checkpoint.tail_sequence.max(before);
+        let follows = |page: &Header| page.kind == PageKind::Front && page.sequence > newer_than;
         if let Some(found) = self.block_header(block)? {
-            return Ok(Some(found).filter(|(page, _)| is_ours(page)));
+            return Ok(Some(found).filter(|(page, header)| follows(page) && header.before == before));
         }
         let first_page = self.pages.space.first_page(block);
         for page in first_page + LOG_FIRST_PAGE..first_page + self.pages.space.pages_per_block.min(3) {
-            if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| is_ours(&page)) {
+            if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| follows(&page)) {
                 return Err(Error::Uncorrectable { page: first_page });
             }
         }
@@ -451,6 +452,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
         self.front.generation = header.generation;
+        self.front.first_sequence = header.sequence;
         self.front.doubt = Doubt::MayShow;
         self.front.next = Some(next);
         self.mark_tail(next);

@@ -133,6 +133,9 @@ impl<F: Flash> Log<'_, F> {
             self.checkpoint.moved_page = self.checkpoint.moved_page.map(rename);
             return Ok(());
         }
+        if self.front.page > 0 {
+            self.front.first_sequence = self.pages.header(space.first_page(new))?.sequence;
+        }
         self.transaction_start = self.transaction_start.map(rename);
         if self.checkpoint.front_block == old {
             self.checkpoint.front_block = new;

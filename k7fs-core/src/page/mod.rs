@@ -180,8 +180,12 @@ impl<'b, F: Flash> Pages<'b, F> {
         }
     }
 
-    /// Erases a block; `Ok(false)` where the chip reports that it failed.
+    /// Erases a block; `Ok(false)` where the chip reports that it failed, or has done so before: a mark outlives what the
+    /// allocation table says.
     pub(crate) fn erase(&mut self, block: u32) -> Result<bool, Error> {
+        if self.flash.is_bad(block)? {
+            return Ok(false);
+        }
         for tag in &mut self.tags {
             if tag.is_some_and(|page| self.space.block_of_page(page) == block) {
                 *tag = None;
