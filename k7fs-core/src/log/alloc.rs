@@ -257,11 +257,16 @@ impl<'b> Alloc<'b> {
         self.dirty |= found.and_then(|segment| 1u16.checked_shl(segment as u32)).unwrap_or(0);
     }
 
-    /// Counts the segments themselves, which the stored numbers leave out.
+    /// Counts the segments themselves, which the stored numbers leave out. The block of one may have been free when
+    /// the table was written.
     pub(crate) fn count_segments(&mut self, space: &Space) {
         let dirty = self.dirty;
         for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
-            self.add(space.block_of(address), len);
+            let block = space.block_of(address);
+            self.add(block, len);
+            if self.state(block) == BlockState::Free {
+                self.set_state(block, BlockState::Used);
+            }
         }
         self.dirty = dirty;
     }
