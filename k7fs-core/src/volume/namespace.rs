@@ -130,7 +130,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.tree.log.next_object = object + 1;
             volume.put_name(directory, position, object, kind, name)?;
             if !content.is_empty() {
-                volume.write_piece(object, 0, content)?;
+                volume.write_piece(object, 0, content, false)?;
             }
             volume.put_inode(object, &inode)?;
             volume.count_entry(directory, 1)
@@ -325,7 +325,9 @@ impl<F: Flash> Volume<'_, F> {
                 _ => {}
             }
         }
-        self.begin_names(0)?;
+        // A longer name is growth; any other rename works on a full volume.
+        let old_len = components(from).last().map_or(0, str::len);
+        self.begin_names(new_name.len().saturating_sub(old_len) as u64)?;
         self.change(|volume| {
             volume.tree.delete(name_key(from_directory, source.position))?;
             if let Some(replaced) = replaced {
