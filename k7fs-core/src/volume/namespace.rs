@@ -293,7 +293,8 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// # Errors
     /// `RenameIntoItself` where a directory would end up below itself, `DirectoryNotEmpty`, `IsADirectory`, `NotADirectory`,
-    /// `PathTooDeep`, `Busy` for the root, those of the paths.
+    /// `PathTooDeep` (also for what is below a directory; finding out looks at all of it, where a directory moves down),
+    /// `NoSpace` where the new name is longer, `Busy` for the root, those of the paths.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         self.writable()?;
         let (from_directory, source) = match self.resolve(from)? {
@@ -324,6 +325,11 @@ impl<F: Flash> Volume<'_, F> {
                 (_, Kind::Directory) => return Err(Error::IsADirectory),
                 _ => {}
             }
+        }
+        let (old_depth, depth) = (components(from).count(), components(to).count());
+        if source.kind == Kind::Directory && depth > old_depth {
+            // What is below it moves down with it.
+            self.refuse_deeper(source.object, (DEPTH_MAX as usize).saturating_sub(depth))?;
         }
         // A longer name is growth; any other rename works on a full volume.
         let old_len = components(from).last().map_or(0, str::len);
