@@ -63,7 +63,9 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.
     fn refer_to_moved(&mut self) -> Result<(), Error> {
-        self.log.flush_partial(HeadId::Moved)?;
+        if !is_commit_order_off() {
+            self.log.flush_partial(HeadId::Moved)?;
+        }
         let mut from = Key::MIN;
         while let Some(row) = self.log.table.next_in(0, &from, true) {
             from = row.key.successor();
@@ -218,4 +220,14 @@ impl<F: Flash> Tree<'_, F> {
         self.log.push_copy(head, source)?;
         Ok(self.log.finish(head))
     }
+}
+
+#[cfg(feature = "sabotage")]
+fn is_commit_order_off() -> bool {
+    crate::sabotage::is_off(crate::sabotage::Step::CommitOrder)
+}
+
+#[cfg(not(feature = "sabotage"))]
+const fn is_commit_order_off() -> bool {
+    false
 }
