@@ -2,7 +2,13 @@
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
-const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+/// Lookup tables of 1 KiB each: one where memory is short, sixteen on machines that have plenty and check gigabytes.
+#[cfg(not(target_pointer_width = "64"))]
+type Tables = Table<1>;
+#[cfg(target_pointer_width = "64")]
+type Tables = Table<16>;
+
+const CRC: Crc<u32, Tables> = Crc::<u32, Tables>::new(&CRC_32_ISCSI);
 
 /// Bytes of a hash in a tree pointer: BLAKE3, truncated (the signature records the width).
 pub(crate) const POINTER_HASH_BYTES: usize = 8;

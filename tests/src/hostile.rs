@@ -21,8 +21,8 @@ use crate::workload::{mkdir, rename, resize, unlink, write};
 const OPERATIONS_MAX: u64 = 100_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
-/// Objects that a walk visits: far more than the images hold.
-const OBJECTS_MAX: usize = 2_000;
+/// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
+const OBJECTS_MAX: usize = 200;
 /// Bytes of one file that a walk reads.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 

@@ -17,7 +17,7 @@ use k7fs_tests::geometry::{CASES, Case, VOLUME_ID, buffer_for, format, format_op
 use k7fs_tests::ram::RamFlash;
 use k7fs_tests::seal::{SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
 use k7fs_tests::seed::seed;
-use k7fs_tests::sequence::look;
+use k7fs_tests::sequence::{check, look};
 
 /// Runs `work` on a fresh volume with a file `/file`, a directory `/dir` with `/dir/inner`, and a link `/link`.
 fn on_a_volume(work: impl FnOnce(&mut Volume<'_, &mut SimFlash>)) {
@@ -333,6 +333,23 @@ fn paths_have_a_length_and_a_depth() {
         volume.create_dir(&path).unwrap_or_else(|error| panic!("depth {depth}: {error}"));
     }
     assert_eq!(volume.create_dir(&format!("{path}/d")), Err(Error::PathTooDeep));
+    volume.create_dir("/x").expect("creates");
+    for index in 0..20 {
+        volume.create_dir(&format!("/x/{index}")).expect("creates");
+        volume.write(&format!("/x/{index}/file"), b"").expect("creates");
+    }
+    let above = |levels: usize| &path[..path.len() - 2 * levels];
+    for levels in [0, 1, 2] {
+        let result = volume.rename("/x", &format!("{}/x", above(levels)));
+        assert_eq!(result, Err(Error::PathTooDeep), "with what is below it, {levels} levels from the bottom");
+    }
+    assert_eq!(volume.rename("/x", &format!("{}/x", above(3))), Ok(()));
+    assert_eq!(volume.metadata(&format!("{}/x/7/file", above(3))).map(|file| file.size), Ok(0));
+    assert_eq!(volume.rename(&format!("{}/x/7", above(3)), &format!("{}/y", above(1))), Err(Error::PathTooDeep));
+    volume.remove_file(&format!("{}/x/7/file", above(3))).expect("it is there");
+    assert_eq!(volume.rename(&format!("{}/x/7", above(3)), &format!("{}/y", above(1))), Ok(()));
+    assert_eq!(volume.rename("/d/d", "/e"), Ok(()), "upwards nothing can become too deep");
+    check(&mut volume).expect("no faults");
 }
 
 #[test]

@@ -20,6 +20,9 @@ const FILES_MAX: u64 = 4000;
 /// Blocks beyond the smallest volume, whose capacity is next to nothing.
 const SPARE_BLOCKS: u32 = 16;
 
+/// Of the cuts during recovery on a full volume one in so many is followed.
+const DOUBLE_EVERY: u64 = if cfg!(feature = "campaign") { 16 } else { 256 };
+
 type Mounted<'b, 'f> = Volume<'b, &'f mut SimFlash>;
 
 fn mount<'b, 'f>(flash: &'f mut SimFlash, buffer: &'b mut [u8]) -> Mounted<'b, 'f> {
@@ -108,6 +111,80 @@ fn overwriting_works_on_a_full_volume() {
         volume.close(file).expect("closes");
         check(&mut volume).expect("no faults");
     });
+}
+
+/// Sizes of volumes and files for work at the limit: blocks beyond the smallest volume, files that fill it.
+const LIMITS: [(u32, u64); 5] = [(0, 30), (1, 6), (2, 60), (6, 20), (SPARE_BLOCKS, 400)];
+/// Changes of each full volume.
+const CHANGES: u64 = 400;
+
+#[test]
+fn a_full_volume_changes_for_ever() {
+    let jobs: Vec<_> = CASES.iter().flat_map(|case| LIMITS.map(|(spare, files)| (case, spare, files))).collect();
+    parallel::run(&jobs, |(case, spare, files)| change_for_ever(case, *spare, *files));
+}
+
+/// Overwrites, replaces, renames, cuts off, deletes and fills again, always at the limit: what does not grow never fails.
+fn change_for_ever(case: &Case, spare: u32, files: u64) {
+    let name = format!("{} with {spare} blocks more, {files} files", case.name);
+    let mut flash = case.formatted(spare, seed());
+    let mut buffer = buffer_for(&flash);
+    let mut volume = mount(&mut flash, &mut buffer);
+    let usage = volume.usage().expect("usage is always known");
+    let length = (usage.capacity_bytes / files).clamp(100, 60_000) as u32;
+    let mut lengths: Vec<u32> = vec![length; fill(&mut volume, length) as usize];
+    let mut random = Random::new(mix(seed(), files << 32 | u64::from(spare)));
+    for round in 0..CHANGES {
+        let file = random.below(lengths.len() as u64) as usize;
+        let path = format!("/f{file}");
+        let here = lengths[file];
+        let what = random.below(10);
+        let fine = match what {
+            0..5 if here > 0 => {
+                let bytes = Content::seeded(round, 1 + random.below(u64::from(here).min(300)) as u32).bytes();
+                let offset = random.below(u64::from(here) + 1 - bytes.len() as u64);
+                let file = volume.open(&path, OpenOptions::new().write(true)).expect("it is there");
+                let result = volume.write_at(&file, offset, &bytes);
+                result.and(volume.close(file))
+            }
+            5 | 6 if here <= 4096 => volume.write(&path, &Content::seeded(round, here).bytes()),
+            7 => {
+                let other = path.replace('f', "g");
+                volume.rename(&path, &other).and_then(|()| volume.rename(&other, &path))
+            }
+            8 => {
+                let shorter = random.below(u64::from(here) + 1);
+                lengths[file] = shorter as u32;
+                let file = volume.open(&path, OpenOptions::new().write(true)).expect("it is there");
+                let result = volume.set_len(&file, shorter);
+                result.and(volume.close(file))
+            }
+            _ => {
+                lengths[file] = length;
+                let result = volume.remove_file(&path);
+                // Creating is growth: what it takes and what the deletion gave is counted in units.
+                result.map(|()| {
+                    for bytes in [&Content::seeded(round, length).bytes()[..], b""] {
+                        match volume.write(&path, bytes) {
+                            Ok(()) => return lengths[file] = bytes.len() as u32,
+                            Err(error) => assert_eq!(error, Error::NoSpace, "{name}: round {round}"),
+                        }
+                    }
+                    lengths.swap_remove(file);
+                    if file < lengths.len() {
+                        // A name that is not longer: never growth.
+                        let last = format!("/f{}", lengths.len());
+                        assert_eq!(volume.rename(&last, &path), Ok(()), "{name}: round {round}");
+                    }
+                })
+            }
+        };
+        assert_eq!(fine, Ok(()), "{name}: round {round}, change {what} of {path} ({here} bytes), {:?}", volume.usage());
+    }
+    check(&mut volume).expect("no faults");
+    for index in 0..lengths.len() {
+        assert_eq!(volume.remove_file(&format!("/f{index}")), Ok(()), "{name}: removing {index} of {}", lengths.len());
+    }
 }
 
 #[test]
@@ -202,8 +279,10 @@ fn deleting_everything_gives_the_space_back() {
 #[test]
 fn cuts_on_a_full_volume_lose_nothing() {
     let seed = seed();
+    // The NAND volume holds ten times as much, and every cut reads all of it.
     let names = ["nor-256-4k", "nor-128-2k", "nand-2048-64"];
-    parallel::run(&names, |name| {
+    let names = if cfg!(feature = "campaign") { &names[..] } else { &names[..2] };
+    parallel::run(names, |name| {
         let case = Case::named(name);
         let formatted = case.formatted(4, seed);
         let (length, count) = {
@@ -216,7 +295,7 @@ fn cuts_on_a_full_volume_lose_nothing() {
         let setup = (0..count).map(|index| write(&format!("/f{index}"), index, length)).collect();
         let measured = vec![resize("/f0", 10), unlink("/f1"), write("/f2", 9, length), unlink("/f3"), unlink("/f4")];
         let workload = Workload { name: "full".to_owned(), setup, measured, unmount: true };
-        let mut ladder = Ladder::new(&formatted, Plan { double_every: 16, triple_every: 0, seed });
+        let mut ladder = Ladder::new(&formatted, Plan { double_every: DOUBLE_EVERY, triple_every: 0, seed });
         if let Err(violation) = ladder.climb(&formatted, &workload) {
             panic!("{name}: {violation}");
         }

@@ -112,7 +112,7 @@ macro_rules! geometries {
 
 geometries! {
     nor_128_2k, nor_128_2k_long: "nor-128-2k", 64, 2, 1e-5;
-    nor_128_4k, nor_128_4k_long: "nor-128-4k", 16, 1, 1e-5;
+    nor_128_4k, nor_128_4k_long: "nor-128-4k", 64, 2, 1e-5;
     nor_256_4k, nor_256_4k_long: "nor-256-4k", 96, 3, 1e-5;
     nor_512_4k, nor_512_4k_long: "nor-512-4k", 64, 2, 1e-5;
     nor_1024_8k, nor_1024_8k_long: "nor-1024-8k", 64, 2, 1e-5;

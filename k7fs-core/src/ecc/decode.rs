@@ -79,6 +79,12 @@ pub fn decode_with(
     if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
         return Err(Uncorrectable);
     }
+    // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near and never accepted,
+    // and a search would find it again and again. No page has so few ones: its parity alone has more.
+    let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
+    if ones <= usize::from(code.parity_words) * 2 + MARK_BITS {
+        return Err(Uncorrectable);
+    }
     let mut search = Search {
         code,
         page,
@@ -107,6 +113,8 @@ pub fn decode_with(
 
 /// Share of violated checks above which a page is not worth a search.
 const HOPELESS_PERCENT: usize = 42;
+/// Bits of the factory mark, which count as ones.
+const MARK_BITS: usize = 16;
 
 /// A list in borrowed memory, as bytes so that any scratch will do.
 struct List<'a, const SIZE: usize> {

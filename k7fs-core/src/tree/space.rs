@@ -13,6 +13,8 @@ const TAIL_FRACTION: u32 = 8;
 const MOUNT_RETRIES_MAX: u32 = 8;
 /// Rounds of cleaning that one call may take before it gives up.
 const CLEANING_ROUNDS_MAX: u32 = 64;
+/// Of these, rounds one after another that gain nothing.
+const ROUNDS_IN_VAIN_MAX: u32 = 8;
 
 /// What an operation is about to need.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,15 +36,15 @@ impl<F: Flash> Tree<'_, F> {
     fn checkpoint_blocks(&self) -> u32 {
         let rows = self.rows_max() as u32;
         let leaves = rows.min(self.log.checkpoint.leaves + 1 + rows / 16);
-        self.blocks_for_nodes(leaves)
+        self.blocks_for_nodes(leaves, self.root_level)
     }
 
     /// Blocks for so many leaves, the inner nodes above them, twice, and the allocation table.
-    fn blocks_for_nodes(&self, leaves: u32) -> u32 {
+    fn blocks_for_nodes(&self, leaves: u32, root_level: u8) -> u32 {
         let space = self.log.pages.space;
         let node = self.log.signature.node_bytes_max;
         // Inner nodes fan out at least sixteen-fold; a root that is a leaf is written twice as well.
-        let inner = leaves.div_ceil(16) + u32::from(self.root_level);
+        let inner = leaves.div_ceil(16) + u32::from(root_level);
         let bytes = (leaves + 2 * inner) * (node + 48) + self.log.alloc.blocks() * 4 + 256;
         // Whole nodes leave a rest at the end of each block.
         let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node).max(1);
@@ -51,13 +53,11 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
     pub(super) fn reserve_blocks(&self) -> u32 {
-        let rows = self.log.table.capacity() as u32;
-        let space = self.log.pages.space;
-        // A volume of this size has about so many leaves when it is full.
-        let leaves = (self.log.alloc.blocks() * (space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4);
         // Small blocks: several are under way at once before one comes back.
-        let under_way = if space.block_payload() < 16 << 10 { 2 + self.log.alloc.blocks() / 64 } else { 0 };
-        self.blocks_for_nodes(leaves) + 7 + under_way
+        let small = self.log.pages.space.block_payload() < 16 << 10;
+        let under_way = if small { 2 + self.log.alloc.blocks() / 64 } else { 0 };
+        // One level above the leaves, whatever the tree is now: what the user may fill does not change with its shape.
+        self.blocks_for_nodes(self.leaves_expected(), 1) + 7 + under_way
     }
 
     /// Whether so many blocks leave the user anything worth the name.
@@ -89,7 +89,21 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Bytes in use, changes not merged yet included.
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.log.alloc.live_bytes() + self.committed_bytes + self.pending_bytes
+        self.log.alloc.live_bytes() + self.leaf_room() + self.committed_bytes + self.pending_bytes
+    }
+
+    /// Room for writing leaves again. The reserve has it for the leaves that a volume of middling files has; many small
+    /// files make more of them, and every one takes its place twice: where it lies, and at the next checkpoint.
+    fn leaf_room(&self) -> u64 {
+        let more = self.log.checkpoint.leaves.saturating_sub(self.leaves_expected());
+        u64::from(more) * self.log.alloc.cost(self.log.signature.node_bytes_max)
+    }
+
+    /// About so many leaves a volume of this size has when it is full.
+    fn leaves_expected(&self) -> u32 {
+        let rows = self.log.table.capacity() as u32;
+        let blocks = self.log.alloc.blocks();
+        (blocks * (self.log.pages.space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4)
     }
 
     /// Makes sure that an operation finds what it needs, cleaning and merging as necessary.
@@ -141,6 +155,8 @@ impl<F: Flash> Tree<'_, F> {
         let bytes = demand.bytes;
         let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
         let own = u32::try_from(bytes / block_payload.max(1)).map_err(|_| Error::NoSpace)? + 1;
+        let mut most_free = 0;
+        let mut in_vain = 0;
         for round in 0..CLEANING_ROUNDS_MAX {
             // The moved head and a pair of checkpoint blocks, and one to spare.
             let needed = self.checkpoint_blocks() + own + 4;
@@ -158,7 +174,10 @@ impl<F: Flash> Tree<'_, F> {
             if in_transaction && self.log.table.pending_len() > 0 {
                 break;
             }
-            if !self.clean_counted(needed)? {
+            // A round may lose blocks that the next ones gain: what it writes makes others empty.
+            in_vain = if self.free_blocks() > most_free { 0 } else { in_vain + 1 };
+            most_free = most_free.max(self.free_blocks());
+            if in_vain > ROUNDS_IN_VAIN_MAX || !self.clean_counted(needed)? {
                 break;
             }
         }
@@ -172,7 +191,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Blocks that a checkpoint of the present table would take.
     pub(super) fn checkpoint_blocks_now(&self) -> u32 {
         let rows = self.log.table.len() as u32 + 2;
-        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1))
+        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1), self.root_level)
     }
 
     #[inline(never)]

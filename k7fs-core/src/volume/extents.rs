@@ -149,8 +149,9 @@ impl<F: Flash> Volume<'_, F> {
         self.tree.log.pages.space.advance(place.address, skip)
     }
 
-    /// Writes bytes that lie within one logical block.
-    pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    /// Writes bytes that lie within one logical block. `whole` leaves as few extents there as before: on a full volume,
+    /// what is overwritten in pieces may not grow by the pieces' bookkeeping.
+    pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8], whole: bool) -> Result<(), Error> {
         self.cut(object, offset, offset + bytes.len() as u64, true)?;
         let mut at = offset;
         let mut rest = bytes;
@@ -161,12 +162,12 @@ impl<F: Flash> Volume<'_, F> {
             at += now.len() as u64;
             rest = later;
         }
-        self.merge_fragments(object, offset)
+        self.merge_fragments(object, offset, whole)
     }
 
     /// Keeps the number of extents in a logical block bounded.
     #[inline(never)]
-    fn merge_fragments(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+    fn merge_fragments(&mut self, object: u64, offset: u64, whole: bool) -> Result<(), Error> {
         let block = self.logical_block();
         let start = offset - offset % block;
         let mut extents: Vec<Extent, FRAGMENTS_SEEN> = Vec::new();
@@ -177,6 +178,10 @@ impl<F: Flash> Volume<'_, F> {
             }
             from = extent.start + 1;
         }
+        if whole {
+            let run = run_around(&extents, offset, self.record_max());
+            return self.merge_run(object, extents.get(run).unwrap_or_default());
+        }
         if extents.len() <= FRAGMENTS_MAX {
             return Ok(());
         }
@@ -184,11 +189,15 @@ impl<F: Flash> Volume<'_, F> {
         self.merge_run(object, extents.get(run).unwrap_or_default())
     }
 
+    /// Bytes of a record that fits a block, whatever its size.
+    pub(super) fn record_max(&self) -> u64 {
+        let space = self.tree.log.pages.space;
+        u64::from(space.block_payload().saturating_sub(2 * space.payload.min(256)))
+    }
+
     /// Writes neighbours, and the holes between them, as one extent.
     fn merge_run(&mut self, object: u64, run: &[Extent]) -> Result<(), Error> {
-        let space = self.tree.log.pages.space;
-        // The record must fit a block, whatever its size.
-        let most = u64::from(space.block_payload().saturating_sub(2 * space.payload.min(256)));
+        let most = self.record_max();
         let Some(first) = run.first() else { return Ok(()) };
         let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
         let run = run.get(..run_len).unwrap_or_default();
@@ -204,6 +213,22 @@ impl<F: Flash> Volume<'_, F> {
         }
         Ok(())
     }
+}
+
+/// Neighbours of the extent at `offset` without holes between them, from at most `most` bytes before its end.
+fn run_around(extents: &[Extent], offset: u64, most: u64) -> core::ops::Range<usize> {
+    let Some(at) = extents.iter().position(|extent| extent.start <= offset && offset < extent.end()) else {
+        return 0..0;
+    };
+    let end = extents.get(at).map_or(0, Extent::end);
+    let touches = |index: &usize| match (extents.get(*index), extents.get(index + 1)) {
+        (Some(left), Some(right)) => left.end() == right.start,
+        _ => false,
+    };
+    let fits = |index: &usize| extents.get(*index).is_some_and(|extent| end.saturating_sub(extent.start) <= most);
+    let before = (0..at).rev().take_while(|index| touches(index) && fits(index)).count();
+    let behind = (at..extents.len()).take_while(touches).count();
+    at - before..at + behind + 1
 }
 
 /// The longest run of small extents without holes between them.

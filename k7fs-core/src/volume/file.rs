@@ -183,12 +183,12 @@ impl<F: Flash> Volume<'_, F> {
         while !rest.is_empty() {
             let here = rest.len().min((block - at % block) as usize);
             let (now, later) = rest.split_at_checked(here).ok_or(Error::NeedsRemount)?;
-            self.make_room_for(object, at, now.len() as u64)?;
+            let whole = self.make_room_for(object, at, now.len() as u64)?;
             inode.size = inode.size.max(at + here as u64);
             inode.modified = self.now();
             let piece = inode;
             self.change(|volume| {
-                volume.write_piece(object, at, now)?;
+                volume.write_piece(object, at, now, whole)?;
                 volume.put_inode(object, &piece)
             })?;
             at += here as u64;
@@ -197,16 +197,21 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    /// Room for writing a piece: only what it adds to the file counts against the capacity.
-    fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<(), Error> {
+    /// Room for writing a piece: only what it adds to the file counts against the capacity. Tells whether space is short,
+    /// so that the piece has to be joined with its neighbours.
+    fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<bool, Error> {
         let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows: PIECE_ROWS };
         match self.tree.make_room(&demand, self.in_transaction) {
             Err(Error::NoSpace) => {}
-            result => return result,
+            result => return result.map(|()| false),
         }
         // Short of space: what it overwrites does not count.
         demand.growth = len - self.covered(object, offset, len)?.min(len);
-        if demand.growth < len { self.tree.make_room(&demand, self.in_transaction) } else { Err(Error::NoSpace) }
+        if demand.growth >= len && len > 0 {
+            return Err(Error::NoSpace);
+        }
+        demand.bytes += self.logical_block().min(self.record_max());
+        self.tree.make_room(&demand, self.in_transaction).map(|()| true)
     }
 
     /// Truncates a file, or extends it with a hole.
@@ -399,22 +404,27 @@ impl<F: Flash> Volume<'_, F> {
         let small = size <= self.logical_block() && inode.size <= self.logical_block();
         if !small {
             return self.atomically(|volume| {
-                inode.size = inode.size.min(size);
-                volume.shorten(object, size, true, |volume| volume.put_inode(object, &inode))?;
-                volume.write_object(object, inode, 0, bytes)
+                // First over the old content, so that only what is added counts as growth; then the rest is cut off.
+                volume.write_object(object, inode, 0, bytes)?;
+                if inode.size > size {
+                    inode.size = size;
+                    inode.modified = volume.now();
+                    volume.shorten(object, size, true, |volume| volume.put_inode(object, &inode))?;
+                }
+                Ok(())
             });
         }
         if !self.in_transaction {
             self.commit()?;
         }
-        self.make_room_for(object, 0, size)?;
+        let whole = self.make_room_for(object, 0, size)?;
         let block = self.logical_block();
         inode.size = size;
         inode.modified = self.now();
         self.change(|volume| {
             volume.cut(object, size, block, false)?;
             if !bytes.is_empty() {
-                volume.write_piece(object, 0, bytes)?;
+                volume.write_piece(object, 0, bytes, whole)?;
             }
             volume.put_inode(object, &inode)
         })?;

@@ -14,7 +14,7 @@ use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
 use crate::tree::{Content, KIND_INODE, KIND_JOB, KIND_NAME};
-use crate::varint::{Reader, Writer};
+use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
 pub(super) const ROOT: u64 = 1;
@@ -155,6 +155,19 @@ impl<F: Flash> Volume<'_, F> {
             }
         }
         Ok((Name { position, object, kind }, name_len))
+    }
+
+    /// What a name stands for, without the name itself.
+    pub(super) fn read_target(&mut self, position: u64, content: &Content) -> Result<Name, Error> {
+        let corrupt = Error::Corrupt { page: 0 };
+        let mut bytes = [0u8; 1 + ULEB_BYTES_MAX];
+        let len = (content.len() as usize).min(bytes.len());
+        let bytes = bytes.get_mut(..len).ok_or(corrupt)?;
+        self.tree.read(content, 0, bytes)?;
+        let mut reader = Reader::new(bytes);
+        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
+        let object = reader.uleb().ok_or(corrupt)?;
+        Ok(Name { position, object, kind })
     }
 
     pub(super) fn put_name(

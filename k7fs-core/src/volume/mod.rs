@@ -1,6 +1,7 @@
 //! The volume floor: files, directories and transactions, the public API.
 
 mod check;
+mod depth;
 mod extents;
 mod file;
 mod inode;

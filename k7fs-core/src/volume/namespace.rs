@@ -130,7 +130,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.tree.log.next_object = object + 1;
             volume.put_name(directory, position, object, kind, name)?;
             if !content.is_empty() {
-                volume.write_piece(object, 0, content)?;
+                volume.write_piece(object, 0, content, false)?;
             }
             volume.put_inode(object, &inode)?;
             volume.count_entry(directory, 1)
@@ -293,7 +293,8 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// # Errors
     /// `RenameIntoItself` where a directory would end up below itself, `DirectoryNotEmpty`, `IsADirectory`, `NotADirectory`,
-    /// `PathTooDeep`, `Busy` for the root, those of the paths.
+    /// `PathTooDeep` (also for what is below a directory; finding out looks at all of it, where a directory moves down),
+    /// `NoSpace` where the new name is longer, `Busy` for the root, those of the paths.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         self.writable()?;
         let (from_directory, source) = match self.resolve(from)? {
@@ -325,7 +326,14 @@ impl<F: Flash> Volume<'_, F> {
                 _ => {}
             }
         }
-        self.begin_names(0)?;
+        let (old_depth, depth) = (components(from).count(), components(to).count());
+        if source.kind == Kind::Directory && depth > old_depth {
+            // What is below it moves down with it.
+            self.refuse_deeper(source.object, (DEPTH_MAX as usize).saturating_sub(depth))?;
+        }
+        // A longer name is growth; any other rename works on a full volume.
+        let old_len = components(from).last().map_or(0, str::len);
+        self.begin_names(new_name.len().saturating_sub(old_len) as u64)?;
         self.change(|volume| {
             volume.tree.delete(name_key(from_directory, source.position))?;
             if let Some(replaced) = replaced {
