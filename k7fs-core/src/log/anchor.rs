@@ -311,9 +311,11 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Finds the newest pointer in a fixed block: the checkpoint blocks' numbers and the page's sequence number.
-    pub(super) fn read_fixed(&mut self, block: u32) -> Result<(AnchorBlock, Option<Pointer>), Error> {
+    ///
+    /// `guess` says where the other mirror's pages end: mostly at the same place. Few pages are ever programmed here.
+    pub(super) fn read_fixed(&mut self, block: u32, guess: u32) -> Result<(AnchorBlock, Option<Pointer>), Error> {
         let from = signature_pages(self.signature.geometry.page_size);
-        let next_page = self.end_of_pages(block, from)?;
+        let next_page = self.end_of_pages(block, from, Some(guess))?;
         let mut found = None;
         let first_page = self.pages.space.first_page(block);
         for index in (from..next_page).rev() {
@@ -340,8 +342,11 @@ impl<F: Flash> Log<'_, F> {
     /// Finds the newest checkpoint in a checkpoint block, and whether it is the block's last page.
     ///
     /// What was decoded last stays in `self.checkpoint`; [`Self::load_checkpoint`] brings back the one that is chosen.
-    pub(super) fn read_checkpoints(&mut self, block: u32) -> Result<(AnchorBlock, Option<FoundCheckpoint>), Error> {
-        let next_page = self.end_of_pages(block, CHECKPOINT_FIRST_PAGE)?;
+    /// `guess` says where the other mirror's pages end: mostly at the same place.
+    pub(super) fn read_checkpoints(
+        &mut self, block: u32, guess: Option<u32>,
+    ) -> Result<(AnchorBlock, Option<FoundCheckpoint>), Error> {
+        let next_page = self.end_of_pages(block, CHECKPOINT_FIRST_PAGE, guess)?;
         let first_page = self.pages.space.first_page(block);
         let mut found = None;
         for index in (CHECKPOINT_FIRST_PAGE..next_page).rev() {
@@ -372,23 +377,46 @@ impl<F: Flash> Log<'_, F> {
         Ok(self.checkpoint.decode(body, header.sequence).map(|()| header.sequence))
     }
 
-    /// Where the pages of a block end that were programmed in order from `from`, all but single gaps.
+    /// Where the pages of a block end that were programmed in order from `from`, all but single gaps: pages skipped because
+    /// they may have been torn.
     ///
-    /// A page skipped because it may have been torn leaves a gap of one: so a page counts as programmed when it or the
-    /// one behind it is.
-    pub(super) fn end_of_pages(&mut self, block: u32, from: u32) -> Result<u32, Error> {
+    /// With a guess at the answer the search looks there first and takes growing steps up from it.
+    pub(super) fn end_of_pages(&mut self, block: u32, from: u32, guess: Option<u32>) -> Result<u32, Error> {
+        let first_page = self.pages.space.first_page(block);
+        let pages_per_block = self.pages.space.pages_per_block;
+        let mut end = self.first_blank(block, from, guess)?;
+        // A torn page may look erased in its first bytes: whoever programs the next page looks at it first.
+        while end + 1 < pages_per_block && self.pages.probe(first_page + end + 1)? {
+            end = self.first_blank(block, end + 2, Some(end + 2))?;
+        }
+        Ok(end)
+    }
+
+    /// A blank page of a block behind programmed ones, or the block's end: the first, or one that was skipped.
+    fn first_blank(&mut self, block: u32, from: u32, guess: Option<u32>) -> Result<u32, Error> {
         let first_page = self.pages.space.first_page(block);
         let (mut low, mut high) = (from, self.pages.space.pages_per_block);
+        if let Some(guess) = guess {
+            let mut at = guess.saturating_sub(1).max(from);
+            let mut step = 1;
+            while at < high {
+                if self.pages.probe(first_page + at)? {
+                    low = at + 1;
+                    at += step;
+                    step *= 2;
+                } else {
+                    high = at;
+                }
+            }
+        }
         while low < high {
             let middle = low.midpoint(high);
-            let last = middle + 1 >= self.pages.space.pages_per_block;
-            if self.pages.probe(first_page + middle)? || (!last && self.pages.probe(first_page + middle + 1)?) {
+            if self.pages.probe(first_page + middle)? {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        // A torn page may look erased in its first bytes: whoever programs the next page looks at it first.
         Ok(low)
     }
 

@@ -3,7 +3,7 @@
 use core::mem::take;
 
 use super::alloc::{Alloc, Segment};
-use super::anchor::{AnchorBlock, Anchors, FoundCheckpoint, MIRRORS, Pointer, fixed_blocks};
+use super::anchor::{AnchorBlock, Anchors, CHECKPOINT_FIRST_PAGE, FoundCheckpoint, MIRRORS, Pointer, fixed_blocks};
 use super::checkpoint::Checkpoint;
 use super::heads::{BlockHeader, Doubt, Head, LOG_FIRST_PAGE};
 use super::memory::{Memory, node_bytes_max};
@@ -196,8 +196,10 @@ impl<'b, F: Flash> Log<'b, F> {
         let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
         let mut sequences = [0u64; MIRRORS];
         let mut torn = false;
+        let mut guess = 0;
         for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
-            if found.is_some_and(|signature| block >= signature.fixed_blocks) {
+            let whole = !torn && newest.is_some_and(|newest| sequences.iter().all(|s| *s == newest.sequence));
+            if whole || found.is_some_and(|signature| block >= signature.fixed_blocks) {
                 break;
             }
             let signature = match self.read_signature(block) {
@@ -218,7 +220,8 @@ impl<'b, F: Flash> Log<'b, F> {
             if self.pages.flash.is_bad(block)? {
                 continue;
             }
-            let (anchor, pointer) = self.read_fixed(block)?;
+            let (anchor, pointer) = self.read_fixed(block, guess)?;
+            guess = anchor.next_page;
             let Some(pointer) = pointer else { continue };
             let sequence = pointer.sequence;
             torn |= !pointer.last;
@@ -265,9 +268,18 @@ impl<'b, F: Flash> Log<'b, F> {
     #[inline(never)]
     fn find_checkpoint(&mut self, fixed_known: bool) -> Result<bool, Error> {
         let mut best: Option<FoundCheckpoint> = None;
+        let mut guess = None;
         for mirror in 0..MIRRORS {
             let Some(Some(anchor)) = self.anchors.checkpoints.get(mirror).copied() else { continue };
-            let (anchor, found) = self.read_checkpoints(anchor.block)?;
+            let whole = best.is_some_and(|best: FoundCheckpoint| best.last);
+            let (anchor, found) = if whole {
+                // Every checkpoint is written to the first mirror first: the second has nothing newer.
+                let next_page = self.end_of_pages(anchor.block, CHECKPOINT_FIRST_PAGE, guess)?;
+                (AnchorBlock { next_page, ..anchor }, None)
+            } else {
+                self.read_checkpoints(anchor.block, guess)?
+            };
+            guess = Some(anchor.next_page);
             if let Some(place) = self.anchors.checkpoints.get_mut(mirror) {
                 *place = Some(anchor);
             }
@@ -292,7 +304,7 @@ impl<'b, F: Flash> Log<'b, F> {
             if !header.is_some_and(|(header, _)| header.kind == PageKind::Checkpoint) {
                 continue;
             }
-            let (anchor, found) = self.read_checkpoints(block)?;
+            let (anchor, found) = self.read_checkpoints(block, None)?;
             let Some(found) = found else { continue };
             let sequence = found.sequence;
             if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
@@ -370,7 +382,7 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             next = header.next.filter(|next| *next < space.block_count).map(|next| self.checkpoint.jump(next));
         }
-        let end = self.end_of_pages(block, from)?;
+        let end = self.end_of_pages(block, from, Some(from))?;
         self.pages_in_tail = pages + end - from;
         let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
         for index in (from..end).rev() {
@@ -402,10 +414,14 @@ impl<'b, F: Flash> Log<'b, F> {
     fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
         let newer_than = self.checkpoint.tail_sequence.max(before);
         let follows = |page: &Header| page.kind == PageKind::Front && page.sequence > newer_than;
+        let first_page = self.pages.space.first_page(block);
+        // A look at some bytes first: mostly the block is blank.
+        if !self.pages.probe(first_page)? {
+            return Ok(None);
+        }
         if let Some(found) = self.block_header(block)? {
             return Ok(Some(found).filter(|(page, header)| follows(page) && header.before == before));
         }
-        let first_page = self.pages.space.first_page(block);
         for page in first_page + LOG_FIRST_PAGE..first_page + self.pages.space.pages_per_block.min(3) {
             if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| follows(&page)) {
                 return Err(Error::Uncorrectable { page: first_page });
