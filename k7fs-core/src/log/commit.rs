@@ -9,12 +9,19 @@
 //! page said, because that page may have been torn. A reader takes it in that page's place.
 
 use super::checkpoint::{minus_one, page_plus_one};
-use super::item::{ItemKind, Key};
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemKind, Key};
 use super::{HeadId, Log};
 use crate::error::Error;
 use crate::flash::Flash;
+use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, Writer};
 
+/// Pages with this much payload repeat small values.
+const REPEAT_PAYLOAD_MIN: u32 = 1024;
+/// Longer values are not repeated.
+const REPEATED_BYTES_MAX: u32 = 48;
+/// Room for a repeated value's header, and behind it for the commit.
+const REPEAT_RESERVE: u32 = (2 * ITEM_HEADER_BYTES_MAX + COMMIT_BYTES_MAX) as u32;
 /// Bytes of the longest commit body.
 const COMMIT_BYTES_MAX: usize = 64;
 
@@ -101,6 +108,7 @@ impl<F: Flash> Log<'_, F> {
             self.flush_partial(HeadId::Moved)?;
         }
         commit.moved_page = self.moved_page();
+        self.repeat_small_values()?;
         let mut body = [0u8; COMMIT_BYTES_MAX];
         let len = commit.encode(&mut body).ok_or(Error::Exhausted)?;
         // The first page may still change with the item's own start, but not its encoded length by more than this.
@@ -118,6 +126,34 @@ impl<F: Flash> Log<'_, F> {
         }
         self.transaction = commit.transaction;
         self.commits_in_tail = self.commits_in_tail.saturating_add(1);
+        Ok(())
+    }
+
+    /// Says small values that the last commit's page has again where the page of this one has room for them.
+    ///
+    /// Reading a page of NAND costs about as much whatever part of it is needed: what changes often is then found on the
+    /// last page, which is in memory. On small pages there is no room to speak of.
+    fn repeat_small_values(&mut self) -> Result<(), Error> {
+        let Some(last_commit) = self.last_commit.filter(|_| self.pages.space.payload >= REPEAT_PAYLOAD_MIN) else {
+            return Ok(());
+        };
+        let mut from = Key::MIN;
+        while let Some(row) = self.table.next_in(0, &from, false) {
+            from = row.key.successor();
+            let Some(place) = row.place.filter(|_| row.key.kind != KIND_EXTENT) else { continue };
+            let newest = self.table.find(0, &row.key);
+            if place.len > REPEATED_BYTES_MAX
+                || self.pages.space.page_of(place.address) != last_commit
+                || newest.is_none_or(|newest| newest.pending)
+            {
+                continue;
+            }
+            let room = self.room_in_page(HeadId::Front);
+            if self.table.len() >= self.table.capacity() || room < place.len + REPEAT_RESERVE {
+                break;
+            }
+            self.put_copy(row.key, &place)?;
+        }
         Ok(())
     }
 

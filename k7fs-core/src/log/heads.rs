@@ -260,6 +260,12 @@ impl<'b, F: Flash> Log<'b, F> {
         Err(Error::InvalidOption)
     }
 
+    /// Bytes of payload left in the page under construction; none where there is no such page.
+    pub(super) fn room_in_page(&self, id: HeadId) -> u32 {
+        let head = self.head(id);
+        if head.fill == 0 { 0 } else { self.pages.space.payload.saturating_sub(head.fill) }
+    }
+
     /// Makes sure that the head stands on a page that can be programmed.
     fn ready(&mut self, id: HeadId) -> Result<(), Error> {
         self.settle_doubt(id)?;

@@ -120,6 +120,17 @@ impl<F: Flash> Log<'_, F> {
         }
     }
 
+    /// Whether reading a place takes no flash operation.
+    pub(crate) fn is_at_hand(&self, place: &Place) -> bool {
+        let space = self.pages.space;
+        let last = space.advance(place.address, u64::from(place.len).saturating_sub(1));
+        let at_hand = |page: u32| {
+            let page = self.relocated(page);
+            self.front.unwritten(page).is_some() || self.pages.is_cached(page)
+        };
+        (space.page_of(place.address)..=space.page_of(last)).all(at_hand)
+    }
+
     fn read_in_page(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let page = self.relocated(page);
         for head in [&self.front, &self.moved] {

@@ -168,9 +168,11 @@ impl<'b, F: Flash> Pages<'b, F> {
         Ok(())
     }
 
-    /// Keeps a page that was just programmed: what was written last is often read next.
+    /// Keeps a page that was just programmed: what was written last is often read next. The one before it gives way, so that
+    /// a row of commits does not push out the tree's nodes.
     fn remember(&mut self, page: u32, raw: &[u8]) {
-        let slot = self.borrow_slot();
+        let before = self.tags.iter().position(|tag| tag.is_some_and(|tag| tag + 1 == page));
+        let slot = before.unwrap_or_else(|| self.borrow_slot());
         let place = self.cache.get_mut(slot * self.raw_size..).and_then(|rest| rest.get_mut(..raw.len()));
         let Some(place) = place else { return };
         place.copy_from_slice(raw);
@@ -341,6 +343,11 @@ impl<'b, F: Flash> Pages<'b, F> {
         };
         self.cache = cache;
         result
+    }
+
+    /// Whether a page can be had without reading it.
+    pub(crate) fn is_cached(&self, page: u32) -> bool {
+        self.tags.contains(&Some(page))
     }
 
     /// Drops a page from the cache.

@@ -219,6 +219,17 @@ impl<F: Flash> Tree<'_, F> {
         self.log.put_row(key, Some(Place::value(address, bytes.len() as u32)))
     }
 
+    /// A key gets a copy of bytes that were appended before, and more bytes behind them.
+    pub(crate) fn put_joined(&mut self, key: Key, place: &Place, bytes: &[u8]) -> Result<(), Error> {
+        let len = place.len.saturating_add(bytes.len() as u32);
+        self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
+        self.log.push_copy(HeadId::Front, place)?;
+        self.log.push(HeadId::Front, bytes)?;
+        let address = self.log.finish(HeadId::Front);
+        self.pending_bytes += self.log.alloc.cost(len);
+        self.log.put_row(key, Some(Place::value(address, len)))
+    }
+
     /// A key gets a copy of bytes that are on flash: one value made of several places.
     pub(crate) fn put_gathered(
         &mut self, key: Key, len: u32, parts: impl Iterator<Item = (Place, u32)>,

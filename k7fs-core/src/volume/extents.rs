@@ -16,6 +16,8 @@ use crate::tree::{Content, KIND_EXTENT};
 const FRAGMENTS_MAX: usize = 16;
 /// Extents that one look at a logical block takes in.
 const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 8;
+/// Extents are joined with what is appended to them up to this part of a page.
+const JOINED_PART: u64 = 4;
 /// A run of neighbours this long is worth merging.
 const RUN_MIN: usize = 4;
 /// Rows that writing one piece may need: extents it deletes, what it cuts, its own, a merge, the inode.
@@ -152,6 +154,11 @@ impl<F: Flash> Volume<'_, F> {
     /// Writes bytes that lie within one logical block. `whole` leaves as few extents there as before: on a full volume,
     /// what is overwritten in pieces may not grow by the pieces' bookkeeping.
     pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8], whole: bool) -> Result<(), Error> {
+        if let Some(before) = self.small_extent_before(object, offset, bytes.len())? {
+            let key = extent_key(object, before.start);
+            self.cut(object, offset, offset + bytes.len() as u64, false)?;
+            return self.tree.put_joined(key, &before.place, bytes);
+        }
         self.cut(object, offset, offset + bytes.len() as u64, true)?;
         let mut at = offset;
         let mut rest = bytes;
@@ -163,6 +170,20 @@ impl<F: Flash> Volume<'_, F> {
             rest = later;
         }
         self.merge_fragments(object, offset, whole)
+    }
+
+    /// An extent that ends at `offset` and is at hand, if it and `len` bytes more take only a small part of a page: on
+    /// large pages it costs nothing to write both as one, and appends of a few bytes make few extents.
+    fn small_extent_before(&mut self, object: u64, offset: u64, len: usize) -> Result<Option<Extent>, Error> {
+        let most = u64::from(self.tree.log.pages.space.payload) / JOINED_PART;
+        if len as u64 > most || offset % self.logical_block() == 0 {
+            return Ok(None);
+        }
+        let extent = self.extent_at(object, offset - 1)?;
+        let log = &self.tree.log;
+        Ok(extent.filter(|extent| {
+            extent.end() == offset && u64::from(extent.place.len) + len as u64 <= most && log.is_at_hand(&extent.place)
+        }))
     }
 
     /// Keeps the number of extents in a logical block bounded.
