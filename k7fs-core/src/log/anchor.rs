@@ -9,7 +9,7 @@ use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
 use super::signature::{SIGNATURE_BYTES, Signature};
 use super::{BlockState, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Header, PageKind, ProgramError};
 use crate::varint::{Reader, Writer};
@@ -433,7 +433,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Reads and corrects the signature of a fixed block.
-    pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, Error> {
+    pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, crate::Error> {
         let mut codeword = [0u8; SIGNATURE_BYTES];
         let first_page = self.pages.space.first_page(block);
         self.pages.read_signature(first_page, &mut codeword)

@@ -11,7 +11,7 @@
 use super::checkpoint::{minus_one, page_plus_one};
 use super::item::{ItemKind, Key};
 use super::{HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::varint::{Reader, Writer};
 

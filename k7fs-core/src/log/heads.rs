@@ -5,7 +5,7 @@
 
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
 use super::{BlockState, HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Address, HEADER_BYTES, Header, PageKind, ProgramError};
 use crate::varint::{Reader, Writer};

@@ -30,7 +30,7 @@ pub(crate) use mount::MountReport;
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Place, Row, Table};
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Address, Pages};
 use crate::varint::{ULEB_BYTES_MAX, Writer};

@@ -11,7 +11,8 @@ use super::signature::Signature;
 use super::table::Table;
 use super::{BlockState, HeadId, Log};
 use crate::ecc::Layout;
-use crate::error::{Error, GeometryField};
+use crate::error::GeometryField;
+use crate::error::inner::Error;
 use crate::flash::{Flash, Geometry};
 use crate::page::{Header, PageKind, Pages};
 use crate::varint::{Reader, ULEB_BYTES_MAX};
@@ -52,8 +53,8 @@ struct Tail {
 }
 
 /// Checks that this build can keep a volume on such a chip.
-pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
-    let unsupported = |field, chip| Err(Error::UnsupportedGeometry { field, chip });
+pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, crate::Error> {
+    let unsupported = |field, chip| Err(crate::Error::UnsupportedGeometry { field, chip });
     let Some(layout) = Layout::for_page(geometry.page_size, geometry.spare_size) else {
         let spare = geometry.is_nand() && Layout::for_page(geometry.page_size, 64).is_some();
         let field = if spare { GeometryField::SpareSize } else { GeometryField::PageSize };
@@ -67,22 +68,21 @@ pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
         return unsupported(GeometryField::BlockCount, geometry.block_count);
     }
     if geometry.block_count < BLOCKS_MIN + geometry.bad_blocks_max.min(geometry.block_count / 4) {
-        return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
+        return Err(crate::Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
     }
     Ok(layout)
 }
 
 impl<'b, F: Flash> Log<'b, F> {
     /// Checks chip and buffer and makes what a log consists of.
-    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), Error> {
+    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), crate::Error> {
         let geometry = flash.geometry();
         let layout = check_geometry(&geometry)?;
         let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
-        let mut memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
+        let mut memory = Memory::split(buffer, &geometry).ok_or(crate::Error::BufferTooSmall { needed, given })?;
         let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch));
-        let pages =
-            pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
-        Ok((pages, memory))
+        let (field, chip) = (GeometryField::PageSize, geometry.page_size);
+        Ok((pages.ok_or(crate::Error::UnsupportedGeometry { field, chip })?, memory))
     }
 
     /// A log that knows nothing of the chip's content yet.
@@ -146,7 +146,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
         let tail_checkpoint = self.find_checkpoint(fixed != FixedSet::Lost)?;
@@ -188,9 +188,9 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Reads the signature and the newest pointers.
     #[inline(never)]
-    fn find_signature(&mut self) -> Result<FixedSet, Error> {
+    fn find_signature(&mut self) -> Result<FixedSet, crate::Error> {
         let geometry = self.pages.flash.geometry();
-        let mut first_error = Error::NotAVolume;
+        let mut first_error = crate::Error::NotAVolume;
         let mut found: Option<Signature> = None;
         let mut newest: Option<Pointer> = None;
         let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
@@ -203,7 +203,7 @@ impl<'b, F: Flash> Log<'b, F> {
             let signature = match self.read_signature(block) {
                 Ok(signature) => signature,
                 Err(error) => {
-                    if error != Error::NotAVolume {
+                    if error != crate::Error::NotAVolume {
                         first_error = error;
                     }
                     continue;
@@ -249,7 +249,7 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// The fixed set is lost: any checkpoint block has a copy of the signature.
     #[inline(never)]
-    fn scan_for_signature(&mut self) -> Result<bool, Error> {
+    fn scan_for_signature(&mut self) -> Result<bool, crate::Error> {
         let geometry = self.pages.flash.geometry();
         for block in 0..geometry.block_count {
             let Some(signature) = self.signature_in(block)? else { continue };
@@ -538,7 +538,7 @@ fn newer(a: Option<FoundCheckpoint>, b: Option<FoundCheckpoint>) -> Option<Found
     }
 }
 
-fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), Error> {
+fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), crate::Error> {
     let volume = &signature.geometry;
     for (field, volume, chip) in [
         (GeometryField::PageSize, volume.page_size, chip.page_size),
@@ -547,7 +547,7 @@ fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), Err
         (GeometryField::BlockCount, volume.block_count, chip.block_count),
     ] {
         if volume != chip {
-            return Err(Error::WrongGeometry { field, volume, chip });
+            return Err(crate::Error::WrongGeometry { field, volume, chip });
         }
     }
     Ok(())

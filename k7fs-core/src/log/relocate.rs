@@ -8,7 +8,7 @@ use super::alloc::Segment;
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Header, ProgramError};
 

@@ -7,7 +7,7 @@ use super::commit::{Commit, Replaced};
 use super::item::{ItemKind, Key};
 use super::table::{Place, Row};
 use super::{BlockState, HeadId, Item, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::PageKind;
 use crate::varint::Reader;

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::ecc::{self, Layout};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Geometry;
 use crate::hash::crc32;
 use crate::varint::{Reader, Writer};
@@ -151,9 +151,9 @@ impl Signature {
     }
 
     /// Writes the whole codeword.
-    pub(crate) fn seal(&self, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<(), Error> {
+    pub(crate) fn seal(&self, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<(), inner::Error> {
         codeword.fill(0);
-        self.encode_body(codeword.get_mut(..BODY_BYTES).unwrap_or_default()).ok_or(Error::Exhausted)?;
+        self.encode_body(codeword.get_mut(..BODY_BYTES).unwrap_or_default()).ok_or(inner::Error::Exhausted)?;
         let crc = checksum(codeword);
         if let Some(place) = codeword.get_mut(BODY_BYTES..BODY_BYTES + 4) {
             place.copy_from_slice(&crc.to_le_bytes());

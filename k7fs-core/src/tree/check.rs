@@ -2,7 +2,7 @@
 
 use super::Tree;
 use super::node::{Content, LEVELS_MAX, NodeReader};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
 use crate::log::{Key, Place};

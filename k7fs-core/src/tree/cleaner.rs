@@ -6,7 +6,7 @@
 
 use super::node::Content;
 use super::{KIND_EXTENT, Tree};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, Item, ItemKind, Key, Place, Row};
 

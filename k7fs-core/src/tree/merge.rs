@@ -5,7 +5,7 @@
 
 use super::node::{Content, Entry, LEVELS_MAX, NodeReader, NodeWriter};
 use super::{Found, INLINE_BYTES_MAX, KIND_EXTENT, Tree};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
 use crate::log::{HeadId, ItemKind, Key, Place, Row};

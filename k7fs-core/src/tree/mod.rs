@@ -10,7 +10,7 @@ pub(crate) use check::NodeFault;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
 pub(crate) use space::Demand;
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{Key, Log, Memory, Place};
 use crate::page::Pages;

@@ -10,7 +10,7 @@
 //! Keys are 21 bytes. The first entry is compressed against a key of zeros. Level 0 is a leaf; levels from 0x80 are
 //! kinds that a later feature level may add.
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{KEY_BYTES, Key, Log, Place};
 use crate::page::Address;

@@ -1,7 +1,7 @@
 //! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
 
 use super::Tree;
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
 
@@ -297,11 +297,18 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Reads the state from the chip again.
     pub(crate) fn remount(&mut self) -> Result<(), Error> {
-        self.mount(true).map(|_| ()).map_err(poisoned)
+        self.mount(true).map(drop).map_err(|error| match error {
+            crate::Error::Flash(error) => Error::Flash(error),
+            crate::Error::Uncorrectable { page } => Error::Uncorrectable { page },
+            crate::Error::Corrupt { page } => Error::Corrupt { page },
+            crate::Error::WornOut => Error::WornOut,
+            // Nothing else can be wrong with a volume that was mounted a moment ago but that it has changed meanwhile.
+            _ => Error::NeedsRemount,
+        })
     }
 
     /// Mounts the log and takes its tree.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
@@ -313,11 +320,11 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A torn page may read good once and never again: then the log is looked at anew, without it.
-    fn mount_log(&mut self, writable: bool) -> Result<MountReport, Error> {
+    fn mount_log(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         let mut result = self.log.mount(writable);
         for _ in 0..MOUNT_RETRIES_MAX {
             match result {
-                Err(Error::Uncorrectable { .. }) => result = self.log.mount(writable),
+                Err(crate::Error::Uncorrectable { .. }) => result = self.log.mount(writable),
                 _ => break,
             }
         }

@@ -3,7 +3,7 @@
 use super::Volume;
 use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, inode_key, job_key, name_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
 use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
@@ -66,10 +66,10 @@ impl<F: Flash> Volume<'_, F> {
     pub fn audit(&mut self) -> Result<Option<u32>, Error> {
         self.commit()?;
         self.tree.checkpoint()?;
-        self.tree.audit()
+        Ok(self.tree.audit()?)
     }
 
-    fn check_tree(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
+    fn check_tree(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), inner::Error> {
         let space = self.tree.log.pages.space;
         let mut failed = None;
         self.tree.check_nodes(&mut |place, found| {
@@ -90,7 +90,7 @@ impl<F: Flash> Volume<'_, F> {
 
     fn check_entry(
         &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    ) -> Result<(), inner::Error> {
         let key = entry.key;
         if let Err(error) = self.tree.check_value(&entry.content) {
             let page = match &entry.content {
@@ -110,7 +110,7 @@ impl<F: Flash> Volume<'_, F> {
 
     fn check_inode(
         &mut self, object: u64, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    ) -> Result<(), inner::Error> {
         progress.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
@@ -136,7 +136,7 @@ impl<F: Flash> Volume<'_, F> {
 
     fn check_name(
         &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    ) -> Result<(), inner::Error> {
         let directory = entry.key.object;
         if progress.object != directory {
             self.close_group(progress, report)?;
@@ -149,7 +149,7 @@ impl<F: Flash> Volume<'_, F> {
         match self.read_name(entry.key.position, &entry.content, &mut bytes) {
             Ok((name, _)) => match self.inode(name.object) {
                 Ok(inode) if inode.kind == name.kind => {}
-                Ok(_) | Err(Error::NotFound) => fault(progress, report, FaultKind::DanglingName, name.object, 0),
+                Ok(_) | Err(inner::Error::NotFound) => fault(progress, report, FaultKind::DanglingName, name.object, 0),
                 Err(error) => fault(progress, report, kind_of(error)?, name.object, page_of(error)),
             },
             Err(error) => fault(progress, report, kind_of(error)?, directory, page_of(error)),
@@ -159,7 +159,7 @@ impl<F: Flash> Volume<'_, F> {
 
     fn check_extent(
         &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    ) -> Result<(), inner::Error> {
         let (object, start, len) = (entry.key.object, entry.key.position, u64::from(entry.content.len()));
         if progress.object != object || progress.entries > 0 {
             self.close_group(progress, report)?;
@@ -189,7 +189,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// At the end of a directory's names: their number must be what the directory says.
-    fn close_group(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
+    fn close_group(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), inner::Error> {
         if progress.entries > 0 && progress.entries != progress.size {
             let object = progress.object;
             fault(progress, report, FaultKind::WrongCount, object, 0);
@@ -205,17 +205,17 @@ fn fault(progress: &mut Progress, report: &mut dyn FnMut(Fault), kind: FaultKind
 }
 
 /// The fault that an error amounts to; errors of the chip itself end the check.
-fn kind_of(error: Error) -> Result<FaultKind, Error> {
+fn kind_of(error: inner::Error) -> Result<FaultKind, inner::Error> {
     match error {
-        Error::Uncorrectable { .. } => Ok(FaultKind::Uncorrectable),
-        Error::Corrupt { .. } | Error::NotFound => Ok(FaultKind::Corrupt),
+        inner::Error::Uncorrectable { .. } => Ok(FaultKind::Uncorrectable),
+        inner::Error::Corrupt { .. } | inner::Error::NotFound => Ok(FaultKind::Corrupt),
         error => Err(error),
     }
 }
 
-fn page_of(error: Error) -> u32 {
+fn page_of(error: inner::Error) -> u32 {
     match error {
-        Error::Uncorrectable { page } | Error::Corrupt { page } => page,
+        inner::Error::Uncorrectable { page } | inner::Error::Corrupt { page } => page,
         _ => 0,
     }
 }

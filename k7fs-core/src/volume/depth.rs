@@ -3,7 +3,7 @@
 use super::inode::{Name, name_key};
 use super::types::Kind;
 use super::{DEPTH_MAX, Volume};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::tree::KIND_NAME;
 

@@ -7,7 +7,7 @@ use heapless::Vec;
 
 use super::Volume;
 use super::inode::INDEX;
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{HeadId, Key, Place};
 use crate::tree::{Content, KIND_EXTENT};

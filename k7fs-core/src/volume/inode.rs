@@ -9,7 +9,7 @@
 
 use super::types::{Kind, Metadata, Timestamp};
 use super::{NAME_BYTES_MAX, Volume};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
