@@ -67,26 +67,24 @@ impl BlockState {
     }
 }
 
-/// Where a segment of the table was last written, in half the memory of an option.
+/// Where a segment of the table was last written, in less memory than an option.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
-    address_high: u32,
-    address_low: u32,
+    address: Address,
     /// 0 where the segment was never written.
     len: u32,
 }
 
 impl Segment {
     /// Never written.
-    pub(crate) const NONE: Self = Self { address_high: 0, address_low: 0, len: 0 };
+    pub(crate) const NONE: Self = Self { address: Address { page: 0, offset: 0 }, len: 0 };
 
     pub(crate) fn new(address: Address, len: u32) -> Self {
-        Self { address_high: (address.0 >> 32) as u32, address_low: address.0 as u32, len }
+        Self { address, len }
     }
 
     pub(crate) fn get(self) -> Option<(Address, u32)> {
-        let address = Address(u64::from(self.address_high) << 32 | u64::from(self.address_low));
-        (self.len > 0).then_some((address, self.len))
+        (self.len > 0).then_some((self.address, self.len))
     }
 }
 

@@ -11,7 +11,7 @@ use super::signature::{SIGNATURE_BYTES, Signature};
 use super::{BlockState, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::page::{Header, PageKind, ProgramError};
+use crate::page::{Header, PageKind, ProgramError, Space};
 use crate::varint::{Reader, Writer};
 
 /// Copies of everything in the anchor.
@@ -85,9 +85,9 @@ fn item_bytes(kind: ItemKind, body: &[u8], bytes: &mut [u8]) -> Option<usize> {
 
 /// Puts a checkpoint as an item at the start of a payload.
 #[inline(never)]
-fn checkpoint_item(checkpoint: &Checkpoint, bytes: &mut [u8]) -> Option<usize> {
+fn checkpoint_item(space: &Space, checkpoint: &Checkpoint, bytes: &mut [u8]) -> Option<usize> {
     let mut body = [0u8; CHECKPOINT_BYTES_MAX];
-    let len = checkpoint.encode(&mut body)?;
+    let len = checkpoint.encode(space, &mut body)?;
     item_bytes(ItemKind::Checkpoint, body.get(..len)?, bytes)
 }
 
@@ -103,7 +103,7 @@ impl<F: Flash> Log<'_, F> {
                 checkpoint.tail_sequence = checkpoint.sequence;
             }
             let mut item = [0u8; ITEM_BYTES_MAX];
-            let len = checkpoint_item(checkpoint, &mut item).ok_or(Error::Exhausted)?;
+            let len = checkpoint_item(&self.pages.space, checkpoint, &mut item).ok_or(Error::Exhausted)?;
             let item = item.get(..len).unwrap_or_default();
             if item.len() > self.pages.space.payload as usize {
                 return Err(Error::Exhausted);
@@ -369,7 +369,7 @@ impl<F: Flash> Log<'_, F> {
             return Ok(None);
         }
         self.read(item.body, body)?;
-        Ok(self.checkpoint.decode(body, header.sequence).map(|()| header.sequence))
+        Ok(self.checkpoint.decode(&self.pages.space, body, header.sequence).map(|()| header.sequence))
     }
 
     /// Where the pages of a block end that were programmed in order from `from`, all but single gaps.

@@ -12,7 +12,7 @@ use heapless::Vec;
 
 use super::alloc::{SEGMENTS_MAX, Segment};
 use super::table::Place;
-use crate::page::Address;
+use crate::page::Space;
 use crate::varint::{Reader, Writer};
 
 /// Replaced log blocks that one checkpoint remembers, at most.
@@ -81,7 +81,7 @@ impl Checkpoint {
     }
 
     /// Writes the body and tells its length.
-    pub(crate) fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    pub(crate) fn encode(&self, space: &Space, bytes: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(bytes);
         writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
         writer.uleb(self.tail_sequence);
@@ -89,9 +89,9 @@ impl Checkpoint {
         match self.root {
             None => writer.uleb(0),
             Some(root) => {
-                writer.uleb(root.address.0 + 1);
+                writer.uleb(space.number_plus_one(Some(root.address)));
                 writer.uleb(root.len.into());
-                writer.uleb(root.copy.map_or(0, |copy| copy.0 + 1));
+                writer.uleb(space.number_plus_one(root.copy));
                 writer.bytes(&root.hash);
             }
         }
@@ -106,7 +106,7 @@ impl Checkpoint {
         writer.uleb(self.leaves.into());
         writer.uleb(self.segments.into_iter().filter_map(Segment::get).count() as u64);
         for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
-            writer.uleb(address.0);
+            writer.uleb(space.number(address));
             writer.uleb(len.into());
         }
         writer.uleb(self.jumps.len() as u64);
@@ -120,7 +120,7 @@ impl Checkpoint {
     /// Reads a body found on the page with this sequence number into `self`, which means nothing where that fails.
     ///
     /// In place, because a checkpoint is the largest value there is and copies of it would be most of a mount's stack.
-    pub(crate) fn decode(&mut self, bytes: &[u8], sequence: u64) -> Option<()> {
+    pub(crate) fn decode(&mut self, space: &Space, bytes: &[u8], sequence: u64) -> Option<()> {
         let mut reader = Reader::new(bytes);
         *self = Self::new();
         let checkpoint = self;
@@ -128,12 +128,12 @@ impl Checkpoint {
         checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
         checkpoint.tail_sequence = reader.uleb()?;
         checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
-        checkpoint.root = match reader.uleb()? {
-            0 => None,
-            address => Some(Place {
-                address: Address(address - 1),
+        checkpoint.root = match space.at_minus_one(reader.uleb()?) {
+            None => None,
+            Some(address) => Some(Place {
+                address,
                 len: reader.uleb32()?,
-                copy: reader.uleb()?.checked_sub(1).map(Address),
+                copy: space.at_minus_one(reader.uleb()?),
                 hash: reader.array()?,
             }),
         };
@@ -148,7 +148,7 @@ impl Checkpoint {
         checkpoint.leaves = reader.uleb32()?;
         let segments = reader.uleb()?;
         for index in 0..segments {
-            let place = Segment::new(Address(reader.uleb()?), reader.uleb32()?);
+            let place = Segment::new(space.at(reader.uleb()?), reader.uleb32()?);
             *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = place;
         }
         let jumps = reader.uleb()?;

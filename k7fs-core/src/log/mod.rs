@@ -93,7 +93,7 @@ impl<F: Flash> Log<'_, F> {
         let space = self.pages.space;
         let mut page = space.page_of(address);
         let mut offset = space.offset_of(address) as usize;
-        if !space.contains(address, bytes.len() as u64) {
+        if !space.contains(address, bytes.len() as u32) {
             return Err(Error::Corrupt { page });
         }
         let mut rest = bytes;
@@ -111,10 +111,10 @@ impl<F: Flash> Log<'_, F> {
     /// As [`Self::read`], from the second copy where the first is damaged.
     pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
         let space = self.pages.space;
-        match self.read(space.advance(place.address, offset.into()), bytes) {
+        match self.read(space.advance(place.address, offset), bytes) {
             Err(Error::Uncorrectable { .. }) if place.copy.is_some() => {
                 let copy = place.copy.unwrap_or(place.address);
-                self.read(space.advance(copy, offset.into()), bytes)
+                self.read(space.advance(copy, offset), bytes)
             }
             result => result,
         }
@@ -145,11 +145,11 @@ impl<F: Flash> Log<'_, F> {
         let Some((header, size)) = ItemHeader::decode(bytes).map_err(|()| Error::Corrupt { page })? else {
             return Ok(None);
         };
-        let body = space.advance(address, size as u64);
-        if !space.contains(address, u64::from(header.len) + size as u64) {
+        let body = space.advance(address, size as u32);
+        if !space.contains(address, header.len.saturating_add(size as u32)) {
             return Err(Error::Corrupt { page });
         }
-        Ok(Some(Item { header, body, next: space.advance(body, header.len.into()) }))
+        Ok(Some(Item { header, body, next: space.advance(body, header.len) }))
     }
 
     /// After a checkpoint is durable: blocks that nothing needs any more become free.

@@ -320,7 +320,7 @@ impl<'b, F: Flash> Log<'b, F> {
             for block in self.alloc.segment_range(segment) {
                 let here = (len.saturating_sub(offset) as usize).min(window.len());
                 let bytes = window.get_mut(..here).unwrap_or_default();
-                self.read(space.advance(address, offset.into()), bytes)?;
+                self.read(space.advance(address, offset), bytes)?;
                 let mut reader = Reader::new(bytes);
                 if offset == 0 && reader.uleb() != Some(segment as u64) {
                     return Err(Error::Corrupt { page });
@@ -332,7 +332,7 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_clean(segment);
         }
         for (address, len) in self.checkpoint.segments.into_iter().filter_map(Segment::get) {
-            if !space.contains(address, len.into()) {
+            if !space.contains(address, len) {
                 return Err(Error::Corrupt { page: space.page_of(address) });
             }
         }

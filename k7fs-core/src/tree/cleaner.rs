@@ -148,7 +148,7 @@ impl<F: Flash> Tree<'_, F> {
             }
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
-            let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len.into());
+            let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
             if inside && place.len > 0 {
                 if !self.has_rows() {
                     return Ok(false);
@@ -168,7 +168,7 @@ impl<F: Flash> Tree<'_, F> {
             let rest = place.len - done;
             let len = if key.kind == KIND_EXTENT { rest.min(room) } else { rest };
             let key = Key { position: key.position + u64::from(done), ..key };
-            let part = Place::value(space.advance(place.address, done.into()), len);
+            let part = Place::value(space.advance(place.address, done), len);
             self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
             self.log.push_copy(HeadId::Moved, &part)?;
             let address = self.log.finish(HeadId::Moved);

@@ -223,19 +223,19 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn write_nodes(&mut self, merge: &mut Merge, change: u64, target: usize, is_root: bool) -> Result<(), Error> {
         let (level, pending) = (merge.level, merge.pending);
-        let mut writer = NodeWriter::new(level);
+        let mut writer = NodeWriter::new(self.log.pages.space, level);
         let mut separator = merge.low();
         while let Some(step) = merge.next(self)? {
             self.account(level, &step);
             let Some(entry) = step.entry else { continue };
             let full = writer.len() + writer.entry_len(&entry, change) > target && !writer.is_empty();
-            if writer.is_empty() {
+            if writer.is_empty() && entry.key < separator {
                 // A node that lost its first child takes in keys below its separator.
-                separator = separator.min(entry.key);
+                separator = entry.key;
             }
             if full || !writer.push(self.node, &entry, change) {
                 self.write_node(level, pending, &writer, separator, is_root)?;
-                writer = NodeWriter::new(level);
+                writer = NodeWriter::new(self.log.pages.space, level);
                 separator = entry.key;
                 if !writer.push(self.node, &entry, change) {
                     return Err(Error::Exhausted);
@@ -248,7 +248,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Bytes that all entries would take in one node. The merge starts over afterwards.
     #[inline(never)]
     fn measure(&mut self, merge: &mut Merge, change: u64) -> Result<usize, Error> {
-        let mut writer = NodeWriter::new(merge.level);
+        let mut writer = NodeWriter::new(self.log.pages.space, merge.level);
         while let Some(step) = merge.next(self)? {
             if let Some(entry) = step.entry {
                 writer.measure(&entry, change);
@@ -308,7 +308,7 @@ impl<F: Flash> Tree<'_, F> {
         let place = self.append_node(separator, body, level > 0 || is_root);
         self.node = node;
         // The rows in it are on flash now; taking them out first makes room for the pointer.
-        let up_to = writer.last.map(Key::successor);
+        let up_to = writer.last().map(Key::successor);
         self.remove_rows(level, pending, up_to);
         if level == 0 {
             self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);

@@ -108,7 +108,7 @@ impl<'b, F: Flash> Tree<'b, F> {
         self.root_level = self.log.checkpoint.root_level;
         self.hint = None;
         self.spilled = false;
-        let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len.into()));
+        let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len));
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
     }
 

@@ -120,7 +120,7 @@ impl<F: Flash> Volume<'_, F> {
             }
             at = extent.end();
             if extent.end() > end {
-                let skip = end - extent.start;
+                let skip = (end - extent.start) as u32;
                 let rest = Place::value(self.after(&extent.place, skip), (extent.end() - end) as u32);
                 self.tree.put_reference(extent_key(object, end), &rest)?;
             }
@@ -145,7 +145,7 @@ impl<F: Flash> Volume<'_, F> {
         }
     }
 
-    fn after(&self, place: &Place, skip: u64) -> crate::page::Address {
+    fn after(&self, place: &Place, skip: u32) -> crate::page::Address {
         self.tree.log.pages.space.advance(place.address, skip)
     }
 
