@@ -292,7 +292,7 @@ impl<F: Flash> Volume<'_, F> {
         if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
     }
 
-    fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
+    pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
         let next = self.tree.next(&name_key(directory, 0))?;
         Ok(!next.is_some_and(|entry| entry.key.kind == KIND_NAME && entry.key.object == directory))
     }
