@@ -348,10 +348,10 @@ impl<'b> Alloc<'b> {
 
     /// Takes a block's two stored numbers; `false` where they make no sense.
     pub(crate) fn load(&mut self, block: u32, reader: &mut Reader<'_>) -> Option<()> {
-        let word = reader.uleb()?;
-        let erases = reader.uleb32()?;
+        let word = reader.uleb();
+        let erases = reader.uleb32();
         let state = BlockState::from_code((word & 7) as u32)?;
-        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX)?;
+        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX && reader.is_sound())?;
         // What was the log's tail then is in use now; whether it still is the tail, replay will say.
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
         self.set_state(block, state);

@@ -231,7 +231,7 @@ impl<F: Flash> Log<'_, F> {
         let mut body = [0u8; 16];
         let mut writer = Writer::new(&mut body);
         for anchor in self.anchors.checkpoints {
-            writer.uleb(super::checkpoint::page_plus_one(anchor.map(|anchor| anchor.block)));
+            writer.uleb_plus_one(anchor.map(|anchor| anchor.block));
         }
         let len = writer.finish().ok_or(Error::Exhausted)?;
         let mut item = [0u8; ITEM_HEADER_BYTES_MAX + 16];
@@ -329,7 +329,7 @@ impl<F: Flash> Log<'_, F> {
             let mut reader = Reader::new(body);
             let mut checkpoints = [None; MIRRORS];
             for block in &mut checkpoints {
-                *block = reader.uleb().and_then(super::checkpoint::minus_one).flatten();
+                *block = reader.uleb_minus_one();
             }
             found = Some(Pointer { sequence: header.sequence, checkpoints, last: index + 1 == next_page });
             break;

@@ -97,10 +97,10 @@ impl Checkpoint {
         }
         writer.uleb(self.front_block.into());
         writer.uleb(self.front_page.into());
-        writer.uleb(page_plus_one(self.last_commit));
+        writer.uleb_plus_one(self.last_commit);
         writer.bytes(&self.commit_tag.to_le_bytes());
         writer.uleb(self.transaction);
-        writer.uleb(page_plus_one(self.moved_page));
+        writer.uleb_plus_one(self.moved_page);
         writer.uleb(self.next_object);
         writer.uleb(self.generation);
         writer.uleb(self.leaves.into());
@@ -125,37 +125,33 @@ impl Checkpoint {
         *self = Self::new();
         let checkpoint = self;
         checkpoint.sequence = sequence;
-        checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
-        checkpoint.tail_sequence = reader.uleb()?;
-        checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
-        checkpoint.root = match space.at_minus_one(reader.uleb()?) {
-            None => None,
-            Some(address) => Some(Place {
-                address,
-                len: reader.uleb32()?,
-                copy: space.at_minus_one(reader.uleb()?),
-                hash: reader.array()?,
-            }),
-        };
-        checkpoint.front_block = reader.uleb32()?;
-        checkpoint.front_page = reader.uleb32()?;
-        checkpoint.last_commit = minus_one(reader.uleb()?)?;
-        checkpoint.commit_tag = u32::from_le_bytes(reader.array()?);
-        checkpoint.transaction = reader.uleb()?;
-        checkpoint.moved_page = minus_one(reader.uleb()?)?;
-        checkpoint.next_object = reader.uleb()?;
-        checkpoint.generation = reader.uleb()?;
-        checkpoint.leaves = reader.uleb32()?;
-        let segments = reader.uleb()?;
-        for index in 0..segments {
-            let place = Segment::new(space.at(reader.uleb()?), reader.uleb32()?);
-            *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = place;
+        checkpoint.clean = reader.uleb() & CLEAN_FLAG != 0;
+        checkpoint.tail_sequence = reader.uleb();
+        checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
+        checkpoint.root = space.at_minus_one(reader.uleb()).map(|address| Place {
+            address,
+            len: reader.uleb32(),
+            copy: space.at_minus_one(reader.uleb()),
+            hash: reader.array(),
+        });
+        checkpoint.front_block = reader.uleb32();
+        checkpoint.front_page = reader.uleb32();
+        checkpoint.last_commit = reader.uleb_minus_one();
+        checkpoint.commit_tag = u32::from_le_bytes(reader.array());
+        checkpoint.transaction = reader.uleb();
+        checkpoint.moved_page = reader.uleb_minus_one();
+        checkpoint.next_object = reader.uleb();
+        checkpoint.generation = reader.uleb();
+        checkpoint.leaves = reader.uleb32();
+        let segments = usize::try_from(reader.uleb()).ok()?;
+        for place in checkpoint.segments.get_mut(..segments)? {
+            *place = Segment::new(space.at(reader.uleb()), reader.uleb32());
         }
-        let jumps = reader.uleb()?;
+        let jumps = reader.uleb();
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
-            checkpoint.jumps.push((reader.uleb32()?, reader.uleb32()?)).ok()?;
+            checkpoint.jumps.push((reader.uleb32(), reader.uleb32())).ok()?;
         }
-        Some(())
+        reader.finish(())
     }
 
     /// The block that stands in the chain where `block` is named.
@@ -169,17 +165,5 @@ impl Checkpoint {
             }
         }
         block
-    }
-}
-
-pub(crate) fn page_plus_one(page: Option<u32>) -> u64 {
-    page.map_or(0, |page| u64::from(page) + 1)
-}
-
-/// Undoes [`page_plus_one`]; `None` for a page beyond 32 bits.
-pub(crate) fn minus_one(value: u64) -> Option<Option<u32>> {
-    match value {
-        0 => Some(None),
-        page => u32::try_from(page - 1).ok().map(Some),
     }
 }

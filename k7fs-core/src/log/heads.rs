@@ -126,7 +126,7 @@ impl BlockHeader {
         writer.bytes(&BLOCK_MAGIC);
         writer.bytes(&self.volume_id);
         writer.uleb(self.erase_count.into());
-        writer.uleb(super::checkpoint::page_plus_one(self.next));
+        writer.uleb_plus_one(self.next);
         writer.uleb(self.before);
         let len = writer.finish().unwrap_or(0);
         let header = ItemHeader { kind: ItemKind::BlockHeader, key: Key::MIN, len: len as u32 };
@@ -145,15 +145,16 @@ impl BlockHeader {
             return None;
         }
         let mut reader = Reader::new(payload.get(size..)?.get(..header.len as usize)?);
-        if reader.array() != Some(BLOCK_MAGIC) {
+        if reader.array() != BLOCK_MAGIC {
             return None;
         }
-        Some(Self {
-            volume_id: reader.array()?,
-            erase_count: reader.uleb32()?,
-            next: super::checkpoint::minus_one(reader.uleb()?)?,
-            before: reader.uleb()?,
-        })
+        let header = Self {
+            volume_id: reader.array(),
+            erase_count: reader.uleb32(),
+            next: reader.uleb_minus_one(),
+            before: reader.uleb(),
+        };
+        reader.finish(header)
     }
 }
 

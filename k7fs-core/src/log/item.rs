@@ -46,10 +46,10 @@ impl Key {
     pub(crate) fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
         let mut reader = Reader::new(bytes);
         Self {
-            kind: reader.byte().unwrap_or(0),
-            object: u64::from_be_bytes(reader.array().unwrap_or_default()),
-            position: u64::from_be_bytes(reader.array().unwrap_or_default()),
-            index: u32::from_be_bytes(reader.array().unwrap_or_default()),
+            kind: reader.byte(),
+            object: u64::from_be_bytes(reader.array()),
+            position: u64::from_be_bytes(reader.array()),
+            index: u32::from_be_bytes(reader.array()),
         }
     }
 
@@ -189,16 +189,16 @@ impl ItemHeader {
 
     fn decode_some(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut reader = Reader::new(bytes);
-        let code = reader.byte()?;
+        let code = reader.byte();
         let mut key = Key::MIN;
         if code & KEYLESS == 0 {
-            key.kind = reader.byte()?;
-            key.object = reader.uleb()?;
-            key.position = reader.uleb()?;
-            key.index = reader.uleb32()?;
+            key.kind = reader.byte();
+            key.object = reader.uleb();
+            key.position = reader.uleb();
+            key.index = reader.uleb32();
         }
-        let len = reader.uleb32()?;
-        Some((Self { kind: ItemKind::from_code(code), key, len }, reader.position()))
+        let len = reader.uleb32();
+        reader.finish((Self { kind: ItemKind::from_code(code), key, len }, reader.position()))
     }
 }
 

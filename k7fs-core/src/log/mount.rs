@@ -322,7 +322,7 @@ impl<'b, F: Flash> Log<'b, F> {
                 let bytes = window.get_mut(..here).unwrap_or_default();
                 self.read(space.advance(address, offset), bytes)?;
                 let mut reader = Reader::new(bytes);
-                if offset == 0 && reader.uleb() != Some(segment as u64) {
+                if offset == 0 && reader.uleb() != segment as u64 {
                     return Err(Error::Corrupt { page });
                 }
                 // The segment's number takes one byte: there are at most 16.

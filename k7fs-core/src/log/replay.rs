@@ -130,8 +130,8 @@ impl<F: Flash> Log<'_, F> {
         let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
         self.read(item.body, body)?;
         let mut reader = Reader::new(body);
-        let place = (|| Some(Place::value(self.pages.space.at(reader.uleb()?), reader.uleb32()?)))();
-        place.ok_or(Error::Corrupt { page })
+        let place = Place::value(self.pages.space.at(reader.uleb()), reader.uleb32());
+        reader.finish(place).ok_or(Error::Corrupt { page })
     }
 
     /// Calls `visit` for every item of a span. Pages of an abandoned transaction are passed over; one that cannot be read

@@ -92,7 +92,7 @@ impl<'b> Table<'b> {
 
     /// The row at a position in the order.
     pub(crate) fn row(&self, index: usize) -> Option<Row> {
-        decode(self.raw(index)?)
+        self.raw(index).map(decode)
     }
 
     fn sort_key(level: u8, key: &Key, pending: bool) -> [u8; SORT_BYTES] {
@@ -270,18 +270,18 @@ fn encode(row: &Row, bytes: &mut [u8]) {
     writer.bytes(&place.hash);
 }
 
-fn decode(bytes: &[u8; ROW_BYTES]) -> Option<Row> {
+fn decode(bytes: &[u8; ROW_BYTES]) -> Row {
     let mut reader = crate::varint::Reader::new(bytes);
-    let level = reader.byte()?;
-    let key = Key::from_bytes(&reader.array()?);
-    let pending = reader.byte()? != 0;
-    let present = reader.byte()? != 0;
-    let address = read_address(reader.array()?);
-    let len = u32::from_le_bytes(reader.array()?);
-    let copy = reader.array()?;
+    let level = reader.byte();
+    let key = Key::from_bytes(&reader.array());
+    let pending = reader.byte() != 0;
+    let present = reader.byte() != 0;
+    let address = read_address(reader.array());
+    let len = u32::from_le_bytes(reader.array());
+    let copy = reader.array();
     let copy = (copy != NO_COPY).then(|| read_address(copy));
-    let hash = reader.array()?;
-    Some(Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) })
+    let hash = reader.array();
+    Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) }
 }
 
 /// A volume has less than 2^27 pages.

@@ -103,33 +103,37 @@ impl NodeReader {
 }
 
 fn decode_key(reader: &mut Reader<'_>, before: &[u8; KEY_BYTES]) -> Option<[u8; KEY_BYTES]> {
-    let shared = reader.byte()?;
+    let shared = reader.byte();
     let (start, end) = (usize::from(shared >> 3), usize::from(shared & 7));
     let middle = KEY_BYTES.checked_sub(start + end)?;
     let mut key = *before;
-    key.get_mut(start..start + middle)?.copy_from_slice(reader.bytes(middle)?);
-    Some(key)
+    for place in key.get_mut(start..start + middle)? {
+        *place = reader.byte();
+    }
+    reader.finish(key)
 }
 
 fn decode_value(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
-    let head = reader.uleb()?;
-    let len = head >> 1;
+    let head = reader.uleb();
+    let len = u32::try_from(head >> 1).ok()?;
     if head & 1 != 0 {
-        return Some(Content::At(Place::value(space.at(reader.uleb()?), u32::try_from(len).ok()?)));
+        let place = Place::value(space.at(reader.uleb()), len);
+        return reader.finish(Content::At(place));
     }
     let mut bytes = [0; INLINE_BYTES_MAX];
-    let len = usize::try_from(len).ok()?;
-    bytes.get_mut(..len)?.copy_from_slice(reader.bytes(len)?);
-    Some(Content::Inline { len: len as u8, bytes })
+    for place in bytes.get_mut(..len as usize)? {
+        *place = reader.byte();
+    }
+    reader.finish(Content::Inline { len: len as u8, bytes })
 }
 
 fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
-    let address = space.at(reader.uleb()?);
-    let len = reader.uleb32()?;
-    let copy = space.at_minus_one(reader.uleb()?);
-    let hash = reader.array()?;
-    let _highest_change = reader.uleb()?;
-    Some(Content::At(Place { address, len, copy, hash }))
+    let address = space.at(reader.uleb());
+    let len = reader.uleb32();
+    let copy = space.at_minus_one(reader.uleb());
+    let hash = reader.array();
+    let _highest_change = reader.uleb();
+    reader.finish(Content::At(Place { address, len, copy, hash }))
 }
 
 /// Builds a node in memory.

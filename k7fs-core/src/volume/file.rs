@@ -326,9 +326,8 @@ impl<F: Flash> Volume<'_, F> {
         let bytes = bytes.get_mut(..len).unwrap_or_default();
         self.tree.read(&content, 0, bytes)?;
         let mut reader = Reader::new(bytes);
-        let (Some(kind), Some(length)) = (reader.byte(), reader.uleb()) else {
-            return Err(inner::Error::Corrupt { page: 0 });
-        };
+        let job = (reader.byte(), reader.uleb());
+        let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         while self.drop_some_extents(object, length)? {
             self.commit_unless_running()?;
         }

@@ -76,13 +76,13 @@ impl Inode {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind = kind_from_code(reader.byte()?)?;
-        let links = reader.uleb32()?;
-        let size = reader.uleb()?;
-        let created = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
-        let modified = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
-        let parent = if kind == Kind::Directory { reader.uleb()? } else { 0 };
-        Some(Self { kind, links, size, created, modified, parent })
+        let kind = kind_from_code(reader.byte())?;
+        let links = reader.uleb32();
+        let size = reader.uleb();
+        let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
+        let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
+        let parent = if kind == Kind::Directory { reader.uleb() } else { 0 };
+        reader.finish(Self { kind, links, size, created, modified, parent })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -144,8 +144,9 @@ impl<F: Flash> Volume<'_, F> {
         let value = bytes.get_mut(..len).ok_or(corrupt)?;
         self.tree.read(content, 0, value)?;
         let mut reader = Reader::new(value);
-        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
-        let object = reader.uleb().ok_or(corrupt)?;
+        let kind = kind_from_code(reader.byte()).ok_or(corrupt)?;
+        let object = reader.uleb();
+        reader.finish(()).ok_or(corrupt)?;
         let at = reader.position();
         let name_len = len.checked_sub(at).ok_or(corrupt)?;
         for index in 0..name_len {
@@ -165,8 +166,9 @@ impl<F: Flash> Volume<'_, F> {
         let bytes = bytes.get_mut(..len).ok_or(corrupt)?;
         self.tree.read(content, 0, bytes)?;
         let mut reader = Reader::new(bytes);
-        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
-        let object = reader.uleb().ok_or(corrupt)?;
+        let kind = kind_from_code(reader.byte()).ok_or(corrupt)?;
+        let object = reader.uleb();
+        reader.finish(()).ok_or(corrupt)?;
         Ok(Name { position, object, kind })
     }
 
