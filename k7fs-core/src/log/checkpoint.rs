@@ -8,8 +8,6 @@
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
 
-use heapless::Vec;
-
 use super::alloc::{SEGMENTS_MAX, Segment};
 use super::table::Place;
 use crate::page::Space;
@@ -22,8 +20,32 @@ pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 
 const CLEAN_FLAG: u64 = 1;
 
+/// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Jumps {
+    list: [(u32, u32); JUMPS_MAX],
+    len: usize,
+}
+
+impl Jumps {
+    /// Appends one; an error where there is no room.
+    pub(crate) fn push(&mut self, jump: (u32, u32)) -> Result<(), ()> {
+        *self.list.get_mut(self.len).ok_or(())? = jump;
+        self.len += 1;
+        Ok(())
+    }
+}
+
+impl core::ops::Deref for Jumps {
+    type Target = [(u32, u32)];
+
+    fn deref(&self) -> &Self::Target {
+        self.list.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// The state of the volume at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint {
     /// Sequence number of the page it is on: pages with a higher one are newer.
     pub(crate) sequence: u64,
@@ -55,7 +77,7 @@ pub(crate) struct Checkpoint {
     /// Where the allocation table's segments are.
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
-    pub(crate) jumps: Vec<(u32, u32), JUMPS_MAX>,
+    pub(crate) jumps: Jumps,
 }
 
 impl Checkpoint {
@@ -76,7 +98,7 @@ impl Checkpoint {
             generation: 0,
             leaves: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
-            jumps: Vec::new(),
+            jumps: Jumps::default(),
         }
     }
 
@@ -110,7 +132,7 @@ impl Checkpoint {
             writer.uleb(len.into());
         }
         writer.uleb(self.jumps.len() as u64);
-        for (from, to) in &self.jumps {
+        for (from, to) in self.jumps.iter() {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
         }

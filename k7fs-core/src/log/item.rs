@@ -53,6 +53,11 @@ impl Key {
         }
     }
 
+    /// Whether the key comes before the end of a range; a range that ends with the greatest key has no end.
+    pub(crate) fn is_before(&self, end: &Key) -> bool {
+        self < end || *end == Key::MAX
+    }
+
     /// The next key in order, saturating.
     pub(crate) fn successor(self) -> Key {
         let mut next = self;

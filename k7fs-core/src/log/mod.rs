@@ -158,7 +158,7 @@ impl<F: Flash> Log<'_, F> {
             self.alloc.keep(block);
         }
         // A block that was replaced must not come back into the chain that names it.
-        for (replaced, _) in &self.checkpoint.jumps {
+        for (replaced, _) in self.checkpoint.jumps.iter() {
             self.alloc.keep(*replaced);
         }
         self.keep_running_transaction()?;
@@ -245,7 +245,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
-        let mut checkpoint = self.checkpoint.clone();
+        let mut checkpoint = self.checkpoint;
         checkpoint.clean = true;
         self.write_checkpoint(&mut checkpoint, true)
     }

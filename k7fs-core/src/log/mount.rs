@@ -513,7 +513,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty()) {
             // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn
             // too. One that cannot be read now may be read later: it must never be the newest.
-            let mut checkpoint = self.checkpoint.clone();
+            let mut checkpoint = self.checkpoint;
             checkpoint.clean = false;
             self.write_checkpoint(&mut checkpoint, false)?;
         }
@@ -521,7 +521,7 @@ impl<'b, F: Flash> Log<'b, F> {
             return self.recommit();
         }
         // No commit since the checkpoint: the checkpoint itself may be torn, and what follows it in the log is void.
-        let mut checkpoint = self.checkpoint.clone();
+        let mut checkpoint = self.checkpoint;
         checkpoint.clean = false;
         self.settle_doubt(HeadId::Front)?;
         checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);

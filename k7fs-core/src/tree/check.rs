@@ -22,12 +22,12 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn check_nodes(&mut self, report: &mut dyn FnMut(Place, Option<NodeFault>)) -> Result<(), Error> {
         let Some(root) = self.root else { return Ok(()) };
         let level = self.root_level;
-        self.check_node(&root, level, None, report)
+        self.check_node(&root, level, &Key::MAX, report)
     }
 
     /// Recursion is bounded by the level, which falls by one at each step.
     fn check_node(
-        &mut self, place: &Place, level: u8, high: Option<Key>, report: &mut dyn FnMut(Place, Option<NodeFault>),
+        &mut self, place: &Place, level: u8, high: &Key, report: &mut dyn FnMut(Place, Option<NodeFault>),
     ) -> Result<(), Error> {
         if level >= LEVELS_MAX {
             return Ok(());
@@ -56,14 +56,14 @@ impl<F: Flash> Tree<'_, F> {
                     return Ok(());
                 }
             };
-            if high.is_some_and(|high| entry.key >= high) {
+            if !entry.key.is_before(high) {
                 report(*place, Some(NodeFault::KeyOrder));
             }
             if level > 0
                 && let Content::At(child) = entry.content
             {
-                let next = reader.clone().next(&mut self.log).ok().flatten().map(|next| next.key);
-                self.check_node(&child, level - 1, next.or(high), report)?;
+                let next = reader.clone().next(&mut self.log).ok().flatten().map_or(*high, |next| next.key);
+                self.check_node(&child, level - 1, &next, report)?;
             }
         }
     }

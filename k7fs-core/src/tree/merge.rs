@@ -8,7 +8,7 @@ use super::{Found, INLINE_BYTES_MAX, KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
-use crate::log::{HeadId, ItemKind, Key, Place, Row};
+use crate::log::{HeadId, ItemKind, Key, Log, Place, Row};
 
 /// Old nodes read in one go: the one concerned and, where little is left in it, its right neighbour.
 const SOURCES_MAX: usize = 2;
@@ -22,7 +22,8 @@ struct Merge {
     reader: Option<NodeReader>,
     peeked: Option<Entry>,
     from: Key,
-    high: Option<Key>,
+    /// Where the range of the nodes read ends.
+    high: Key,
 }
 
 /// One step of a merge.
@@ -36,13 +37,13 @@ struct Step {
 
 impl Merge {
     fn new(level: u8, pending: bool, found: Option<Found>) -> Self {
-        let high = found.as_ref().and_then(|found| found.high);
+        let high = found.as_ref().map_or(Key::MAX, |found| found.high);
         Self { level, pending, sources: [found, None], source: 0, reader: None, peeked: None, from: Key::MIN, high }
     }
 
     /// Where the right neighbour starts, if it has the same parent.
     fn neighbour_at(&self) -> Option<Key> {
-        self.sources[0].as_ref().filter(|found| found.high != found.parent_high).and_then(|found| found.high)
+        self.sources[0].as_ref().filter(|found| found.high != found.parent_high).map(|found| found.high)
     }
 
     /// Takes the right neighbour in, before the merge has begun.
@@ -60,35 +61,34 @@ impl Merge {
         self.sources[0].as_ref().map_or(Key::MIN, |found| found.low)
     }
 
-    fn peek<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Entry>, Error> {
+    /// Reads the next old entry, unless it is there already; none is left where there is none afterwards.
+    #[inline(never)]
+    fn peek<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<(), Error> {
         while self.peeked.is_none() {
             if let Some(reader) = &mut self.reader {
-                self.peeked = reader.next(&mut tree.log)?;
+                self.peeked = reader.next(log)?;
                 if self.peeked.is_some() {
                     break;
                 }
-                self.reader = None;
             }
-            let Some(Some(found)) = self.sources.get(self.source) else { return Ok(None) };
-            self.reader = Some(NodeReader::open(&mut tree.log, &found.place, self.level)?);
+            let Some(Some(found)) = self.sources.get(self.source) else { break };
+            self.reader = Some(NodeReader::open(log, &found.place, self.level)?);
             self.source += 1;
         }
-        Ok(self.peeked)
+        Ok(())
     }
 
     fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Step>, Error> {
-        let old = self.peek(tree)?;
+        self.peek(&mut tree.log)?;
         let row = tree.log.table.next_in(self.level, &self.from, self.pending);
-        let row = row.filter(|row| self.high.is_none_or(|high| row.key < high));
-        let Some(row) = row.filter(|row| old.is_none_or(|old| row.key <= old.key)) else {
-            self.peeked = None;
-            return Ok(old.map(|entry| Step { entry: Some(entry), replaced: None, from_row: false }));
+        let comes_next =
+            |row: &Row| row.key.is_before(&self.high) && self.peeked.as_ref().is_none_or(|old| row.key <= old.key);
+        let Some(row) = row.filter(comes_next) else {
+            let entry = self.peeked.take();
+            return Ok(entry.is_some().then_some(Step { entry, replaced: None, from_row: false }));
         };
         self.from = row.key.successor();
-        let replaced = old.filter(|old| old.key == row.key).map(|old| old.content);
-        if replaced.is_some() {
-            self.peeked = None;
-        }
+        let replaced = self.peeked.take_if(|old| old.key == row.key).map(|old| old.content);
         let entry = match row.place {
             None => None,
             Some(place) => Some(Entry { key: row.key, content: tree.content_of(&row, place)? }),
@@ -141,9 +141,9 @@ impl<F: Flash> Tree<'_, F> {
     fn merge_level(&mut self, level: u8, pending: bool) -> Result<(), Error> {
         let mut from = Key::MIN;
         while let Some(row) = self.log.table.next_in(level, &from, pending) {
-            match self.rewrite(level, pending, &row.key)? {
-                Some(high) => from = high,
-                None => break,
+            from = self.rewrite(level, pending, &row.key)?;
+            if from == Key::MAX {
+                break;
             }
         }
         Ok(())
@@ -170,7 +170,7 @@ impl<F: Flash> Tree<'_, F> {
         }
         self.root = live.and_then(|row| row.place);
         self.root_level = if self.root.is_some() { level } else { 0 };
-        self.remove_rows(above, false, None);
+        self.remove_rows(above, false, &Key::MAX);
         Ok(true)
     }
 
@@ -196,7 +196,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
     #[inline(never)]
-    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Option<Key>, Error> {
+    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Key, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
         let mut merge = Merge::new(level, pending, self.find_node(level, key)?);
@@ -211,11 +211,11 @@ impl<F: Flash> Tree<'_, F> {
         let high = merge.high;
         // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
         let nodes = total.div_ceil(most.saturating_sub(32).max(1)).max(1);
-        let target = if high.is_none() && level == 0 { most } else { total.div_ceil(nodes) + 32 };
+        let target = if high == Key::MAX && level == 0 { most } else { total.div_ceil(nodes) + 32 };
         self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
         self.write_nodes(&mut merge, change, target, is_root)?;
-        self.remove_rows(level, pending, high);
+        self.remove_rows(level, pending, &high);
         Ok(high)
     }
 
@@ -308,8 +308,7 @@ impl<F: Flash> Tree<'_, F> {
         let place = self.append_node(separator, body, level > 0 || is_root);
         self.node = node;
         // The rows in it are on flash now; taking them out first makes room for the pointer.
-        let up_to = writer.last().map(Key::successor);
-        self.remove_rows(level, pending, up_to);
+        self.remove_rows(level, pending, &writer.last().successor());
         if level == 0 {
             self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);
         }
@@ -340,9 +339,9 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Removes the rows of a level below a key.
-    fn remove_rows(&mut self, level: u8, pending: bool, high: Option<Key>) {
+    fn remove_rows(&mut self, level: u8, pending: bool, high: &Key) {
         while let Some(row) = self.log.table.next_in(level, &Key::MIN, pending) {
-            if high.is_some_and(|high| row.key >= high) {
+            if !row.key.is_before(high) {
                 break;
             }
             self.log.table.remove_row(level, &row.key, pending);

@@ -52,7 +52,8 @@ const CLEANED_MAX: usize = 32;
 struct Hint {
     leaf: Place,
     low: Key,
-    high: Option<Key>,
+    /// As in [`Found`].
+    high: Key,
     reader: NodeReader,
     /// What was looked for: the leaf has nothing between this and the answer.
     asked: Key,
@@ -79,10 +80,10 @@ impl Hint {
 struct Found {
     place: Place,
     low: Key,
-    /// The first key that no longer leads here; none at the right edge.
-    high: Option<Key>,
+    /// The first key that no longer leads here; the greatest at the right edge.
+    high: Key,
     /// The same for its parent: a neighbour behind it has another parent.
-    parent_high: Option<Key>,
+    parent_high: Key,
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
@@ -112,8 +113,23 @@ impl<'b, F: Flash> Tree<'b, F> {
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
     }
 
+    /// Whether a key has a value.
+    pub(crate) fn has(&mut self, key: &Key) -> Result<bool, Error> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    /// Copies a key's value, as far as it fits; `NotFound` where it has none.
+    pub(crate) fn load<'v>(&mut self, key: &Key, bytes: &'v mut [u8]) -> Result<&'v [u8], Error> {
+        let content = self.get(key)?.ok_or(Error::NotFound)?;
+        let len = bytes.len().min(content.len() as usize);
+        let value = bytes.get_mut(..len).unwrap_or_default();
+        self.read(&content, 0, value)?;
+        Ok(value)
+    }
+
     /// What a key stands for.
-    pub(crate) fn get(&mut self, key: &Key) -> Result<Option<Content>, Error> {
+    #[inline(never)]
+    fn get(&mut self, key: &Key) -> Result<Option<Content>, Error> {
         if let Some(row) = self.log.table.find(0, key) {
             return Ok(row.place.map(Content::At));
         }
@@ -166,10 +182,10 @@ impl<'b, F: Flash> Tree<'b, F> {
                 self.hint = None;
                 return Err(error);
             }
-            match (&hint.answer, hint.high) {
-                (None, Some(high)) => from = high,
-                (answer, _) => return Ok(*answer),
+            if hint.answer.is_some() || hint.high == Key::MAX {
+                return Ok(hint.answer);
             }
+            from = hint.high;
         }
         Ok(None)
     }
@@ -177,7 +193,7 @@ impl<'b, F: Flash> Tree<'b, F> {
     /// Puts the hint on the leaf for a key, read up to a place before the key's; `false` for an empty tree.
     #[inline(never)]
     fn seek(&mut self, from: &Key) -> Result<bool, Error> {
-        let in_leaf = |hint: &&mut Hint| hint.low <= *from && hint.high.is_none_or(|high| *from < high);
+        let in_leaf = |hint: &&mut Hint| hint.low <= *from && from.is_before(&hint.high);
         if let Some(hint) = self.hint.as_mut().filter(in_leaf) {
             if *from < hint.asked {
                 hint.reader = NodeReader::open(&mut self.log, &hint.leaf, 0)?;
@@ -196,14 +212,14 @@ impl<'b, F: Flash> Tree<'b, F> {
     /// The node of a level that a key leads to; `None` where the tree is not that high.
     fn find_node(&mut self, level: u8, key: &Key) -> Result<Option<Found>, Error> {
         let Some(root) = self.root.filter(|_| level <= self.root_level) else { return Ok(None) };
-        let mut found = Found { place: root, low: Key::MIN, high: None, parent_high: None };
+        let mut found = Found { place: root, low: Key::MIN, high: Key::MAX, parent_high: Key::MAX };
         for at in (level + 1..=self.root_level).rev() {
             let mut reader = NodeReader::open(&mut self.log, &found.place, at)?;
             let mut child: Option<Entry> = None;
             found.parent_high = found.high;
             while let Some(entry) = reader.next(&mut self.log)? {
                 if child.is_some() && entry.key > *key {
-                    found.high = Some(entry.key);
+                    found.high = entry.key;
                     break;
                 }
                 child = Some(entry);

@@ -155,8 +155,8 @@ impl NodeWriter {
     }
 
     /// The last entry's key.
-    pub(crate) fn last(&self) -> Option<Key> {
-        (!self.is_empty()).then(|| Key::from_bytes(&self.key))
+    pub(crate) fn last(&self) -> Key {
+        Key::from_bytes(&self.key)
     }
 
     /// Bytes of the node so far.

@@ -1,7 +1,7 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
-use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, inode_key, job_key};
+use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
@@ -163,7 +163,7 @@ impl<F: Flash> Volume<'_, F> {
         if object != ROOT {
             check.links_claimed += u64::from(inode.links);
         }
-        if inode.links == 0 && self.tree.get(&job_key(object))?.is_none() {
+        if inode.links == 0 && !self.tree.has(&job_key(object))? {
             check.fault(FaultKind::Orphan, object, 0);
         }
         if inode.kind == Kind::Directory && inode.size == 0 && !self.is_empty(object)? {
@@ -200,14 +200,15 @@ impl<F: Flash> Volume<'_, F> {
             check.close_group();
             check.object = object;
             check.extent_end = 0;
-            check.size = match self.tree.get(&inode_key(object))? {
-                Some(_) => self.inode(object).map_or(u64::MAX, |inode| inode.size),
-                None => {
+            check.size = match self.inode(object) {
+                Ok(inode) => inode.size,
+                Err(inner::Error::NotFound) => {
                     check.fault(FaultKind::Orphan, object, 0);
                     u64::MAX
                 }
+                Err(_) => u64::MAX,
             };
-            if self.tree.get(&job_key(object))?.is_some() {
+            if self.tree.has(&job_key(object))? {
                 // Extents past the end are what the job still has to delete.
                 check.size = u64::MAX;
             }

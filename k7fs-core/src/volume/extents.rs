@@ -10,6 +10,7 @@ use super::inode::INDEX;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{HeadId, Key, Place};
+use crate::page::{Address, Space};
 use crate::tree::{Content, KIND_EXTENT};
 
 /// Extents in a logical block before the small ones are merged.
@@ -25,12 +26,18 @@ pub(super) const PIECE_ROWS: usize = FRAGMENTS_SEEN;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) start: u64,
-    pub(super) place: Place,
+    address: Address,
+    len: u32,
 }
 
 impl Extent {
     pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(self.place.len.into())
+        self.start.saturating_add(self.len.into())
+    }
+
+    /// The part from `skip` on, of `len` bytes.
+    fn part(&self, space: &Space, skip: u32, len: u32) -> Place {
+        Place::value(space.advance(self.address, skip), len)
     }
 }
 
@@ -51,7 +58,9 @@ impl<F: Flash> Volume<'_, F> {
             return Ok(None);
         }
         match entry.content {
-            Content::At(place) if place.len > 0 => Ok(Some(Extent { start: key.position, place })),
+            Content::At(Place { address, len, .. }) if len > 0 => {
+                Ok(Some(Extent { start: key.position, address, len }))
+            }
             _ => Err(Error::Corrupt { page: 0 }),
         }
     }
@@ -83,9 +92,9 @@ impl<F: Flash> Volume<'_, F> {
             at += zeros as u64;
             let Some(extent) = extent.filter(|_| !rest.is_empty()) else { continue };
             let skip = at.saturating_sub(extent.start) as u32;
-            let here = (extent.place.len.saturating_sub(skip) as usize).min(rest.len());
+            let here = (extent.len.saturating_sub(skip) as usize).min(rest.len());
             let (now, later) = rest.split_at_mut_checked(here).ok_or(Error::NeedsRemount)?;
-            self.tree.read(&Content::At(extent.place), skip, now)?;
+            self.tree.log.read_place(&extent.part(&self.tree.log.pages.space, skip, here as u32), 0, now)?;
             rest = later;
             at += here as u64;
         }
@@ -121,12 +130,11 @@ impl<F: Flash> Volume<'_, F> {
             at = extent.end();
             if extent.end() > end {
                 let skip = (end - extent.start) as u32;
-                let rest = Place::value(self.after(&extent.place, skip), (extent.end() - end) as u32);
+                let rest = extent.part(&self.tree.log.pages.space, skip, (extent.end() - end) as u32);
                 self.tree.put_reference(extent_key(object, end), &rest)?;
             }
             if extent.start < offset {
-                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
-                self.tree.put_reference(extent_key(object, extent.start), &left)?;
+                self.keep_start(object, &extent, offset)?;
             } else if extent.start > offset || !keep_first {
                 self.tree.delete(extent_key(object, extent.start))?;
             }
@@ -137,16 +145,15 @@ impl<F: Flash> Volume<'_, F> {
     /// Cuts the extent that reaches over an offset down to it.
     pub(super) fn shorten_extent(&mut self, object: u64, offset: u64) -> Result<(), Error> {
         match self.extent_at(object, offset)? {
-            Some(extent) if extent.start < offset => {
-                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
-                self.tree.put_reference(extent_key(object, extent.start), &left)
-            }
+            Some(extent) if extent.start < offset => self.keep_start(object, &extent, offset),
             _ => Ok(()),
         }
     }
 
-    fn after(&self, place: &Place, skip: u32) -> crate::page::Address {
-        self.tree.log.pages.space.advance(place.address, skip)
+    /// Ends an extent at an offset in the file.
+    fn keep_start(&mut self, object: u64, extent: &Extent, end: u64) -> Result<(), Error> {
+        let start = Place::value(extent.address, (end - extent.start) as u32);
+        self.tree.put_reference(extent_key(object, extent.start), &start)
     }
 
     /// Writes bytes that lie within one logical block. `whole` leaves as few extents there as before: on a full volume,
@@ -205,7 +212,7 @@ impl<F: Flash> Volume<'_, F> {
         let parts = run.iter().scan(first.start, |at, extent| {
             let zeros_before = (extent.start - *at) as u32;
             *at = extent.end();
-            Some((extent.place, zeros_before))
+            Some((Place::value(extent.address, extent.len), zeros_before))
         });
         self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, parts)?;
         for extent in run.iter().skip(1) {
@@ -237,7 +244,7 @@ fn small_run(extents: &[Extent], small: u32) -> Option<core::ops::Range<usize>> 
     let mut start = 0;
     let mut end_before = None;
     for (index, extent) in extents.iter().enumerate() {
-        if extent.place.len > small {
+        if extent.len > small {
             start = index + 1;
         } else if end_before != Some(extent.start) {
             start = index;

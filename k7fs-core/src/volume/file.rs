@@ -92,7 +92,7 @@ impl<F: Flash> Volume<'_, F> {
         if self.usable().is_err() || self.options.read_only {
             return Ok(());
         }
-        if !self.is_open(file.object) && self.tree.get(&job_key(file.object))?.is_some() {
+        if !self.is_open(file.object) && self.tree.has(&job_key(file.object))? {
             self.commit_unless_running()?;
             if !self.in_transaction {
                 return Ok(self.run_job(file.object)?);
@@ -310,7 +310,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Leaves work to be done: cut the object at a length, or delete it.
     fn put_job(&mut self, object: u64, length: Option<u64>) -> Result<(), inner::Error> {
-        let mut bytes = [0u8; 12];
+        let mut bytes = [0u8; JOB_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
         writer.byte(if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE });
         writer.uleb(length.unwrap_or(0));
@@ -320,12 +320,11 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
-        let Some(content) = self.tree.get(&job_key(object))? else { return Ok(()) };
-        let mut bytes = [0u8; 12];
-        let len = (content.len() as usize).min(bytes.len());
-        let bytes = bytes.get_mut(..len).unwrap_or_default();
-        self.tree.read(&content, 0, bytes)?;
-        let mut reader = Reader::new(bytes);
+        let mut bytes = [0u8; JOB_BYTES_MAX];
+        let mut reader = match self.tree.load(&job_key(object), &mut bytes) {
+            Err(inner::Error::NotFound) => return Ok(()),
+            value => Reader::new(value?),
+        };
         let job = (reader.byte(), reader.uleb());
         let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         while self.drop_some_extents(object, length)? {
@@ -439,5 +438,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 }
 
+/// Bytes of the longest job.
+const JOB_BYTES_MAX: usize = 12;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;

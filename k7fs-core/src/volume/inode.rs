@@ -121,12 +121,8 @@ pub(super) fn job_key(object: u64) -> Key {
 impl<F: Flash> Volume<'_, F> {
     /// An object's inode; `NotFound` where there is none.
     pub(super) fn inode(&mut self, object: u64) -> Result<Inode, Error> {
-        let content = self.tree.get(&inode_key(object))?.ok_or(Error::NotFound)?;
         let mut bytes = [0u8; INODE_BYTES_MAX];
-        let len = (content.len() as usize).min(bytes.len());
-        let bytes = bytes.get_mut(..len).unwrap_or_default();
-        self.tree.read(&content, 0, bytes)?;
-        Inode::decode(bytes).ok_or(Error::Corrupt { page: 0 })
+        Inode::decode(self.tree.load(&inode_key(object), &mut bytes)?).ok_or(Error::Corrupt { page: 0 })
     }
 
     pub(super) fn put_inode(&mut self, object: u64, inode: &Inode) -> Result<(), Error> {
