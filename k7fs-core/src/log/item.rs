@@ -53,6 +53,11 @@ impl Key {
         }
     }
 
+    /// Whether both keys are of one kind and one object.
+    pub(crate) fn is_beside(&self, other: &Key) -> bool {
+        self.kind == other.kind && self.object == other.object
+    }
+
     /// Whether the key comes before the end of a range; a range that ends with the greatest key has no end.
     pub(crate) fn is_before(&self, end: &Key) -> bool {
         self < end || *end == Key::MAX

@@ -4,7 +4,7 @@
 //! rows say the new places. Nodes are copied as they are; their new places are rows above level 0 that only the next
 //! checkpoint makes durable. The victim becomes free at that checkpoint, never before.
 
-use super::node::Content;
+use super::node::{Content, Entry};
 use super::{KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -142,10 +142,8 @@ impl<F: Flash> Tree<'_, F> {
             _ => key,
         };
         let mut from = key;
-        while let Some(entry) = self.next(&from)? {
-            if entry.key > last || entry.key.kind != key.kind || entry.key.object != key.object {
-                break;
-            }
+        let mut entry = Entry::EMPTY;
+        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);

@@ -20,7 +20,8 @@ struct Merge {
     sources: [Option<Found>; SOURCES_MAX],
     source: usize,
     reader: Option<NodeReader>,
-    peeked: Option<Entry>,
+    peeked: Entry,
+    has_peeked: bool,
     from: Key,
     /// Where the range of the nodes read ends.
     high: Key,
@@ -28,17 +29,23 @@ struct Merge {
 
 /// One step of a merge.
 struct Step {
-    /// What stays; `None` for a deletion.
-    entry: Option<Entry>,
-    /// The old content that it takes the place of, and whether a row did that.
-    replaced: Option<Content>,
+    /// What the key stands for from now on, if it stays.
+    entry: Entry,
+    stays: bool,
+    /// Bytes elsewhere that a row has taken the place of.
+    replaced: Option<Place>,
     from_row: bool,
+}
+
+impl Step {
+    const EMPTY: Self = Self { entry: Entry::EMPTY, stays: false, replaced: None, from_row: false };
 }
 
 impl Merge {
     fn new(level: u8, pending: bool, found: Option<Found>) -> Self {
         let high = found.as_ref().map_or(Key::MAX, |found| found.high);
-        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked: None, from: Key::MIN, high }
+        let (peeked, from) = (Entry::EMPTY, Key::MIN);
+        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked, has_peeked: false, from, high }
     }
 
     /// Where the right neighbour starts, if it has the same parent.
@@ -53,7 +60,7 @@ impl Merge {
     }
 
     fn start_over(&mut self) {
-        (self.source, self.reader, self.peeked, self.from) = (0, None, None, Key::MIN);
+        (self.source, self.reader, self.has_peeked, self.from) = (0, None, false, Key::MIN);
     }
 
     /// Where the range of the nodes read starts.
@@ -64,10 +71,10 @@ impl Merge {
     /// Reads the next old entry, unless it is there already; none is left where there is none afterwards.
     #[inline(never)]
     fn peek<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<(), Error> {
-        while self.peeked.is_none() {
+        while !self.has_peeked {
             if let Some(reader) = &mut self.reader {
-                self.peeked = reader.next(log)?;
-                if self.peeked.is_some() {
+                self.has_peeked = reader.next(log, &mut self.peeked)?;
+                if self.has_peeked {
                     break;
                 }
             }
@@ -78,22 +85,26 @@ impl Merge {
         Ok(())
     }
 
-    fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Step>, Error> {
+    /// Takes the next step; `false` at the end.
+    fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>, step: &mut Step) -> Result<bool, Error> {
         self.peek(&mut tree.log)?;
         let row = tree.log.table.next_in(self.level, &self.from, self.pending);
-        let comes_next =
-            |row: &Row| row.key.is_before(&self.high) && self.peeked.as_ref().is_none_or(|old| row.key <= old.key);
+        let comes_next = |row: &Row| row.key.is_before(&self.high) && !(self.has_peeked && self.peeked.key < row.key);
         let Some(row) = row.filter(comes_next) else {
-            let entry = self.peeked.take();
-            return Ok(entry.is_some().then_some(Step { entry, replaced: None, from_row: false }));
+            (step.entry, step.stays, step.from_row) = (self.peeked, true, false);
+            return Ok(core::mem::replace(&mut self.has_peeked, false));
         };
         self.from = row.key.successor();
-        let replaced = self.peeked.take_if(|old| old.key == row.key).map(|old| old.content);
-        let entry = match row.place {
-            None => None,
-            Some(place) => Some(Entry { key: row.key, content: tree.content_of(&row, place)? }),
-        };
-        Ok(Some(Step { entry, replaced, from_row: true }))
+        step.replaced = None;
+        if self.has_peeked && self.peeked.key == row.key {
+            self.has_peeked = false;
+            step.replaced = self.peeked.content.place();
+        }
+        (step.entry.key, step.stays, step.from_row) = (row.key, row.place.is_some(), true);
+        if let Some(place) = row.place {
+            step.entry.content = tree.content_of(&row, place)?;
+        }
+        Ok(true)
     }
 }
 
@@ -181,9 +192,11 @@ impl<F: Flash> Tree<'_, F> {
         while self.root_level > 0 {
             let Some(root) = self.root else { break };
             let mut reader = NodeReader::open(&mut self.log, &root, self.root_level)?;
-            let first = reader.next(&mut self.log)?;
-            let second = reader.next(&mut self.log)?;
-            let (Some(Entry { content: Content::At(child), .. }), None) = (first, second) else { break };
+            let (mut first, mut second) = (Entry::EMPTY, Entry::EMPTY);
+            if !reader.next(&mut self.log, &mut first)? || reader.next(&mut self.log, &mut second)? {
+                break;
+            }
+            let Content::At(child) = first.content else { break };
             if child.copy.is_none() && self.log.signature.second_copies {
                 break;
             }
@@ -225,19 +238,23 @@ impl<F: Flash> Tree<'_, F> {
         let (level, pending) = (merge.level, merge.pending);
         let mut writer = NodeWriter::new(self.log.pages.space, level);
         let mut separator = merge.low();
-        while let Some(step) = merge.next(self)? {
+        let mut step = Step::EMPTY;
+        while merge.next(self, &mut step)? {
             self.account(level, &step);
-            let Some(entry) = step.entry else { continue };
-            let full = writer.len() + writer.entry_len(&entry, change) > target && !writer.is_empty();
+            if !step.stays {
+                continue;
+            }
+            let entry = &step.entry;
+            let full = writer.len() + writer.entry_len(entry, change) > target && !writer.is_empty();
             if writer.is_empty() && entry.key < separator {
                 // A node that lost its first child takes in keys below its separator.
                 separator = entry.key;
             }
-            if full || !writer.push(self.node, &entry, change) {
+            if full || !writer.push(self.node, entry, change) {
                 self.write_node(level, pending, &writer, separator, is_root)?;
                 writer = NodeWriter::new(self.log.pages.space, level);
                 separator = entry.key;
-                if !writer.push(self.node, &entry, change) {
+                if !writer.push(self.node, entry, change) {
                     return Err(Error::Exhausted);
                 }
             }
@@ -249,9 +266,10 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn measure(&mut self, merge: &mut Merge, change: u64) -> Result<usize, Error> {
         let mut writer = NodeWriter::new(self.log.pages.space, merge.level);
-        while let Some(step) = merge.next(self)? {
-            if let Some(entry) = step.entry {
-                writer.measure(&entry, change);
+        let mut step = Step::EMPTY;
+        while merge.next(self, &mut step)? {
+            if step.stays {
+                writer.measure(&step.entry, change);
             }
         }
         merge.start_over();
@@ -279,11 +297,11 @@ impl<F: Flash> Tree<'_, F> {
             return;
         }
         let space = self.log.pages.space;
-        if let Some(Content::At(old)) = &step.replaced {
+        if let Some(old) = &step.replaced {
             self.log.alloc.subtract_place(&space, old);
         }
-        if let Some(Entry { content: Content::At(new), .. }) = &step.entry {
-            self.log.alloc.add_place(&space, new);
+        if let Some(new) = step.entry.content.place().filter(|_| step.stays) {
+            self.log.alloc.add_place(&space, &new);
         }
     }
 

@@ -37,6 +37,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// Where the bytes are, if they are elsewhere.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Content::Inline { .. } => None,
+            Content::At(place) => Some(*place),
+        }
+    }
+
     /// Bytes of the value.
     pub(crate) fn len(&self) -> u32 {
         match self {
@@ -51,6 +59,12 @@ impl Content {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) content: Content,
+}
+
+impl Entry {
+    /// A place to read an entry into.
+    pub(crate) const EMPTY: Self =
+        Self { key: Key::MIN, content: Content::Inline { len: 0, bytes: [0; INLINE_BYTES_MAX] } };
 }
 
 /// Reads a node's entries in order.
@@ -73,11 +87,11 @@ impl NodeReader {
         Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES] })
     }
 
-    /// The next entry; keys must rise.
-    pub(crate) fn next<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<Option<Entry>, Error> {
+    /// Reads the next entry; `false` at the end. Keys must rise.
+    pub(crate) fn next<F: Flash>(&mut self, log: &mut Log<'_, F>, entry: &mut Entry) -> Result<bool, Error> {
         let left = self.place.len.saturating_sub(self.offset) as usize;
         if left == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         let mut window = [0u8; ENTRY_BYTES_MAX];
         let window = window.get_mut(..left.min(ENTRY_BYTES_MAX)).unwrap_or_default();
@@ -90,15 +104,16 @@ impl NodeReader {
             return Err(corrupt);
         }
         let content = if self.level == 0 { decode_value(space, &mut reader) } else { decode_child(space, &mut reader) };
-        let content = content.ok_or(corrupt)?;
-        if let Content::At(place) = &content
+        entry.content = content.ok_or(corrupt)?;
+        if let Content::At(place) = &entry.content
             && !space.contains(place.address, place.len)
         {
             return Err(corrupt);
         }
         self.key = key;
         self.offset += reader.position() as u32;
-        Ok(Some(Entry { key: Key::from_bytes(&key), content }))
+        entry.key = Key::from_bytes(&key);
+        Ok(true)
     }
 }
 

@@ -86,13 +86,14 @@ impl<F: Flash> Volume<'_, F> {
         };
         self.check_tree(&mut check)?;
         let mut from = Key::MIN;
+        let mut entry = Entry::EMPTY;
         while from != Key::MAX {
-            match self.tree.next(&from) {
-                Ok(Some(entry)) => {
+            match self.tree.next(&from, &mut entry) {
+                Ok(true) => {
                     from = entry.key.successor();
                     self.check_entry(&entry, &mut check)?;
                 }
-                Ok(None) => break,
+                Ok(false) => break,
                 Err(error) => {
                     // The node was reported already; without it, nothing behind it can be found.
                     check.damage(error, 0, 0)?;

@@ -11,7 +11,7 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{HeadId, Key, Place};
 use crate::page::{Address, Space};
-use crate::tree::{Content, KIND_EXTENT};
+use crate::tree::{Content, Entry, KIND_EXTENT};
 
 /// Extents in a logical block before the small ones are merged.
 const FRAGMENTS_MAX: usize = 16;
@@ -52,14 +52,14 @@ impl<F: Flash> Volume<'_, F> {
 
     /// The first extent of an object that starts at or after `from`.
     pub(super) fn next_extent(&mut self, object: u64, from: u64) -> Result<Option<Extent>, Error> {
-        let Some(entry) = self.tree.next(&extent_key(object, from))? else { return Ok(None) };
-        let key = entry.key;
-        if key.kind != KIND_EXTENT || key.object != object {
+        let from = extent_key(object, from);
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
             return Ok(None);
         }
         match entry.content {
             Content::At(Place { address, len, .. }) if len > 0 => {
-                Ok(Some(Extent { start: key.position, address, len }))
+                Ok(Some(Extent { start: entry.key.position, address, len }))
             }
             _ => Err(Error::Corrupt { page: 0 }),
         }

@@ -7,7 +7,7 @@ use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
-use crate::tree::{Demand, KIND_JOB};
+use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
 /// Extents that are deleted together with an object; more are left to a job.
@@ -343,10 +343,8 @@ impl<F: Flash> Volume<'_, F> {
     /// Works off what earlier commits left to be done, but for objects that are open.
     pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
         let mut from = job_key(0);
-        while let Some(entry) = self.tree.next(&from)? {
-            if entry.key.kind != KIND_JOB {
-                break;
-            }
+        let mut entry = Entry::EMPTY;
+        while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_JOB {
             from = entry.key.successor();
             if !self.is_open(entry.key.object) {
                 self.run_job(entry.key.object)?;

@@ -13,7 +13,7 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
-use crate::tree::{Content, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::tree::{Content, Entry, KIND_INODE, KIND_JOB, KIND_NAME};
 use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
@@ -186,12 +186,15 @@ impl<F: Flash> Volume<'_, F> {
         let mut free = None;
         let mut expected = hash;
         let mut from = name_key(directory, hash);
+        let mut entry = Entry::EMPTY;
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         // Names whose hashes collide lie side by side, told apart by the last byte of the position.
         for _ in 0..=u8::MAX {
-            let Some(entry) = self.tree.next(&from)? else { break };
+            if !self.tree.next(&from, &mut entry)? {
+                break;
+            }
             let key = entry.key;
-            if (key.kind, key.object) != (from.kind, from.object) || key.position >> 8 != hash >> 8 {
+            if !key.is_beside(&from) || key.position >> 8 != hash >> 8 {
                 break;
             }
             let (found, len) = self.read_name(key.position, &entry.content, &mut bytes)?;

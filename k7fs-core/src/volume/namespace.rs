@@ -6,7 +6,7 @@ use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
-use crate::tree::{Demand, KIND_NAME};
+use crate::tree::{Demand, Entry};
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -293,8 +293,9 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
-        let next = self.tree.next(&name_key(directory, 0))?;
-        Ok(!next.is_some_and(|entry| entry.key.kind == KIND_NAME && entry.key.object == directory))
+        let from = name_key(directory, 0);
+        let mut entry = Entry::EMPTY;
+        Ok(!self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from))
     }
 
     /// Moves an object to another name, atomically. An existing file or symbolic link there is replaced by one of those, an
@@ -405,17 +406,17 @@ impl<F: Flash> Volume<'_, F> {
     ) -> Result<Option<DirEntry<'n>>, Error> {
         self.usable()?;
         let Some(from) = cursor.next else { return Ok(None) };
-        let entry = self.tree.next(&name_key(cursor.directory, from))?;
-        let entry = entry.filter(|entry| entry.key.kind == KIND_NAME && entry.key.object == cursor.directory);
-        let Some(entry) = entry else {
+        let from = name_key(cursor.directory, from);
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
             cursor.next = None;
             return Ok(None);
-        };
+        }
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         let (found, len) = self.read_name(entry.key.position, &entry.content, &mut bytes)?;
         let place = name.get_mut(..len).ok_or(Error::ResultTooLarge { needed: len as u64 })?;
-        for (to, from) in place.iter_mut().zip(bytes) {
-            *to = from;
+        for (to, from) in place.iter_mut().zip(&bytes) {
+            *to = *from;
         }
         cursor.next = entry.key.position.checked_add(1);
         let name = core::str::from_utf8(place).map_err(|_| Error::Corrupt { page: 0 })?;
