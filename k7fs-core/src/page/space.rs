@@ -91,6 +91,7 @@ impl Space {
     }
 
     /// The address `distance` payload bytes further on.
+    #[inline(never)]
     pub(crate) fn advance(&self, address: Address, distance: u32) -> Address {
         let total = address.offset.saturating_add(distance);
         let pages = total.checked_div(self.payload).unwrap_or(0);
