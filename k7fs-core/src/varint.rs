@@ -57,9 +57,10 @@ impl<'a> Writer<'a> {
         self.uleb(value.map_or(0, |value| u64::from(value) + 1));
     }
 
-    /// How much was written, or `None` where it did not fit.
-    pub(crate) fn finish(self) -> Option<usize> {
-        (!self.overflow).then_some(self.len)
+    /// What was written, or `None` where it did not fit.
+    pub(crate) fn finish(self) -> Option<&'a [u8]> {
+        let bytes: &'a [u8] = self.bytes;
+        if self.overflow { None } else { bytes.get(..self.len) }
     }
 }
 
@@ -162,9 +163,9 @@ mod tests {
             let mut bytes = [0; ULEB_BYTES_MAX];
             let mut writer = Writer::new(&mut bytes);
             writer.uleb(value);
-            let len = writer.finish().unwrap();
-            prop_assert_eq!(len, uleb_len(value));
-            let mut reader = Reader::new(&bytes[..len]);
+            let written = writer.finish().unwrap();
+            prop_assert_eq!(written.len(), uleb_len(value));
+            let mut reader = Reader::new(written);
             prop_assert_eq!(reader.uleb(), value);
             prop_assert!(reader.is_sound());
         }
@@ -177,8 +178,7 @@ mod tests {
                 let mut again = [0; ULEB_BYTES_MAX];
                 let mut writer = Writer::new(&mut again);
                 writer.uleb(value);
-                let len = writer.finish().unwrap();
-                prop_assert_eq!(&again[..len], &bytes[..reader.position()]);
+                prop_assert_eq!(writer.finish().unwrap(), &bytes[..reader.position()]);
             }
         }
     }

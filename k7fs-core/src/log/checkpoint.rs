@@ -102,8 +102,8 @@ impl Checkpoint {
         }
     }
 
-    /// Writes the body and tells its length.
-    pub(crate) fn encode(&self, space: &Space, bytes: &mut [u8]) -> Option<usize> {
+    /// Writes the body.
+    pub(crate) fn encode<'b>(&self, space: &Space, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
         writer.uleb(self.tail_sequence);

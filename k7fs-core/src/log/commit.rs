@@ -41,7 +41,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.uleb(self.transaction);
         writer.uleb(self.first_page.into());
@@ -96,7 +96,7 @@ impl<F: Flash> Log<'_, F> {
         }
         commit.moved_page = self.moved_page();
         let mut body = [0u8; COMMIT_BYTES_MAX];
-        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?;
+        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?.len();
         // The first page may still change with the item's own start, but not its encoded length by more than this.
         const SLACK: usize = 6;
         self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, (len + SLACK) as u32)?;

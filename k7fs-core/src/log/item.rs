@@ -174,10 +174,9 @@ pub(crate) struct ItemHeader {
 }
 
 impl ItemHeader {
-    /// Writes the header and tells its length.
-    pub(crate) fn encode(&self, bytes: &mut [u8; ITEM_HEADER_BYTES_MAX]) -> usize {
+    /// Writes the header.
+    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
         let code = self.kind.code();
-        let mut writer = Writer::new(bytes);
         writer.byte(code);
         if code & KEYLESS == 0 {
             writer.byte(self.key.kind);
@@ -186,7 +185,6 @@ impl ItemHeader {
             writer.uleb(self.key.index.into());
         }
         writer.uleb(self.len.into());
-        writer.finish().unwrap_or(0)
     }
 
     /// Reads a header and tells its length; `Ok(None)` at the end of a page's items, `Err` where it makes no sense.
@@ -212,6 +210,14 @@ impl ItemHeader {
     }
 }
 
+/// Writes an item whose type has no key, with its body.
+pub(super) fn keyless_item<'b>(kind: ItemKind, body: &[u8], bytes: &'b mut [u8]) -> Option<&'b [u8]> {
+    let mut writer = Writer::new(bytes);
+    ItemHeader { kind, key: Key::MIN, len: body.len() as u32 }.encode(&mut writer);
+    writer.bytes(body);
+    writer.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,8 +237,10 @@ mod tests {
         fn headers_come_back(object: u64, position: u64, index: u32, len: u32) {
             let header = ItemHeader { kind: ItemKind::Value, key: Key { kind: 3, object, position, index }, len };
             let mut bytes = [0; ITEM_HEADER_BYTES_MAX];
-            let size = header.encode(&mut bytes);
-            prop_assert_eq!(ItemHeader::decode(&bytes), Ok(Some((header, size))));
+            let mut writer = Writer::new(&mut bytes);
+            header.encode(&mut writer);
+            let written = writer.finish().unwrap();
+            prop_assert_eq!(ItemHeader::decode(written), Ok(Some((header, written.len()))));
         }
     }
 }

@@ -261,18 +261,18 @@ impl<F: Flash> Log<'_, F> {
         let mut bytes = [0u8; 2 * ULEB_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
         writer.uleb(segment as u64);
-        let mut size = writer.finish().unwrap_or(0);
+        let mut piece = writer.finish().unwrap_or_default();
         for block in self.alloc.segment_range(segment) {
-            rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
-            self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+            rest = rest.checked_sub(piece.len()).ok_or(Error::NeedsRemount)?;
+            self.push(HeadId::Front, piece)?;
             let (word, erases) = self.alloc.stored(&space, block);
             let mut writer = Writer::new(&mut bytes);
             writer.uleb(word);
             writer.uleb(erases);
-            size = writer.finish().unwrap_or(0);
+            piece = writer.finish().unwrap_or_default();
         }
-        rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
-        self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+        rest = rest.checked_sub(piece.len()).ok_or(Error::NeedsRemount)?;
+        self.push(HeadId::Front, piece)?;
         while rest > 0 {
             self.push(HeadId::Front, &[0])?;
             rest -= 1;

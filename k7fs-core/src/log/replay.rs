@@ -339,9 +339,9 @@ impl<F: Flash> Log<'_, F> {
         let mut writer = crate::varint::Writer::new(&mut body);
         writer.uleb(self.pages.space.number(place.address));
         writer.uleb(place.len.into());
-        let len = writer.finish().ok_or(Error::Exhausted)?;
-        self.begin(HeadId::Front, ItemKind::Reference, key, len as u32)?;
-        self.push(HeadId::Front, body.get(..len).unwrap_or_default())
+        let body = writer.finish().ok_or(Error::Exhausted)?;
+        self.begin(HeadId::Front, ItemKind::Reference, key, body.len() as u32)?;
+        self.push(HeadId::Front, body)
     }
 
     /// A key has no value any more.

@@ -69,8 +69,8 @@ impl Signature {
         self.ro_compat & !RO_COMPAT_KNOWN == 0
     }
 
-    /// Writes the fields and tells their length.
-    pub(crate) fn encode_body(&self, bytes: &mut [u8]) -> Option<usize> {
+    /// Writes the fields.
+    pub(crate) fn encode_body<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.bytes(&MAGIC);
         writer.uleb(self.feature_level);

@@ -232,6 +232,6 @@ impl NodeWriter {
                 writer.uleb(change);
             }
         }
-        writer.finish()
+        writer.finish().map(<[u8]>::len)
     }
 }

@@ -314,8 +314,7 @@ impl<F: Flash> Volume<'_, F> {
         let mut writer = Writer::new(&mut bytes);
         writer.byte(if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE });
         writer.uleb(length.unwrap_or(0));
-        let len = writer.finish().unwrap_or(0);
-        self.tree.put(job_key(object), bytes.get(..len).unwrap_or_default())
+        self.tree.put(job_key(object), writer.finish().unwrap_or_default())
     }
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.

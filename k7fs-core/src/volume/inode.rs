@@ -59,7 +59,7 @@ impl Inode {
         Self { kind, links: 1, size: 0, created: time, modified: time, parent }
     }
 
-    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.byte(kind_code(self.kind));
         writer.uleb(self.links.into());
@@ -127,8 +127,7 @@ impl<F: Flash> Volume<'_, F> {
 
     pub(super) fn put_inode(&mut self, object: u64, inode: &Inode) -> Result<(), Error> {
         let mut bytes = [0u8; INODE_BYTES_MAX];
-        let len = inode.encode(&mut bytes).ok_or(Error::Exhausted)?;
-        self.tree.put(inode_key(object), bytes.get(..len).unwrap_or_default())
+        self.tree.put(inode_key(object), inode.encode(&mut bytes).ok_or(Error::Exhausted)?)
     }
 
     /// Reads a name value: the name's bytes come first in `bytes`; its length is returned with what it names.
@@ -176,8 +175,7 @@ impl<F: Flash> Volume<'_, F> {
         writer.byte(kind_code(kind));
         writer.uleb(object);
         writer.bytes(name.as_bytes());
-        let len = writer.finish().ok_or(Error::NameTooLong)?;
-        self.tree.put(name_key(directory, position), bytes.get(..len).unwrap_or_default())
+        self.tree.put(name_key(directory, position), writer.finish().ok_or(Error::NameTooLong)?)
     }
 
     /// Finds a name in a directory; if it is not there, the position where it would go.
