@@ -65,10 +65,12 @@ impl<F: Flash> Log<'_, F> {
             let new = self.take_free()?;
             self.generation += 1;
             if self.copy_pages(id, old, new)? {
-                if self.relocations.is_full() {
-                    self.relocations.remove(0);
+                if let Err(mut newest) = self.relocations.push(Relocation { failed_page, old, new }) {
+                    // Every one takes the place of the one before; the oldest is forgotten.
+                    for place in self.relocations.iter_mut().rev() {
+                        newest = core::mem::replace(place, newest);
+                    }
                 }
-                let _ = self.relocations.push(Relocation { failed_page, old, new });
                 return self.replace_block(id, old, new);
             }
             self.retire(new);
