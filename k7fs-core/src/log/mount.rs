@@ -52,6 +52,25 @@ struct Tail {
     newest_commit: Option<u32>,
 }
 
+/// The two newest blocks of those that were looked at: the mirrors in use. Older ones were given up.
+#[derive(Default)]
+struct Mirrors {
+    anchors: [Option<AnchorBlock>; MIRRORS],
+    sequences: [u64; MIRRORS],
+}
+
+impl Mirrors {
+    #[inline(never)]
+    fn offer(&mut self, anchor: AnchorBlock, sequence: u64) {
+        let known = self.anchors.iter_mut().zip(&mut self.sequences);
+        if let Some((place, newest)) = known.min_by_key(|(_, newest)| **newest)
+            && sequence > *newest
+        {
+            (*place, *newest) = (Some(anchor), sequence);
+        }
+    }
+}
+
 /// Checks that this build can keep a volume on such a chip.
 pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, crate::Error> {
     let unsupported = |field, chip| Err(crate::Error::UnsupportedGeometry { field, chip });
@@ -191,74 +210,70 @@ impl<'b, F: Flash> Log<'b, F> {
     fn find_signature(&mut self) -> Result<FixedSet, crate::Error> {
         let geometry = self.pages.flash.geometry();
         let mut first_error = crate::Error::NotAVolume;
-        let mut found: Option<Signature> = None;
+        let mut fixed_blocks: Option<u32> = None;
         let mut newest: Option<Pointer> = None;
-        let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
-        let mut sequences = [0u64; MIRRORS];
+        let mut mirrors = Mirrors::default();
         let mut torn = false;
         for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
-            if found.is_some_and(|signature| block >= signature.fixed_blocks) {
+            if fixed_blocks.is_some_and(|fixed_blocks| block >= fixed_blocks) {
                 break;
             }
             let signature = match self.read_signature(block) {
                 Ok(signature) => signature,
                 Err(error) => {
-                    if error != crate::Error::NotAVolume {
+                    if !matches!(error, crate::Error::NotAVolume) {
                         first_error = error;
                     }
                     continue;
                 }
             };
-            if found.is_none() {
-                check_same_geometry(&signature, &geometry)?;
-                self.signature = signature;
-                self.pages.set_volume(&signature.volume_id, signature.salt);
-                found = Some(signature);
+            if fixed_blocks.is_none() {
+                self.adopt(&signature)?;
+                fixed_blocks = Some(signature.fixed_blocks);
             }
             if self.pages.flash.is_bad(block)? {
                 continue;
             }
             let (anchor, pointer) = self.read_fixed(block)?;
             let Some(pointer) = pointer else { continue };
-            let sequence = pointer.sequence;
             torn |= !pointer.last;
-            if newest.is_none_or(|newest| sequence > newest.sequence) {
+            mirrors.offer(anchor, pointer.sequence);
+            if newest.is_none_or(|newest| pointer.sequence > newest.sequence) {
                 newest = Some(pointer);
             }
-            // The two newest are the mirrors in use; older ones were given up.
-            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) = (anchors.get_mut(oldest), sequences.get_mut(oldest))
-                && sequence > *known
-            {
-                (*place, *known) = (Some(anchor), sequence);
-            }
         }
-        if found.is_none() && !self.scan_for_signature()? {
+        if fixed_blocks.is_none() && !self.scan_for_signature()? {
             return Err(first_error);
         }
-        self.anchors.fixed = anchors;
+        self.anchors.fixed = mirrors.anchors;
         let Some(newest) = newest else { return Ok(FixedSet::Lost) };
         self.sequence = self.sequence.max(newest.sequence);
         for (place, block) in self.anchors.checkpoints.iter_mut().zip(newest.checkpoints) {
             let block = block.filter(|block| *block < geometry.block_count);
             *place = block.map(|block| AnchorBlock { block, next_page: 0, doubt: Doubt::MayShow });
         }
-        let agree = sequences.iter().all(|sequence| *sequence == newest.sequence);
+        let agree = mirrors.sequences.iter().all(|sequence| *sequence == newest.sequence);
         Ok(if agree && !torn { FixedSet::Whole } else { FixedSet::InDoubt })
     }
 
     /// The fixed set is lost: any checkpoint block has a copy of the signature.
     #[inline(never)]
     fn scan_for_signature(&mut self) -> Result<bool, crate::Error> {
-        let geometry = self.pages.flash.geometry();
-        for block in 0..geometry.block_count {
+        for block in 0..self.pages.space.block_count {
             let Some(signature) = self.signature_in(block)? else { continue };
-            check_same_geometry(&signature, &geometry)?;
-            self.signature = signature;
-            self.pages.set_volume(&signature.volume_id, signature.salt);
+            self.adopt(&signature)?;
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// This is the volume, if it was made for a chip of this shape.
+    #[inline(never)]
+    fn adopt(&mut self, signature: &Signature) -> Result<(), crate::Error> {
+        check_same_geometry(signature, &self.pages.flash.geometry())?;
+        self.signature = *signature;
+        self.pages.set_volume(&signature.volume_id, signature.salt);
+        Ok(())
     }
 
     /// Finds the newest checkpoint; tells whether nothing unreadable lies behind it.
@@ -285,8 +300,7 @@ impl<'b, F: Flash> Log<'b, F> {
     #[inline(never)]
     fn scan_for_checkpoint(&mut self) -> Result<Option<FoundCheckpoint>, Error> {
         let mut best: Option<FoundCheckpoint> = None;
-        let mut sequences = [0u64; MIRRORS];
-        self.anchors.checkpoints = [None; MIRRORS];
+        let mut mirrors = Mirrors::default();
         for block in 0..self.pages.space.block_count {
             let header = self.block_header(block)?;
             if !header.is_some_and(|(header, _)| header.kind == PageKind::Checkpoint) {
@@ -294,16 +308,10 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             let (anchor, found) = self.read_checkpoints(block)?;
             let Some(found) = found else { continue };
-            let sequence = found.sequence;
-            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) =
-                    (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
-                && sequence > *known
-            {
-                (*place, *known) = (Some(anchor), sequence);
-            }
+            mirrors.offer(anchor, found.sequence);
             best = newer(best, Some(found));
         }
+        self.anchors.checkpoints = mirrors.anchors;
         Ok(best)
     }
 
