@@ -8,13 +8,15 @@
 //! of a value, a record or a node is found again by its key: every reference to it lies in the key range that
 //! starts there, so the cleaner needs no other index.
 
+use core::cmp::Ordering;
+
 use crate::varint::{Reader, Writer};
 
 /// Bytes of the longest item header.
 pub(crate) const ITEM_HEADER_BYTES_MAX: usize = 36;
 
 /// Keys of the tree, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
     /// What kind of thing; see FORMAT.md for all of them.
     pub(crate) kind: u8,
@@ -28,6 +30,20 @@ pub(crate) struct Key {
 
 /// Bytes of a key in its fixed form, whose byte order is the order of keys.
 pub(crate) const KEY_BYTES: usize = 21;
+
+impl Ord for Key {
+    #[inline(never)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let fields = |key: &Self| (key.kind, key.object, key.position, key.index);
+        fields(self).cmp(&fields(other))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Key {
     pub(crate) const MIN: Key = Key { kind: 0, object: 0, position: 0, index: 0 };
