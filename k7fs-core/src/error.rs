@@ -129,6 +129,85 @@ pub enum GeometryField {
     BlockCount,
 }
 
+/// The same among the floors themselves.
+pub(crate) mod inner {
+    use crate::flash::FlashError;
+
+    /// As [`super::Error`], without those that have more to tell than one number.
+    ///
+    /// A variant's content is one word or nothing, so that a result without a value comes back in two registers: passing
+    /// errors on is what the floors do most.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Error {
+        Flash(FlashError),
+        Uncorrectable { page: u32 },
+        Corrupt { page: u32 },
+        DamagedSignature,
+        VolumeTooSmall { blocks_min: u32 },
+        NameEmpty,
+        NameTooLong,
+        NameInvalid,
+        PathTooLong,
+        PathTooDeep,
+        NotFound,
+        AlreadyExists,
+        NotADirectory,
+        IsADirectory,
+        IsASymlink,
+        RenameIntoItself,
+        OffsetOverflow,
+        FileTooLarge,
+        ReadOnly,
+        NoSpace,
+        Busy,
+        StaleHandle,
+        WornOut,
+        Exhausted,
+        NeedsRemount,
+        InvalidOption,
+    }
+
+    impl From<FlashError> for Error {
+        fn from(error: FlashError) -> Self {
+            Error::Flash(error)
+        }
+    }
+}
+
+impl From<inner::Error> for Error {
+    #[inline(never)]
+    fn from(error: inner::Error) -> Self {
+        match error {
+            inner::Error::Flash(error) => Error::Flash(error),
+            inner::Error::Uncorrectable { page } => Error::Uncorrectable { page },
+            inner::Error::Corrupt { page } => Error::Corrupt { page },
+            inner::Error::DamagedSignature => Error::DamagedSignature,
+            inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
+            inner::Error::NameEmpty => Error::NameEmpty,
+            inner::Error::NameTooLong => Error::NameTooLong,
+            inner::Error::NameInvalid => Error::NameInvalid,
+            inner::Error::PathTooLong => Error::PathTooLong,
+            inner::Error::PathTooDeep => Error::PathTooDeep,
+            inner::Error::NotFound => Error::NotFound,
+            inner::Error::AlreadyExists => Error::AlreadyExists,
+            inner::Error::NotADirectory => Error::NotADirectory,
+            inner::Error::IsADirectory => Error::IsADirectory,
+            inner::Error::IsASymlink => Error::IsASymlink,
+            inner::Error::RenameIntoItself => Error::RenameIntoItself,
+            inner::Error::OffsetOverflow => Error::OffsetOverflow,
+            inner::Error::FileTooLarge => Error::FileTooLarge,
+            inner::Error::ReadOnly => Error::ReadOnly,
+            inner::Error::NoSpace => Error::NoSpace,
+            inner::Error::Busy => Error::Busy,
+            inner::Error::StaleHandle => Error::StaleHandle,
+            inner::Error::WornOut => Error::WornOut,
+            inner::Error::Exhausted => Error::Exhausted,
+            inner::Error::NeedsRemount => Error::NeedsRemount,
+            inner::Error::InvalidOption => Error::InvalidOption,
+        }
+    }
+}
+
 impl From<FlashError> for Error {
     fn from(error: FlashError) -> Self {
         Error::Flash(error)

@@ -33,8 +33,7 @@ pub(crate) fn name_hash(volume_id: &[u8; 16], name: &[u8]) -> u64 {
     let mut writer = crate::varint::Writer::new(&mut input);
     writer.bytes(volume_id);
     writer.bytes(name);
-    let len = writer.finish().unwrap_or(16);
-    let hash = blake3::hash(input.get(..len).unwrap_or(volume_id));
+    let hash = blake3::hash(writer.finish().unwrap_or(volume_id));
     u64::from_le_bytes(truncate(hash.as_bytes())) >> 16
 }
 

@@ -52,63 +52,103 @@ impl<'a> Writer<'a> {
         self.byte(value as u8);
     }
 
-    /// How much was written, or `None` where it did not fit.
-    pub(crate) fn finish(self) -> Option<usize> {
-        (!self.overflow).then_some(self.len)
+    /// A page or block that there may be, plus one; 0 for none.
+    pub(crate) fn uleb_plus_one(&mut self, value: Option<u32>) {
+        self.uleb(value.map_or(0, |value| u64::from(value) + 1));
+    }
+
+    /// What was written, or `None` where it did not fit.
+    pub(crate) fn finish(self) -> Option<&'a [u8]> {
+        let bytes: &'a [u8] = self.bytes;
+        if self.overflow { None } else { bytes.get(..self.len) }
     }
 }
 
-/// Reads from a slice; `None` past its end or at a non-canonical integer.
+/// Reads from a slice; running past its end or into an integer that is not canonical is remembered, not an error at
+/// each call. Such a read yields zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
+    failed: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self { bytes, position: 0, failed: false }
     }
 
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    pub(crate) fn byte(&mut self) -> Option<u8> {
-        let value = *self.bytes.get(self.position)?;
-        self.position += 1;
-        Some(value)
+    /// Whether everything read so far was there.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.failed
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
-        let value = self.bytes.get(self.position..)?.get(..len)?;
-        self.position += len;
-        Some(value)
+    /// `value`, unless a read that it was made from has failed.
+    pub(crate) fn finish<T>(&self, value: T) -> Option<T> {
+        self.is_sound().then_some(value)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
+    pub(crate) fn byte(&mut self) -> u8 {
+        let [value] = self.array();
+        value
     }
 
-    pub(crate) fn uleb(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for i in 0..ULEB_BYTES_MAX {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7F);
-            // The tenth byte holds the 64th bit only.
-            if i == 9 && bits > 1 {
-                return None;
+    /// The next `len` bytes; none where there are fewer.
+    pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
+        match self.bytes.get(self.position..).and_then(|rest| rest.get(..len)) {
+            Some(value) => {
+                self.position += len;
+                value
             }
-            value |= bits << (7 * i);
-            if byte & 0x80 == 0 {
-                return (i == 0 || byte != 0).then_some(value);
+            None => {
+                self.failed = true;
+                &[]
             }
         }
-        None
     }
 
-    pub(crate) fn uleb32(&mut self) -> Option<u32> {
-        u32::try_from(self.uleb()?).ok()
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.bytes(N).try_into().unwrap_or([0; N])
+    }
+
+    pub(crate) fn uleb(&mut self) -> u64 {
+        let mut value = 0u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte();
+            let bits = u64::from(byte & 0x7F);
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                let is_longer = byte == 0 && shift > 0;
+                let is_too_large = bits << shift >> shift != bits;
+                if !is_longer && !is_too_large {
+                    return value;
+                }
+                break;
+            }
+        }
+        self.failed = true;
+        0
+    }
+
+    pub(crate) fn uleb32(&mut self) -> u32 {
+        let value = self.uleb();
+        self.narrow(value)
+    }
+
+    fn narrow(&mut self, value: u64) -> u32 {
+        let narrow = u32::try_from(value);
+        self.failed |= narrow.is_err();
+        narrow.unwrap_or(0)
+    }
+
+    /// A page or block as [`Writer::uleb_plus_one`] writes it.
+    pub(crate) fn uleb_minus_one(&mut self) -> Option<u32> {
+        let value = self.uleb().checked_sub(1)?;
+        Some(self.narrow(value))
     }
 }
 
@@ -123,20 +163,22 @@ mod tests {
             let mut bytes = [0; ULEB_BYTES_MAX];
             let mut writer = Writer::new(&mut bytes);
             writer.uleb(value);
-            let len = writer.finish().unwrap();
-            prop_assert_eq!(len, uleb_len(value));
-            prop_assert_eq!(Reader::new(&bytes[..len]).uleb(), Some(value));
+            let written = writer.finish().unwrap();
+            prop_assert_eq!(written.len(), uleb_len(value));
+            let mut reader = Reader::new(written);
+            prop_assert_eq!(reader.uleb(), value);
+            prop_assert!(reader.is_sound());
         }
 
         #[test]
         fn what_decodes_is_canonical(bytes: [u8; 11]) {
             let mut reader = Reader::new(&bytes);
-            if let Some(value) = reader.uleb() {
+            let value = reader.uleb();
+            if reader.is_sound() {
                 let mut again = [0; ULEB_BYTES_MAX];
                 let mut writer = Writer::new(&mut again);
                 writer.uleb(value);
-                let len = writer.finish().unwrap();
-                prop_assert_eq!(&again[..len], &bytes[..reader.position()]);
+                prop_assert_eq!(writer.finish().unwrap(), &bytes[..reader.position()]);
             }
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn measure(elf: &Path) -> Result<Sizes> {
     let mut firmware = 0;
     for section in file.sections() {
         let (stored, in_ram) = match section.kind() {
-            SectionKind::Text | SectionKind::ReadOnlyData => (true, false),
+            SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => (true, false),
             SectionKind::Data => (true, true),
             SectionKind::UninitializedData => (false, true),
             _ => continue,

@@ -46,6 +46,8 @@ impl Geometry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
+// A word, like everything else that an error carries on its way up.
+#[repr(u32)]
 pub enum FlashError {
     /// An address or length is not a multiple of the unit that the operation works in.
     NotAligned,

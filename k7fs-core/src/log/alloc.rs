@@ -67,26 +67,24 @@ impl BlockState {
     }
 }
 
-/// Where a segment of the table was last written, in half the memory of an option.
+/// Where a segment of the table was last written, in less memory than an option.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
-    address_high: u32,
-    address_low: u32,
+    address: Address,
     /// 0 where the segment was never written.
     len: u32,
 }
 
 impl Segment {
     /// Never written.
-    pub(crate) const NONE: Self = Self { address_high: 0, address_low: 0, len: 0 };
+    pub(crate) const NONE: Self = Self { address: Address { page: 0, offset: 0 }, len: 0 };
 
     pub(crate) fn new(address: Address, len: u32) -> Self {
-        Self { address_high: (address.0 >> 32) as u32, address_low: address.0 as u32, len }
+        Self { address, len }
     }
 
     pub(crate) fn get(self) -> Option<(Address, u32)> {
-        let address = Address(u64::from(self.address_high) << 32 | u64::from(self.address_low));
-        (self.len > 0).then_some((address, self.len))
+        (self.len > 0).then_some((self.address, self.len))
     }
 }
 
@@ -350,10 +348,10 @@ impl<'b> Alloc<'b> {
 
     /// Takes a block's two stored numbers; `false` where they make no sense.
     pub(crate) fn load(&mut self, block: u32, reader: &mut Reader<'_>) -> Option<()> {
-        let word = reader.uleb()?;
-        let erases = reader.uleb32()?;
+        let word = reader.uleb();
+        let erases = reader.uleb32();
         let state = BlockState::from_code((word & 7) as u32)?;
-        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX)?;
+        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX && reader.is_sound())?;
         // What was the log's tail then is in use now; whether it still is the tail, replay will say.
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
         self.set_state(block, state);

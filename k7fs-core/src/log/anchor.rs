@@ -6,12 +6,12 @@
 
 use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint};
 use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
-use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, keyless_item};
 use super::signature::{SIGNATURE_BYTES, Signature};
 use super::{BlockState, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::page::{Header, PageKind, ProgramError};
+use crate::page::{Header, PageKind, ProgramError, Space};
 use crate::varint::{Reader, Writer};
 
 /// Copies of everything in the anchor.
@@ -72,23 +72,11 @@ pub(super) struct FoundCheckpoint {
     pub(super) last: bool,
 }
 
-/// Puts an item with its body at the start of a payload.
-fn item_bytes(kind: ItemKind, body: &[u8], bytes: &mut [u8]) -> Option<usize> {
-    let header = ItemHeader { kind, key: Key::MIN, len: body.len() as u32 };
-    let mut header_bytes = [0u8; ITEM_HEADER_BYTES_MAX];
-    let size = header.encode(&mut header_bytes);
-    let mut writer = Writer::new(bytes);
-    writer.bytes(header_bytes.get(..size)?);
-    writer.bytes(body);
-    writer.finish()
-}
-
-/// Puts a checkpoint as an item at the start of a payload.
+/// Writes a checkpoint as an item.
 #[inline(never)]
-fn checkpoint_item(checkpoint: &Checkpoint, bytes: &mut [u8]) -> Option<usize> {
+fn checkpoint_item<'b>(space: &Space, checkpoint: &Checkpoint, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
     let mut body = [0u8; CHECKPOINT_BYTES_MAX];
-    let len = checkpoint.encode(&mut body)?;
-    item_bytes(ItemKind::Checkpoint, body.get(..len)?, bytes)
+    keyless_item(ItemKind::Checkpoint, checkpoint.encode(space, &mut body)?, bytes)
 }
 
 impl<F: Flash> Log<'_, F> {
@@ -103,8 +91,7 @@ impl<F: Flash> Log<'_, F> {
                 checkpoint.tail_sequence = checkpoint.sequence;
             }
             let mut item = [0u8; ITEM_BYTES_MAX];
-            let len = checkpoint_item(checkpoint, &mut item).ok_or(Error::Exhausted)?;
-            let item = item.get(..len).unwrap_or_default();
+            let item = checkpoint_item(&self.pages.space, checkpoint, &mut item).ok_or(Error::Exhausted)?;
             if item.len() > self.pages.space.payload as usize {
                 return Err(Error::Exhausted);
             }
@@ -202,17 +189,14 @@ impl<F: Flash> Log<'_, F> {
                 next: None,
                 before: 0,
             };
-            let header_len = header.encode(&mut bytes);
-            let header_item = bytes.get(..header_len).unwrap_or_default();
+            let header_item = header.encode(&mut bytes).ok_or(Error::Exhausted)?;
             if !self.program_item(first_page, PageKind::Checkpoint, sequence, header_item)? {
                 self.retire(block);
                 continue;
             }
             let mut body = [0u8; SIGNATURE_BYTES];
-            let len = self.signature.encode_body(&mut body).ok_or(Error::Exhausted)?;
-            let body = body.get(..len).unwrap_or_default();
-            let len = item_bytes(ItemKind::Signature, body, &mut bytes).ok_or(Error::Exhausted)?;
-            let signature = bytes.get(..len).unwrap_or_default();
+            let body = self.signature.encode_body(&mut body).ok_or(Error::Exhausted)?;
+            let signature = keyless_item(ItemKind::Signature, body, &mut bytes).ok_or(Error::Exhausted)?;
             if !self.program_item(first_page + 1, PageKind::Checkpoint, sequence, signature)?
                 || !self.program_item(first_page + CHECKPOINT_FIRST_PAGE, PageKind::Checkpoint, sequence, item)?
             {
@@ -231,13 +215,11 @@ impl<F: Flash> Log<'_, F> {
         let mut body = [0u8; 16];
         let mut writer = Writer::new(&mut body);
         for anchor in self.anchors.checkpoints {
-            writer.uleb(super::checkpoint::page_plus_one(anchor.map(|anchor| anchor.block)));
+            writer.uleb_plus_one(anchor.map(|anchor| anchor.block));
         }
-        let len = writer.finish().ok_or(Error::Exhausted)?;
+        let body = writer.finish().ok_or(Error::Exhausted)?;
         let mut item = [0u8; ITEM_HEADER_BYTES_MAX + 16];
-        let len =
-            item_bytes(ItemKind::Anchor, body.get(..len).unwrap_or_default(), &mut item).ok_or(Error::Exhausted)?;
-        let item = item.get(..len).unwrap_or_default();
+        let item = keyless_item(ItemKind::Anchor, body, &mut item).ok_or(Error::Exhausted)?;
         let mut written = 0;
         for mirror in 0..MIRRORS {
             written += usize::from(self.write_fixed_mirror(mirror, sequence, item)?);
@@ -331,7 +313,7 @@ impl<F: Flash> Log<'_, F> {
             let mut reader = Reader::new(body);
             let mut checkpoints = [None; MIRRORS];
             for block in &mut checkpoints {
-                *block = reader.uleb().and_then(super::checkpoint::minus_one).flatten();
+                *block = reader.uleb_minus_one();
             }
             found = Some(Pointer { sequence: header.sequence, checkpoints, last: index + 1 == next_page });
             break;
@@ -374,7 +356,7 @@ impl<F: Flash> Log<'_, F> {
             return Ok(None);
         }
         self.read(item.body, body)?;
-        Ok(self.checkpoint.decode(body, header.sequence).map(|()| header.sequence))
+        Ok(self.checkpoint.decode(&self.pages.space, body, header.sequence).map(|()| header.sequence))
     }
 
     /// Where the pages of a block end that were programmed in order from `from`, all but single gaps: pages skipped because
@@ -461,7 +443,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Reads and corrects the signature of a fixed block.
-    pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, Error> {
+    pub(super) fn read_signature(&mut self, block: u32) -> Result<Signature, crate::Error> {
         let mut codeword = [0u8; SIGNATURE_BYTES];
         let first_page = self.pages.space.first_page(block);
         self.pages.read_signature(first_page, &mut codeword)

@@ -8,11 +8,9 @@
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
 
-use heapless::Vec;
-
 use super::alloc::{SEGMENTS_MAX, Segment};
 use super::table::Place;
-use crate::page::Address;
+use crate::page::Space;
 use crate::varint::{Reader, Writer};
 
 /// Replaced log blocks that one checkpoint remembers, at most.
@@ -22,8 +20,32 @@ pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 
 const CLEAN_FLAG: u64 = 1;
 
+/// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Jumps {
+    list: [(u32, u32); JUMPS_MAX],
+    len: usize,
+}
+
+impl Jumps {
+    /// Appends one; an error where there is no room.
+    pub(crate) fn push(&mut self, jump: (u32, u32)) -> Result<(), ()> {
+        *self.list.get_mut(self.len).ok_or(())? = jump;
+        self.len += 1;
+        Ok(())
+    }
+}
+
+impl core::ops::Deref for Jumps {
+    type Target = [(u32, u32)];
+
+    fn deref(&self) -> &Self::Target {
+        self.list.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// The state of the volume at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint {
     /// Sequence number of the page it is on: pages with a higher one are newer.
     pub(crate) sequence: u64,
@@ -55,7 +77,7 @@ pub(crate) struct Checkpoint {
     /// Where the allocation table's segments are.
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
-    pub(crate) jumps: Vec<(u32, u32), JUMPS_MAX>,
+    pub(crate) jumps: Jumps,
 }
 
 impl Checkpoint {
@@ -76,12 +98,12 @@ impl Checkpoint {
             generation: 0,
             leaves: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
-            jumps: Vec::new(),
+            jumps: Jumps::default(),
         }
     }
 
-    /// Writes the body and tells its length.
-    pub(crate) fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    /// Writes the body.
+    pub(crate) fn encode<'b>(&self, space: &Space, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
         writer.uleb(self.tail_sequence);
@@ -89,28 +111,28 @@ impl Checkpoint {
         match self.root {
             None => writer.uleb(0),
             Some(root) => {
-                writer.uleb(root.address.0 + 1);
+                writer.uleb(space.number_plus_one(Some(root.address)));
                 writer.uleb(root.len.into());
-                writer.uleb(root.copy.map_or(0, |copy| copy.0 + 1));
+                writer.uleb(space.number_plus_one(root.copy));
                 writer.bytes(&root.hash);
             }
         }
         writer.uleb(self.front_block.into());
         writer.uleb(self.front_page.into());
-        writer.uleb(page_plus_one(self.last_commit));
+        writer.uleb_plus_one(self.last_commit);
         writer.bytes(&self.commit_tag.to_le_bytes());
         writer.uleb(self.transaction);
-        writer.uleb(page_plus_one(self.moved_page));
+        writer.uleb_plus_one(self.moved_page);
         writer.uleb(self.next_object);
         writer.uleb(self.generation);
         writer.uleb(self.leaves.into());
         writer.uleb(self.segments.into_iter().filter_map(Segment::get).count() as u64);
         for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
-            writer.uleb(address.0);
+            writer.uleb(space.number(address));
             writer.uleb(len.into());
         }
         writer.uleb(self.jumps.len() as u64);
-        for (from, to) in &self.jumps {
+        for (from, to) in self.jumps.iter() {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
         }
@@ -120,42 +142,38 @@ impl Checkpoint {
     /// Reads a body found on the page with this sequence number into `self`, which means nothing where that fails.
     ///
     /// In place, because a checkpoint is the largest value there is and copies of it would be most of a mount's stack.
-    pub(crate) fn decode(&mut self, bytes: &[u8], sequence: u64) -> Option<()> {
+    pub(crate) fn decode(&mut self, space: &Space, bytes: &[u8], sequence: u64) -> Option<()> {
         let mut reader = Reader::new(bytes);
         *self = Self::new();
         let checkpoint = self;
         checkpoint.sequence = sequence;
-        checkpoint.clean = reader.uleb()? & CLEAN_FLAG != 0;
-        checkpoint.tail_sequence = reader.uleb()?;
-        checkpoint.root_level = u8::try_from(reader.uleb()?).ok()?;
-        checkpoint.root = match reader.uleb()? {
-            0 => None,
-            address => Some(Place {
-                address: Address(address - 1),
-                len: reader.uleb32()?,
-                copy: reader.uleb()?.checked_sub(1).map(Address),
-                hash: reader.array()?,
-            }),
-        };
-        checkpoint.front_block = reader.uleb32()?;
-        checkpoint.front_page = reader.uleb32()?;
-        checkpoint.last_commit = minus_one(reader.uleb()?)?;
-        checkpoint.commit_tag = u32::from_le_bytes(reader.array()?);
-        checkpoint.transaction = reader.uleb()?;
-        checkpoint.moved_page = minus_one(reader.uleb()?)?;
-        checkpoint.next_object = reader.uleb()?;
-        checkpoint.generation = reader.uleb()?;
-        checkpoint.leaves = reader.uleb32()?;
-        let segments = reader.uleb()?;
-        for index in 0..segments {
-            let place = Segment::new(Address(reader.uleb()?), reader.uleb32()?);
-            *checkpoint.segments.get_mut(usize::try_from(index).ok()?)? = place;
+        checkpoint.clean = reader.uleb() & CLEAN_FLAG != 0;
+        checkpoint.tail_sequence = reader.uleb();
+        checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
+        checkpoint.root = space.at_minus_one(reader.uleb()).map(|address| Place {
+            address,
+            len: reader.uleb32(),
+            copy: space.at_minus_one(reader.uleb()),
+            hash: reader.array(),
+        });
+        checkpoint.front_block = reader.uleb32();
+        checkpoint.front_page = reader.uleb32();
+        checkpoint.last_commit = reader.uleb_minus_one();
+        checkpoint.commit_tag = u32::from_le_bytes(reader.array());
+        checkpoint.transaction = reader.uleb();
+        checkpoint.moved_page = reader.uleb_minus_one();
+        checkpoint.next_object = reader.uleb();
+        checkpoint.generation = reader.uleb();
+        checkpoint.leaves = reader.uleb32();
+        let segments = usize::try_from(reader.uleb()).ok()?;
+        for place in checkpoint.segments.get_mut(..segments)? {
+            *place = Segment::new(space.at(reader.uleb()), reader.uleb32());
         }
-        let jumps = reader.uleb()?;
+        let jumps = reader.uleb();
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
-            checkpoint.jumps.push((reader.uleb32()?, reader.uleb32()?)).ok()?;
+            checkpoint.jumps.push((reader.uleb32(), reader.uleb32())).ok()?;
         }
-        Some(())
+        reader.finish(())
     }
 
     /// The block that stands in the chain where `block` is named.
@@ -169,17 +187,5 @@ impl Checkpoint {
             }
         }
         block
-    }
-}
-
-pub(crate) fn page_plus_one(page: Option<u32>) -> u64 {
-    page.map_or(0, |page| u64::from(page) + 1)
-}
-
-/// Undoes [`page_plus_one`]; `None` for a page beyond 32 bits.
-pub(crate) fn minus_one(value: u64) -> Option<Option<u32>> {
-    match value {
-        0 => Some(None),
-        page => u32::try_from(page - 1).ok().map(Some),
     }
 }

@@ -8,10 +8,9 @@
 //! The last two stand in the commit that a mount writes after an unclean stop: it says again what the last commit's
 //! page said, because that page may have been torn. A reader takes it in that page's place.
 
-use super::checkpoint::{minus_one, page_plus_one};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemKind, Key};
 use super::{HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, Writer};
@@ -49,38 +48,33 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.uleb(self.transaction);
         writer.uleb(self.first_page.into());
-        writer.uleb(page_plus_one(self.predecessor));
+        writer.uleb_plus_one(self.predecessor);
         writer.bytes(&self.predecessor_tag.to_le_bytes());
-        writer.uleb(page_plus_one(self.moved_page));
+        writer.uleb_plus_one(self.moved_page);
         writer.uleb(self.next_object);
-        match self.replaced {
-            None => writer.uleb(0),
-            Some(replaced) => {
-                writer.uleb(u64::from(replaced.first_page) + 1);
-                writer.uleb(replaced.page.into());
-            }
+        writer.uleb_plus_one(self.replaced.map(|replaced| replaced.first_page));
+        if let Some(replaced) = self.replaced {
+            writer.uleb(replaced.page.into());
         }
         writer.finish()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        Some(Self {
-            transaction: reader.uleb()?,
-            first_page: reader.uleb32()?,
-            predecessor: minus_one(reader.uleb()?)?,
-            predecessor_tag: u32::from_le_bytes(reader.array()?),
-            moved_page: minus_one(reader.uleb()?)?,
-            next_object: reader.uleb()?,
-            replaced: match minus_one(reader.uleb()?)? {
-                None => None,
-                Some(first_page) => Some(Replaced { first_page, page: reader.uleb32()? }),
-            },
-        })
+        let commit = Self {
+            transaction: reader.uleb(),
+            first_page: reader.uleb32(),
+            predecessor: reader.uleb_minus_one(),
+            predecessor_tag: u32::from_le_bytes(reader.array()),
+            moved_page: reader.uleb_minus_one(),
+            next_object: reader.uleb(),
+            replaced: reader.uleb_minus_one().map(|first_page| Replaced { first_page, page: reader.uleb32() }),
+        };
+        reader.finish(commit)
     }
 }
 
@@ -110,7 +104,7 @@ impl<F: Flash> Log<'_, F> {
         commit.moved_page = self.moved_page();
         self.repeat_small_values()?;
         let mut body = [0u8; COMMIT_BYTES_MAX];
-        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?;
+        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?.len();
         // The first page may still change with the item's own start, but not its encoded length by more than this.
         const SLACK: usize = 6;
         self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, (len + SLACK) as u32)?;

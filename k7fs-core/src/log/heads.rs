@@ -3,9 +3,9 @@
 //! The front head's blocks form a chain: the header of each names its successor, chosen when the block is opened.
 //! What happens when a block fails under a head is in `relocate`.
 
-use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key, keyless_item};
 use super::{BlockState, HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Address, HEADER_BYTES, Header, PageKind, ProgramError};
 use crate::varint::{Reader, Writer};
@@ -119,23 +119,16 @@ pub(super) struct BlockHeader {
 }
 
 impl BlockHeader {
-    /// Writes item and body, and tells their length.
-    pub(super) fn encode(&self, bytes: &mut [u8]) -> usize {
+    /// Writes item and body.
+    pub(super) fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut body = [0u8; BLOCK_HEADER_BYTES_MAX];
         let mut writer = Writer::new(&mut body);
         writer.bytes(&BLOCK_MAGIC);
         writer.bytes(&self.volume_id);
         writer.uleb(self.erase_count.into());
-        writer.uleb(super::checkpoint::page_plus_one(self.next));
+        writer.uleb_plus_one(self.next);
         writer.uleb(self.before);
-        let len = writer.finish().unwrap_or(0);
-        let header = ItemHeader { kind: ItemKind::BlockHeader, key: Key::MIN, len: len as u32 };
-        let mut header_bytes = [0u8; ITEM_HEADER_BYTES_MAX];
-        let header_len = header.encode(&mut header_bytes);
-        let mut writer = Writer::new(bytes);
-        writer.bytes(header_bytes.get(..header_len).unwrap_or_default());
-        writer.bytes(body.get(..len).unwrap_or_default());
-        writer.finish().unwrap_or(0)
+        keyless_item(ItemKind::BlockHeader, writer.finish()?, bytes)
     }
 
     /// Reads item and body from the start of a block's first payload.
@@ -145,15 +138,16 @@ impl BlockHeader {
             return None;
         }
         let mut reader = Reader::new(payload.get(size..)?.get(..header.len as usize)?);
-        if reader.array() != Some(BLOCK_MAGIC) {
+        if reader.array() != BLOCK_MAGIC {
             return None;
         }
-        Some(Self {
-            volume_id: reader.array()?,
-            erase_count: reader.uleb32()?,
-            next: super::checkpoint::minus_one(reader.uleb()?)?,
-            before: reader.uleb()?,
-        })
+        let header = Self {
+            volume_id: reader.array(),
+            erase_count: reader.uleb32(),
+            next: reader.uleb_minus_one(),
+            before: reader.uleb(),
+        };
+        reader.finish(header)
     }
 }
 
@@ -183,7 +177,10 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn begin(&mut self, id: HeadId, kind: ItemKind, key: Key, len: u32) -> Result<(), Error> {
         let header = ItemHeader { kind, key, len };
         let mut bytes = [0u8; ITEM_HEADER_BYTES_MAX];
-        let size = header.encode(&mut bytes) as u32;
+        let mut writer = Writer::new(&mut bytes);
+        header.encode(&mut writer);
+        let bytes = writer.finish().unwrap_or_default();
+        let size = bytes.len() as u32;
         let in_page = size + if kind.runs_on() { 0 } else { len };
         let payload = self.pages.space.payload;
         if in_page > payload {
@@ -209,7 +206,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if id == HeadId::Front && kind.is_transactional() {
             self.transaction_start.get_or_insert(page);
         }
-        self.push(id, bytes.get(..size as usize).unwrap_or_default())?;
+        self.push(id, bytes)?;
         // A header that ends its page leaves the body's start to the next one.
         let head = self.head_mut(id);
         head.body = (head.page, head.fill);
@@ -475,7 +472,8 @@ impl<'b, F: Flash> Log<'b, F> {
         head.next = next;
         head.doubt = Doubt::None;
         head.first_item = Some(0);
-        head.fill = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default()) as u32;
+        let written = header.encode(head.buffer.get_mut(HEADER_BYTES..).unwrap_or_default());
+        head.fill = written.map_or(0, |written| written.len() as u32);
         match id {
             // A page of its own: whatever is programmed behind it, the header was complete before, and a block that holds
             // nothing else is not part of the chain yet.
@@ -486,8 +484,8 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Remembers that `to` stands in the chain where `from` is named, durably.
     pub(super) fn add_jump(&mut self, from: u32, to: u32) -> Result<(), Error> {
-        self.checkpoint.jumps.push((from, to)).map_err(|_| Error::WornOut)?;
-        let mut checkpoint = self.checkpoint.clone();
+        self.checkpoint.jumps.push((from, to)).map_err(|()| Error::WornOut)?;
+        let mut checkpoint = self.checkpoint;
         checkpoint.clean = false;
         self.write_checkpoint(&mut checkpoint, false)
     }

@@ -8,13 +8,15 @@
 //! of a value, a record or a node is found again by its key: every reference to it lies in the key range that
 //! starts there, so the cleaner needs no other index.
 
+use core::cmp::Ordering;
+
 use crate::varint::{Reader, Writer};
 
 /// Bytes of the longest item header.
 pub(crate) const ITEM_HEADER_BYTES_MAX: usize = 36;
 
 /// Keys of the tree, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
     /// What kind of thing; see FORMAT.md for all of them.
     pub(crate) kind: u8,
@@ -28,6 +30,20 @@ pub(crate) struct Key {
 
 /// Bytes of a key in its fixed form, whose byte order is the order of keys.
 pub(crate) const KEY_BYTES: usize = 21;
+
+impl Ord for Key {
+    #[inline(never)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let fields = |key: &Self| (key.kind, key.object, key.position, key.index);
+        fields(self).cmp(&fields(other))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Key {
     pub(crate) const MIN: Key = Key { kind: 0, object: 0, position: 0, index: 0 };
@@ -46,11 +62,21 @@ impl Key {
     pub(crate) fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
         let mut reader = Reader::new(bytes);
         Self {
-            kind: reader.byte().unwrap_or(0),
-            object: u64::from_be_bytes(reader.array().unwrap_or_default()),
-            position: u64::from_be_bytes(reader.array().unwrap_or_default()),
-            index: u32::from_be_bytes(reader.array().unwrap_or_default()),
+            kind: reader.byte(),
+            object: u64::from_be_bytes(reader.array()),
+            position: u64::from_be_bytes(reader.array()),
+            index: u32::from_be_bytes(reader.array()),
         }
+    }
+
+    /// Whether both keys are of one kind and one object.
+    pub(crate) fn is_beside(&self, other: &Key) -> bool {
+        self.kind == other.kind && self.object == other.object
+    }
+
+    /// Whether the key comes before the end of a range; a range that ends with the greatest key has no end.
+    pub(crate) fn is_before(&self, end: &Key) -> bool {
+        self < end || *end == Key::MAX
     }
 
     /// The next key in order, saturating.
@@ -164,10 +190,9 @@ pub(crate) struct ItemHeader {
 }
 
 impl ItemHeader {
-    /// Writes the header and tells its length.
-    pub(crate) fn encode(&self, bytes: &mut [u8; ITEM_HEADER_BYTES_MAX]) -> usize {
+    /// Writes the header.
+    pub(crate) fn encode(&self, writer: &mut Writer<'_>) {
         let code = self.kind.code();
-        let mut writer = Writer::new(bytes);
         writer.byte(code);
         if code & KEYLESS == 0 {
             writer.byte(self.key.kind);
@@ -176,7 +201,6 @@ impl ItemHeader {
             writer.uleb(self.key.index.into());
         }
         writer.uleb(self.len.into());
-        writer.finish().unwrap_or(0)
     }
 
     /// Reads a header and tells its length; `Ok(None)` at the end of a page's items, `Err` where it makes no sense.
@@ -189,17 +213,25 @@ impl ItemHeader {
 
     fn decode_some(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut reader = Reader::new(bytes);
-        let code = reader.byte()?;
+        let code = reader.byte();
         let mut key = Key::MIN;
         if code & KEYLESS == 0 {
-            key.kind = reader.byte()?;
-            key.object = reader.uleb()?;
-            key.position = reader.uleb()?;
-            key.index = reader.uleb32()?;
+            key.kind = reader.byte();
+            key.object = reader.uleb();
+            key.position = reader.uleb();
+            key.index = reader.uleb32();
         }
-        let len = reader.uleb32()?;
-        Some((Self { kind: ItemKind::from_code(code), key, len }, reader.position()))
+        let len = reader.uleb32();
+        reader.finish((Self { kind: ItemKind::from_code(code), key, len }, reader.position()))
     }
+}
+
+/// Writes an item whose type has no key, with its body.
+pub(super) fn keyless_item<'b>(kind: ItemKind, body: &[u8], bytes: &'b mut [u8]) -> Option<&'b [u8]> {
+    let mut writer = Writer::new(bytes);
+    ItemHeader { kind, key: Key::MIN, len: body.len() as u32 }.encode(&mut writer);
+    writer.bytes(body);
+    writer.finish()
 }
 
 #[cfg(test)]
@@ -221,8 +253,10 @@ mod tests {
         fn headers_come_back(object: u64, position: u64, index: u32, len: u32) {
             let header = ItemHeader { kind: ItemKind::Value, key: Key { kind: 3, object, position, index }, len };
             let mut bytes = [0; ITEM_HEADER_BYTES_MAX];
-            let size = header.encode(&mut bytes);
-            prop_assert_eq!(ItemHeader::decode(&bytes), Ok(Some((header, size))));
+            let mut writer = Writer::new(&mut bytes);
+            header.encode(&mut writer);
+            let written = writer.finish().unwrap();
+            prop_assert_eq!(ItemHeader::decode(written), Ok(Some((header, written.len()))));
         }
     }
 }

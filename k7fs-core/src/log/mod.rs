@@ -30,7 +30,7 @@ pub(crate) use mount::MountReport;
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Place, Row, Table};
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Address, Pages};
 use crate::varint::{ULEB_BYTES_MAX, Writer};
@@ -93,7 +93,7 @@ impl<F: Flash> Log<'_, F> {
         let space = self.pages.space;
         let mut page = space.page_of(address);
         let mut offset = space.offset_of(address) as usize;
-        if !space.contains(address, bytes.len() as u64) {
+        if !space.contains(address, bytes.len() as u32) {
             return Err(Error::Corrupt { page });
         }
         let mut rest = bytes;
@@ -111,10 +111,10 @@ impl<F: Flash> Log<'_, F> {
     /// As [`Self::read`], from the second copy where the first is damaged.
     pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
         let space = self.pages.space;
-        match self.read(space.advance(place.address, offset.into()), bytes) {
+        match self.read(space.advance(place.address, offset), bytes) {
             Err(Error::Uncorrectable { .. }) if place.copy.is_some() => {
                 let copy = place.copy.unwrap_or(place.address);
-                self.read(space.advance(copy, offset.into()), bytes)
+                self.read(space.advance(copy, offset), bytes)
             }
             result => result,
         }
@@ -123,7 +123,7 @@ impl<F: Flash> Log<'_, F> {
     /// Whether reading a place takes no flash operation.
     pub(crate) fn is_at_hand(&self, place: &Place) -> bool {
         let space = self.pages.space;
-        let last = space.advance(place.address, u64::from(place.len).saturating_sub(1));
+        let last = space.advance(place.address, place.len.saturating_sub(1));
         let at_hand = |page: u32| {
             let page = self.relocated(page);
             self.front.unwritten(page).is_some() || self.pages.is_cached(page)
@@ -156,11 +156,11 @@ impl<F: Flash> Log<'_, F> {
         let Some((header, size)) = ItemHeader::decode(bytes).map_err(|()| Error::Corrupt { page })? else {
             return Ok(None);
         };
-        let body = space.advance(address, size as u64);
-        if !space.contains(address, u64::from(header.len) + size as u64) {
+        let body = space.advance(address, size as u32);
+        if !space.contains(address, header.len.saturating_add(size as u32)) {
             return Err(Error::Corrupt { page });
         }
-        Ok(Some(Item { header, body, next: space.advance(body, header.len.into()) }))
+        Ok(Some(Item { header, body, next: space.advance(body, header.len) }))
     }
 
     /// After a checkpoint is durable: blocks that nothing needs any more become free.
@@ -169,7 +169,7 @@ impl<F: Flash> Log<'_, F> {
             self.alloc.keep(block);
         }
         // A block that was replaced must not come back into the chain that names it.
-        for (replaced, _) in &self.checkpoint.jumps {
+        for (replaced, _) in self.checkpoint.jumps.iter() {
             self.alloc.keep(*replaced);
         }
         self.keep_running_transaction()?;
@@ -256,7 +256,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Writes the last checkpoint once more, as a clean stop: the one before is settled then.
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
-        let mut checkpoint = self.checkpoint.clone();
+        let mut checkpoint = self.checkpoint;
         checkpoint.clean = true;
         self.write_checkpoint(&mut checkpoint, true)
     }
@@ -272,18 +272,18 @@ impl<F: Flash> Log<'_, F> {
         let mut bytes = [0u8; 2 * ULEB_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
         writer.uleb(segment as u64);
-        let mut size = writer.finish().unwrap_or(0);
+        let mut piece = writer.finish().unwrap_or_default();
         for block in self.alloc.segment_range(segment) {
-            rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
-            self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+            rest = rest.checked_sub(piece.len()).ok_or(Error::NeedsRemount)?;
+            self.push(HeadId::Front, piece)?;
             let (word, erases) = self.alloc.stored(&space, block);
             let mut writer = Writer::new(&mut bytes);
             writer.uleb(word);
             writer.uleb(erases);
-            size = writer.finish().unwrap_or(0);
+            piece = writer.finish().unwrap_or_default();
         }
-        rest = rest.checked_sub(size).ok_or(Error::NeedsRemount)?;
-        self.push(HeadId::Front, bytes.get(..size).unwrap_or_default())?;
+        rest = rest.checked_sub(piece.len()).ok_or(Error::NeedsRemount)?;
+        self.push(HeadId::Front, piece)?;
         while rest > 0 {
             self.push(HeadId::Front, &[0])?;
             rest -= 1;

@@ -11,7 +11,8 @@ use super::signature::Signature;
 use super::table::Table;
 use super::{BlockState, HeadId, Log};
 use crate::ecc::Layout;
-use crate::error::{Error, GeometryField};
+use crate::error::GeometryField;
+use crate::error::inner::Error;
 use crate::flash::{Flash, Geometry};
 use crate::page::{Header, PageKind, Pages};
 use crate::varint::{Reader, ULEB_BYTES_MAX};
@@ -51,9 +52,33 @@ struct Tail {
     newest_commit: Option<u32>,
 }
 
+/// The two newest blocks of those that were looked at: the mirrors in use. Older ones were given up.
+#[derive(Default)]
+struct Mirrors {
+    anchors: [Option<AnchorBlock>; MIRRORS],
+    sequences: [u64; MIRRORS],
+}
+
+impl Mirrors {
+    #[inline(never)]
+    fn offer(&mut self, anchor: AnchorBlock, sequence: u64) {
+        let known = self.anchors.iter_mut().zip(&mut self.sequences);
+        if let Some((place, newest)) = known.min_by_key(|(_, newest)| **newest)
+            && sequence > *newest
+        {
+            (*place, *newest) = (Some(anchor), sequence);
+        }
+    }
+
+    /// Whether both are as new as this.
+    fn agree(&self, sequence: u64) -> bool {
+        self.sequences.iter().all(|known| *known == sequence)
+    }
+}
+
 /// Checks that this build can keep a volume on such a chip.
-pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
-    let unsupported = |field, chip| Err(Error::UnsupportedGeometry { field, chip });
+pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, crate::Error> {
+    let unsupported = |field, chip| Err(crate::Error::UnsupportedGeometry { field, chip });
     let Some(layout) = Layout::for_page(geometry.page_size, geometry.spare_size) else {
         let spare = geometry.is_nand() && Layout::for_page(geometry.page_size, 64).is_some();
         let field = if spare { GeometryField::SpareSize } else { GeometryField::PageSize };
@@ -67,22 +92,21 @@ pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, Error> {
         return unsupported(GeometryField::BlockCount, geometry.block_count);
     }
     if geometry.block_count < BLOCKS_MIN + geometry.bad_blocks_max.min(geometry.block_count / 4) {
-        return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
+        return Err(crate::Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
     }
     Ok(layout)
 }
 
 impl<'b, F: Flash> Log<'b, F> {
     /// Checks chip and buffer and makes what a log consists of.
-    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), Error> {
+    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), crate::Error> {
         let geometry = flash.geometry();
         let layout = check_geometry(&geometry)?;
         let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
-        let mut memory = Memory::split(buffer, &geometry).ok_or(Error::BufferTooSmall { needed, given })?;
+        let mut memory = Memory::split(buffer, &geometry).ok_or(crate::Error::BufferTooSmall { needed, given })?;
         let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch));
-        let pages =
-            pages.ok_or(Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size })?;
-        Ok((pages, memory))
+        let (field, chip) = (GeometryField::PageSize, geometry.page_size);
+        Ok((pages.ok_or(crate::Error::UnsupportedGeometry { field, chip })?, memory))
     }
 
     /// A log that knows nothing of the chip's content yet.
@@ -146,7 +170,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
         let tail_checkpoint = self.find_checkpoint(fixed != FixedSet::Lost)?;
@@ -188,34 +212,31 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Reads the signature and the newest pointers.
     #[inline(never)]
-    fn find_signature(&mut self) -> Result<FixedSet, Error> {
+    fn find_signature(&mut self) -> Result<FixedSet, crate::Error> {
         let geometry = self.pages.flash.geometry();
-        let mut first_error = Error::NotAVolume;
-        let mut found: Option<Signature> = None;
+        let mut first_error = crate::Error::NotAVolume;
+        let mut fixed_blocks: Option<u32> = None;
         let mut newest: Option<Pointer> = None;
-        let mut anchors: [Option<AnchorBlock>; MIRRORS] = [None; MIRRORS];
-        let mut sequences = [0u64; MIRRORS];
+        let mut mirrors = Mirrors::default();
         let mut torn = false;
         let mut guess = 0;
         for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
-            let whole = !torn && newest.is_some_and(|newest| sequences.iter().all(|s| *s == newest.sequence));
-            if whole || found.is_some_and(|signature| block >= signature.fixed_blocks) {
+            let whole = !torn && newest.is_some_and(|newest| mirrors.agree(newest.sequence));
+            if whole || fixed_blocks.is_some_and(|fixed_blocks| block >= fixed_blocks) {
                 break;
             }
             let signature = match self.read_signature(block) {
                 Ok(signature) => signature,
                 Err(error) => {
-                    if error != Error::NotAVolume {
+                    if !matches!(error, crate::Error::NotAVolume) {
                         first_error = error;
                     }
                     continue;
                 }
             };
-            if found.is_none() {
-                check_same_geometry(&signature, &geometry)?;
-                self.signature = signature;
-                self.pages.set_volume(&signature.volume_id, signature.salt);
-                found = Some(signature);
+            if fixed_blocks.is_none() {
+                self.adopt(&signature)?;
+                fixed_blocks = Some(signature.fixed_blocks);
             }
             if self.pages.flash.is_bad(block)? {
                 continue;
@@ -223,45 +244,43 @@ impl<'b, F: Flash> Log<'b, F> {
             let (anchor, pointer) = self.read_fixed(block, guess)?;
             guess = anchor.next_page;
             let Some(pointer) = pointer else { continue };
-            let sequence = pointer.sequence;
             torn |= !pointer.last;
-            if newest.is_none_or(|newest| sequence > newest.sequence) {
+            mirrors.offer(anchor, pointer.sequence);
+            if newest.is_none_or(|newest| pointer.sequence > newest.sequence) {
                 newest = Some(pointer);
             }
-            // The two newest are the mirrors in use; older ones were given up.
-            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) = (anchors.get_mut(oldest), sequences.get_mut(oldest))
-                && sequence > *known
-            {
-                (*place, *known) = (Some(anchor), sequence);
-            }
         }
-        if found.is_none() && !self.scan_for_signature()? {
+        if fixed_blocks.is_none() && !self.scan_for_signature()? {
             return Err(first_error);
         }
-        self.anchors.fixed = anchors;
+        self.anchors.fixed = mirrors.anchors;
         let Some(newest) = newest else { return Ok(FixedSet::Lost) };
         self.sequence = self.sequence.max(newest.sequence);
         for (place, block) in self.anchors.checkpoints.iter_mut().zip(newest.checkpoints) {
             let block = block.filter(|block| *block < geometry.block_count);
             *place = block.map(|block| AnchorBlock { block, next_page: 0, doubt: Doubt::MayShow });
         }
-        let agree = sequences.iter().all(|sequence| *sequence == newest.sequence);
-        Ok(if agree && !torn { FixedSet::Whole } else { FixedSet::InDoubt })
+        Ok(if mirrors.agree(newest.sequence) && !torn { FixedSet::Whole } else { FixedSet::InDoubt })
     }
 
     /// The fixed set is lost: any checkpoint block has a copy of the signature.
     #[inline(never)]
-    fn scan_for_signature(&mut self) -> Result<bool, Error> {
-        let geometry = self.pages.flash.geometry();
-        for block in 0..geometry.block_count {
+    fn scan_for_signature(&mut self) -> Result<bool, crate::Error> {
+        for block in 0..self.pages.space.block_count {
             let Some(signature) = self.signature_in(block)? else { continue };
-            check_same_geometry(&signature, &geometry)?;
-            self.signature = signature;
-            self.pages.set_volume(&signature.volume_id, signature.salt);
+            self.adopt(&signature)?;
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// This is the volume, if it was made for a chip of this shape.
+    #[inline(never)]
+    fn adopt(&mut self, signature: &Signature) -> Result<(), crate::Error> {
+        check_same_geometry(signature, &self.pages.flash.geometry())?;
+        self.signature = *signature;
+        self.pages.set_volume(&signature.volume_id, signature.salt);
+        Ok(())
     }
 
     /// Finds the newest checkpoint; tells whether nothing unreadable lies behind it.
@@ -297,8 +316,7 @@ impl<'b, F: Flash> Log<'b, F> {
     #[inline(never)]
     fn scan_for_checkpoint(&mut self) -> Result<Option<FoundCheckpoint>, Error> {
         let mut best: Option<FoundCheckpoint> = None;
-        let mut sequences = [0u64; MIRRORS];
-        self.anchors.checkpoints = [None; MIRRORS];
+        let mut mirrors = Mirrors::default();
         for block in 0..self.pages.space.block_count {
             let header = self.block_header(block)?;
             if !header.is_some_and(|(header, _)| header.kind == PageKind::Checkpoint) {
@@ -306,16 +324,10 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             let (anchor, found) = self.read_checkpoints(block, None)?;
             let Some(found) = found else { continue };
-            let sequence = found.sequence;
-            if let Some(oldest) = (0..MIRRORS).min_by_key(|mirror| sequences.get(*mirror).copied())
-                && let (Some(place), Some(known)) =
-                    (self.anchors.checkpoints.get_mut(oldest), sequences.get_mut(oldest))
-                && sequence > *known
-            {
-                (*place, *known) = (Some(anchor), sequence);
-            }
+            mirrors.offer(anchor, found.sequence);
             best = newer(best, Some(found));
         }
+        self.anchors.checkpoints = mirrors.anchors;
         Ok(best)
     }
 
@@ -332,9 +344,9 @@ impl<'b, F: Flash> Log<'b, F> {
             for block in self.alloc.segment_range(segment) {
                 let here = (len.saturating_sub(offset) as usize).min(window.len());
                 let bytes = window.get_mut(..here).unwrap_or_default();
-                self.read(space.advance(address, offset.into()), bytes)?;
+                self.read(space.advance(address, offset), bytes)?;
                 let mut reader = Reader::new(bytes);
-                if offset == 0 && reader.uleb() != Some(segment as u64) {
+                if offset == 0 && reader.uleb() != segment as u64 {
                     return Err(Error::Corrupt { page });
                 }
                 // The segment's number takes one byte: there are at most 16.
@@ -344,7 +356,7 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_clean(segment);
         }
         for (address, len) in self.checkpoint.segments.into_iter().filter_map(Segment::get) {
-            if !space.contains(address, len.into()) {
+            if !space.contains(address, len) {
                 return Err(Error::Corrupt { page: space.page_of(address) });
             }
         }
@@ -529,7 +541,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty()) {
             // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn
             // too. One that cannot be read now may be read later: it must never be the newest.
-            let mut checkpoint = self.checkpoint.clone();
+            let mut checkpoint = self.checkpoint;
             checkpoint.clean = false;
             self.write_checkpoint(&mut checkpoint, false)?;
         }
@@ -537,7 +549,7 @@ impl<'b, F: Flash> Log<'b, F> {
             return self.recommit();
         }
         // No commit since the checkpoint: the checkpoint itself may be torn, and what follows it in the log is void.
-        let mut checkpoint = self.checkpoint.clone();
+        let mut checkpoint = self.checkpoint;
         checkpoint.clean = false;
         self.settle_doubt(HeadId::Front)?;
         checkpoint.front_block = self.front.block.unwrap_or(checkpoint.front_block);
@@ -554,7 +566,7 @@ fn newer(a: Option<FoundCheckpoint>, b: Option<FoundCheckpoint>) -> Option<Found
     }
 }
 
-fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), Error> {
+fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), crate::Error> {
     let volume = &signature.geometry;
     for (field, volume, chip) in [
         (GeometryField::PageSize, volume.page_size, chip.page_size),
@@ -563,7 +575,7 @@ fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), Err
         (GeometryField::BlockCount, volume.block_count, chip.block_count),
     ] {
         if volume != chip {
-            return Err(Error::WrongGeometry { field, volume, chip });
+            return Err(crate::Error::WrongGeometry { field, volume, chip });
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::alloc::Segment;
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Header, ProgramError};
 
@@ -41,7 +41,7 @@ impl<F: Flash> Log<'_, F> {
     /// tells that place: the block may fail on the way.
     pub(crate) fn make_durable(&mut self, place: &Place) -> Result<Place, Error> {
         let space = self.pages.space;
-        let last = |place: &Place| space.page_of(space.advance(place.address, u64::from(place.len.max(1)) - 1));
+        let last = |place: &Place| space.page_of(space.advance(place.address, place.len.max(1) - 1));
         for id in [HeadId::Front, HeadId::Moved] {
             if self.head(id).unwritten(self.relocated(last(place))).is_some() {
                 self.flush(id)?;
@@ -65,10 +65,12 @@ impl<F: Flash> Log<'_, F> {
             let new = self.take_free()?;
             self.generation += 1;
             if self.copy_pages(id, old, new)? {
-                if self.relocations.is_full() {
-                    self.relocations.remove(0);
+                if let Err(mut newest) = self.relocations.push(Relocation { failed_page, old, new }) {
+                    // Every one takes the place of the one before; the oldest is forgotten.
+                    for place in self.relocations.iter_mut().rev() {
+                        newest = core::mem::replace(place, newest);
+                    }
                 }
-                let _ = self.relocations.push(Relocation { failed_page, old, new });
                 return self.replace_block(id, old, new);
             }
             self.retire(new);

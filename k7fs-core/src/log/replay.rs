@@ -7,7 +7,7 @@ use super::commit::{Commit, Replaced};
 use super::item::{ItemKind, Key};
 use super::table::{Place, Row};
 use super::{BlockState, HeadId, Item, Log};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::PageKind;
 use crate::varint::Reader;
@@ -107,7 +107,7 @@ impl<F: Flash> Log<'_, F> {
             _ => return Ok(()),
         };
         if let Some(place) = place {
-            if !self.pages.space.contains(place.address, place.len.into()) {
+            if !self.pages.space.contains(place.address, place.len) {
                 return Err(Error::Corrupt { page });
             }
             let block = self.pages.space.block_of(place.address);
@@ -130,8 +130,8 @@ impl<F: Flash> Log<'_, F> {
         let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
         self.read(item.body, body)?;
         let mut reader = Reader::new(body);
-        let place = (|| Some(Place::value(crate::page::Address(reader.uleb()?), reader.uleb32()?)))();
-        place.ok_or(Error::Corrupt { page })
+        let place = Place::value(self.pages.space.at(reader.uleb()), reader.uleb32());
+        reader.finish(place).ok_or(Error::Corrupt { page })
     }
 
     /// Calls `visit` for every item of a span. Pages of an abandoned transaction are passed over; one that cannot be read
@@ -278,7 +278,7 @@ impl<F: Flash> Log<'_, F> {
         }
         let first =
             if space.block_of_page(span.first_page) == block { span.first_page } else { space.first_page(block) };
-        let end = space.page_of(space.advance(place.address, u64::from(place.len) - 1));
+        let end = space.page_of(space.advance(place.address, place.len - 1));
         if end < first || space.page_of(place.address) > span.last_page {
             return 0;
         }
@@ -299,7 +299,7 @@ impl<F: Flash> Log<'_, F> {
         if keep > 0 {
             self.put_reference(key, &Place::value(place.address, keep))?;
         }
-        let rest = Place::value(space.advance(place.address, keep.into()), place.len - keep);
+        let rest = Place::value(space.advance(place.address, keep), place.len - keep);
         let key = Key { position: key.position + u64::from(keep), ..key };
         self.put_copy(key, &rest)
     }
@@ -337,11 +337,11 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn append_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
         let mut body = [0u8; 16];
         let mut writer = crate::varint::Writer::new(&mut body);
-        writer.uleb(place.address.0);
+        writer.uleb(self.pages.space.number(place.address));
         writer.uleb(place.len.into());
-        let len = writer.finish().ok_or(Error::Exhausted)?;
-        self.begin(HeadId::Front, ItemKind::Reference, key, len as u32)?;
-        self.push(HeadId::Front, body.get(..len).unwrap_or_default())
+        let body = writer.finish().ok_or(Error::Exhausted)?;
+        self.begin(HeadId::Front, ItemKind::Reference, key, body.len() as u32)?;
+        self.push(HeadId::Front, body)
     }
 
     /// A key has no value any more.

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::ecc::{self, Layout};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Geometry;
 use crate::hash::crc32;
 use crate::varint::{Reader, Writer};
@@ -26,6 +26,9 @@ const INCOMPAT_KNOWN: u64 = 0;
 const RO_COMPAT_KNOWN: u64 = 0;
 const ULEB_BYTES: u64 = 10;
 const SECOND_COPIES_FLAG: u64 = 1;
+
+const NO_GEOMETRY: Geometry =
+    Geometry { page_size: 0, spare_size: 0, pages_per_block: 0, block_count: 0, bad_blocks_max: 0 };
 
 /// What the volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +69,8 @@ impl Signature {
         self.ro_compat & !RO_COMPAT_KNOWN == 0
     }
 
-    /// Writes the fields and tells their length.
-    pub(crate) fn encode_body(&self, bytes: &mut [u8]) -> Option<usize> {
+    /// Writes the fields.
+    pub(crate) fn encode_body<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.bytes(&MAGIC);
         writer.uleb(self.feature_level);
@@ -102,58 +105,50 @@ impl Signature {
     /// Reads the fields.
     pub(crate) fn decode_body(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
-        if reader.array() != Some(MAGIC) {
+        if reader.array() != MAGIC {
             return Err(Error::NotAVolume);
         }
-        Self::decode_fields(&mut reader).ok_or(Error::DamagedSignature)?
+        let mut signature = Self::new([0; 16], NO_GEOMETRY);
+        signature.feature_level = reader.uleb();
+        let _compat = reader.uleb();
+        signature.ro_compat = reader.uleb();
+        let unknown = reader.uleb() & !INCOMPAT_KNOWN;
+        if unknown != 0 && reader.is_sound() {
+            return Err(Error::UnknownFeature { bits: unknown });
+        }
+        signature.decode_rest(&mut reader).ok_or(Error::DamagedSignature)?;
+        Ok(signature)
     }
 
-    fn decode_fields(reader: &mut Reader<'_>) -> Option<Result<Self, Error>> {
-        let feature_level = reader.uleb()?;
-        let _compat = reader.uleb()?;
-        let ro_compat = reader.uleb()?;
-        let incompat = reader.uleb()?;
-        if incompat & !INCOMPAT_KNOWN != 0 {
-            return Some(Err(Error::UnknownFeature { bits: incompat & !INCOMPAT_KNOWN }));
-        }
-        let _uleb_bytes = reader.uleb()?;
-        let _mode = reader.uleb()?;
-        let volume_id = reader.array()?;
-        let _medium = reader.uleb()?;
-        let geometry = Geometry {
-            page_size: reader.uleb32()?,
-            spare_size: reader.uleb32()?,
-            pages_per_block: reader.uleb32()?,
-            block_count: reader.uleb32()?,
-            bad_blocks_max: reader.uleb32()?,
+    /// What a later incompatible feature may have changed.
+    fn decode_rest(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let _uleb_bytes = reader.uleb();
+        let _mode = reader.uleb();
+        self.volume_id = reader.array();
+        let _medium = reader.uleb();
+        self.geometry = Geometry {
+            page_size: reader.uleb32(),
+            spare_size: reader.uleb32(),
+            pages_per_block: reader.uleb32(),
+            block_count: reader.uleb32(),
+            bad_blocks_max: reader.uleb32(),
         };
-        let hash_id = u8::try_from(reader.uleb()?).ok()?;
-        let _pointer_hash_bytes = reader.uleb()?;
-        let logical_block_log2 = u8::try_from(reader.uleb()?).ok().filter(|log2| (12..=25).contains(log2))?;
-        let _codecs = reader.uleb()?;
-        let node_bytes_max = reader.uleb32()?;
-        let _name_bytes = reader.uleb()?;
-        let fixed_blocks = reader.uleb32()?;
-        let options = reader.uleb()?;
-        let salt = reader.uleb()?;
-        Some(Ok(Self {
-            feature_level,
-            ro_compat,
-            volume_id,
-            geometry,
-            hash_id,
-            logical_block_log2,
-            fixed_blocks,
-            node_bytes_max,
-            second_copies: options & SECOND_COPIES_FLAG != 0,
-            salt,
-        }))
+        self.hash_id = u8::try_from(reader.uleb()).ok()?;
+        let _pointer_hash_bytes = reader.uleb();
+        self.logical_block_log2 = u8::try_from(reader.uleb()).ok().filter(|log2| (12..=25).contains(log2))?;
+        let _codecs = reader.uleb();
+        self.node_bytes_max = reader.uleb32();
+        let _name_bytes = reader.uleb();
+        self.fixed_blocks = reader.uleb32();
+        self.second_copies = reader.uleb() & SECOND_COPIES_FLAG != 0;
+        self.salt = reader.uleb();
+        reader.finish(())
     }
 
     /// Writes the whole codeword.
-    pub(crate) fn seal(&self, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<(), Error> {
+    pub(crate) fn seal(&self, codeword: &mut [u8; SIGNATURE_BYTES]) -> Result<(), inner::Error> {
         codeword.fill(0);
-        self.encode_body(codeword.get_mut(..BODY_BYTES).unwrap_or_default()).ok_or(Error::Exhausted)?;
+        self.encode_body(codeword.get_mut(..BODY_BYTES).unwrap_or_default()).ok_or(inner::Error::Exhausted)?;
         let crc = checksum(codeword);
         if let Some(place) = codeword.get_mut(BODY_BYTES..BODY_BYTES + 4) {
             place.copy_from_slice(&crc.to_le_bytes());

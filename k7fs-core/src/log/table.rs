@@ -27,7 +27,9 @@ pub(crate) const ROW_BYTES: usize = HASH_AT + POINTER_HASH_BYTES;
 /// What rows are sorted by.
 const SORT_BYTES: usize = PRESENT_AT;
 /// No second copy.
-const NO_COPY: u64 = (1 << (8 * ADDRESS_BYTES)) - 1;
+const NO_COPY: [u8; ADDRESS_BYTES] = [u8::MAX; ADDRESS_BYTES];
+/// Bits of the offset in a row's addresses: pages have at most 4 KiB of payload.
+const OFFSET_BITS: u32 = 13;
 
 /// Bytes on flash that a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ impl<'b> Table<'b> {
 
     /// The row at a position in the order.
     pub(crate) fn row(&self, index: usize) -> Option<Row> {
-        decode(self.raw(index)?)
+        self.raw(index).map(decode)
     }
 
     fn sort_key(level: u8, key: &Key, pending: bool) -> [u8; SORT_BYTES] {
@@ -261,30 +263,37 @@ fn encode(row: &Row, bytes: &mut [u8]) {
     writer.bytes(&row.key.to_bytes());
     writer.byte(row.pending.into());
     writer.byte(row.place.is_some().into());
-    let place = row.place.unwrap_or(Place::value(Address(0), 0));
-    writer.bytes(place.address.0.to_le_bytes().first_chunk::<ADDRESS_BYTES>().unwrap_or(&[0; ADDRESS_BYTES]));
+    let place = row.place.unwrap_or(Place::value(Address { page: 0, offset: 0 }, 0));
+    writer.bytes(&address_bytes(place.address));
     writer.bytes(&place.len.to_le_bytes());
-    let copy = place.copy.map_or(NO_COPY, |copy| copy.0);
-    writer.bytes(copy.to_le_bytes().first_chunk::<ADDRESS_BYTES>().unwrap_or(&[0; ADDRESS_BYTES]));
+    writer.bytes(&place.copy.map_or(NO_COPY, address_bytes));
     writer.bytes(&place.hash);
 }
 
-fn decode(bytes: &[u8; ROW_BYTES]) -> Option<Row> {
+fn decode(bytes: &[u8; ROW_BYTES]) -> Row {
     let mut reader = crate::varint::Reader::new(bytes);
-    let level = reader.byte()?;
-    let key = Key::from_bytes(&reader.array()?);
-    let pending = reader.byte()? != 0;
-    let present = reader.byte()? != 0;
-    let address = Address(read_address(reader.bytes(ADDRESS_BYTES)?));
-    let len = u32::from_le_bytes(reader.array()?);
-    let copy = read_address(reader.bytes(ADDRESS_BYTES)?);
-    let hash = reader.array()?;
-    let copy = (copy != NO_COPY).then_some(Address(copy));
-    Some(Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) })
+    let level = reader.byte();
+    let key = Key::from_bytes(&reader.array());
+    let pending = reader.byte() != 0;
+    let present = reader.byte() != 0;
+    let address = read_address(reader.array());
+    let len = u32::from_le_bytes(reader.array());
+    let copy = reader.array();
+    let copy = (copy != NO_COPY).then(|| read_address(copy));
+    let hash = reader.array();
+    Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) }
 }
 
-fn read_address(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+/// A volume has less than 2^27 pages.
+fn address_bytes(address: Address) -> [u8; ADDRESS_BYTES] {
+    let [a, b, c, d] = (address.page << OFFSET_BITS | address.offset).to_le_bytes();
+    [a, b, c, d, (address.page >> (u32::BITS - OFFSET_BITS)) as u8]
+}
+
+fn read_address([a, b, c, d, e]: [u8; ADDRESS_BYTES]) -> Address {
+    let low = u32::from_le_bytes([a, b, c, d]);
+    let page = low >> OFFSET_BITS | u32::from(e) << (u32::BITS - OFFSET_BITS);
+    Address { page, offset: low & ((1 << OFFSET_BITS) - 1) }
 }
 
 const _: () = assert!(LEVEL_AT == 0 && ROW_BYTES == 46);
@@ -310,7 +319,7 @@ mod tests {
             for (step, object, len) in steps {
                 match step {
                     0 | 1 => {
-                        let place = (step == 0).then(|| Place::value(Address(u64::from(object) + 7), len.into()));
+                        let place = (step == 0).then(|| Place::value(Address { page: object.into(), offset: 7 }, len.into()));
                         let row = Row { level: 0, key: key(object), pending: true, place };
                         prop_assert!(table.put(&row));
                         pending.insert(object, place);

@@ -57,14 +57,14 @@ impl Header {
         writer.uleb(self.sequence);
         writer.uleb(self.generation);
         writer.uleb(self.first_item.into());
-        writer.uleb(self.last_commit.map_or(0, |page| u64::from(page) + 1));
+        writer.uleb_plus_one(self.last_commit);
         writer.finish().is_some()
     }
 
     /// Reads a header; `None` where it makes no sense.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind_byte = reader.byte()?;
+        let kind_byte = reader.byte();
         let kind = match kind_byte & !COMMIT_FLAG {
             1 => PageKind::Front,
             2 => PageKind::Moved,
@@ -72,13 +72,11 @@ impl Header {
             4 => PageKind::Checkpoint,
             _ => return None,
         };
-        let sequence = reader.uleb()?;
-        let generation = reader.uleb()?;
-        let first_item = reader.uleb32()?;
-        let last_commit = match reader.uleb()? {
-            0 => None,
-            page => Some(u32::try_from(page - 1).ok()?),
-        };
-        Some(Self { kind, commit: kind_byte & COMMIT_FLAG != 0, sequence, generation, first_item, last_commit })
+        let sequence = reader.uleb();
+        let generation = reader.uleb();
+        let first_item = reader.uleb32();
+        let last_commit = reader.uleb_minus_one();
+        let commit = kind_byte & COMMIT_FLAG != 0;
+        reader.finish(Self { kind, commit, sequence, generation, first_item, last_commit })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
 
 use crate::ecc::{self, Layout};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
 use crate::log::{SIGNATURE_BYTES, Signature};
@@ -311,14 +311,14 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// Reads the signature that starts on a page, corrected.
     pub(crate) fn read_signature(
         &mut self, page: u32, codeword: &mut [u8; SIGNATURE_BYTES],
-    ) -> Result<Signature, Error> {
-        let mut result = Err(Error::NotAVolume);
+    ) -> Result<Signature, crate::Error> {
+        let mut result = Err(crate::Error::NotAVolume);
         for _ in 0..=READ_RETRIES_MAX {
             for (index, part) in codeword.chunks_mut(self.page_size.max(1)).enumerate() {
                 self.flash.read(page + index as u32, 0, part)?;
             }
             result = Signature::open(codeword, self.scratch);
-            if !matches!(result, Err(Error::DamagedSignature)) {
+            if !matches!(result, Err(crate::Error::DamagedSignature)) {
                 break;
             }
         }

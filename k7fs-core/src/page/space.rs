@@ -2,12 +2,15 @@
 
 use crate::flash::Geometry;
 
-/// The place of a payload byte: its page, shifted left, and its offset in the page's payload.
+/// The place of a payload byte: its page, and its offset in the page's payload.
 ///
 /// The byte after the last one of a page's payload is the first one of the next page: bodies of items run on
-/// from page to page within a block.
+/// from page to page within a block. On flash it is one number, see [`Space::number`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Address(pub(crate) u64);
+pub(crate) struct Address {
+    pub(crate) page: u32,
+    pub(crate) offset: u32,
+}
 
 /// The arithmetic of addresses for one geometry.
 #[derive(Clone, Copy, Debug)]
@@ -42,16 +45,37 @@ impl Space {
     }
 
     pub(crate) fn address(&self, page: u32, offset: u32) -> Address {
-        Address(u64::from(page) << self.shift | u64::from(offset))
+        Address { page, offset }
     }
 
     pub(crate) fn page_of(&self, address: Address) -> u32 {
-        // An address beyond 32 bits of pages is beyond every volume; saturating makes it fail the bounds check.
-        u32::try_from(address.0 >> self.shift).unwrap_or(u32::MAX)
+        address.page
     }
 
     pub(crate) fn offset_of(&self, address: Address) -> u32 {
-        (address.0 & ((1 << self.shift) - 1)) as u32
+        address.offset
+    }
+
+    /// An address as it stands on flash: the page, shifted left by the page size, and the offset.
+    pub(crate) fn number(&self, address: Address) -> u64 {
+        u64::from(address.page) << self.shift | u64::from(address.offset)
+    }
+
+    /// Undoes [`Self::number`], for any number.
+    pub(crate) fn at(&self, number: u64) -> Address {
+        // An address beyond 32 bits of pages is beyond every volume; saturating makes it fail the bounds check.
+        let page = u32::try_from(number >> self.shift).unwrap_or(u32::MAX);
+        Address { page, offset: number as u32 & ((1 << self.shift) - 1) }
+    }
+
+    /// As [`Self::number`], plus one; 0 for none.
+    pub(crate) fn number_plus_one(&self, address: Option<Address>) -> u64 {
+        address.map_or(0, |address| self.number(address) + 1)
+    }
+
+    /// Undoes [`Self::number_plus_one`].
+    pub(crate) fn at_minus_one(&self, number: u64) -> Option<Address> {
+        number.checked_sub(1).map(|number| self.at(number))
     }
 
     pub(crate) fn block_of_page(&self, page: u32) -> u32 {
@@ -67,28 +91,20 @@ impl Space {
     }
 
     /// The address `distance` payload bytes further on.
-    pub(crate) fn advance(&self, address: Address, distance: u64) -> Address {
-        let total = u64::from(self.offset_of(address)).saturating_add(distance);
-        let payload = u64::from(self.payload);
-        // Most steps stay on their page: spare small cores the 64-bit division.
-        if total < payload {
-            return self.address(self.page_of(address), total as u32);
-        }
-        let pages = total.checked_div(payload).unwrap_or(0);
-        let offset = total - pages.saturating_mul(payload);
-        let page = u64::from(self.page_of(address)).saturating_add(pages);
-        Address(page.saturating_mul(1 << self.shift).saturating_add(offset))
+    #[inline(never)]
+    pub(crate) fn advance(&self, address: Address, distance: u32) -> Address {
+        let total = address.offset.saturating_add(distance);
+        let pages = total.checked_div(self.payload).unwrap_or(0);
+        Address { page: address.page.saturating_add(pages), offset: total - pages * self.payload }
     }
 
     /// Whether `len` bytes from `address` lie within one block of the volume.
-    pub(crate) fn contains(&self, address: Address, len: u64) -> bool {
-        let page = self.page_of(address);
-        if page >= self.page_count() || self.offset_of(address) >= self.payload {
+    pub(crate) fn contains(&self, address: Address, len: u32) -> bool {
+        if address.page >= self.page_count() || address.offset >= self.payload {
             return false;
         }
-        let in_block = u64::from(page - self.first_page(self.block_of_page(page)));
-        let start = in_block * u64::from(self.payload) + u64::from(self.offset_of(address));
-        start.checked_add(len).is_some_and(|end| end <= u64::from(self.block_payload()))
+        let in_block = address.page - self.first_page(self.block_of_page(address.page));
+        len <= self.block_payload() - (in_block * self.payload + address.offset)
     }
 
     /// A page of block `from` at its place in block `to`; other pages stay where they are.
@@ -101,8 +117,7 @@ impl Space {
 
     /// The same place in another block.
     pub(crate) fn in_block(&self, address: Address, block: u32) -> Address {
-        let page = self.page_of(address);
-        let index = page - self.first_page(self.block_of_page(page));
-        self.address(self.first_page(block) + index, self.offset_of(address))
+        let index = address.page - self.first_page(self.block_of_page(address.page));
+        Address { page: self.first_page(block) + index, ..address }
     }
 }

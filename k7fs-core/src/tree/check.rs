@@ -1,8 +1,8 @@
 //! Walking the whole tree: what `check` rests on.
 
 use super::Tree;
-use super::node::{Content, LEVELS_MAX, NodeReader};
-use crate::error::Error;
+use super::node::{Content, Entry, LEVELS_MAX, NodeReader};
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
 use crate::log::{Key, Place};
@@ -22,12 +22,12 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn check_nodes(&mut self, report: &mut dyn FnMut(Place, Option<NodeFault>)) -> Result<(), Error> {
         let Some(root) = self.root else { return Ok(()) };
         let level = self.root_level;
-        self.check_node(&root, level, None, report)
+        self.check_node(&root, level, &Key::MAX, report)
     }
 
     /// Recursion is bounded by the level, which falls by one at each step.
     fn check_node(
-        &mut self, place: &Place, level: u8, high: Option<Key>, report: &mut dyn FnMut(Place, Option<NodeFault>),
+        &mut self, place: &Place, level: u8, high: &Key, report: &mut dyn FnMut(Place, Option<NodeFault>),
     ) -> Result<(), Error> {
         if level >= LEVELS_MAX {
             return Ok(());
@@ -47,23 +47,25 @@ impl<F: Flash> Tree<'_, F> {
                 return Ok(());
             }
         };
+        let mut entry = Entry::EMPTY;
         loop {
-            let entry = match reader.next(&mut self.log) {
-                Ok(Some(entry)) => entry,
-                Ok(None) => return Ok(()),
+            match reader.next(&mut self.log, &mut entry) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
                 Err(error) => {
                     report(*place, Some(NodeFault::Unreadable(error)));
                     return Ok(());
                 }
             };
-            if high.is_some_and(|high| entry.key >= high) {
+            if !entry.key.is_before(high) {
                 report(*place, Some(NodeFault::KeyOrder));
             }
             if level > 0
                 && let Content::At(child) = entry.content
             {
-                let next = reader.clone().next(&mut self.log).ok().flatten().map(|next| next.key);
-                self.check_node(&child, level - 1, next.or(high), report)?;
+                let mut next = Entry::EMPTY;
+                let is_last = !reader.clone().next(&mut self.log, &mut next).unwrap_or(false);
+                self.check_node(&child, level - 1, if is_last { high } else { &next.key }, report)?;
             }
         }
     }
@@ -119,7 +121,8 @@ impl<F: Flash> Tree<'_, F> {
     fn count_live(&mut self, place: &Place, level: u8, block: u32, needed: &mut u32) -> Result<(), Error> {
         *needed += self.units_in(place, block);
         let mut reader = NodeReader::open(&mut self.log, place, level)?;
-        while let Some(entry) = reader.next(&mut self.log)? {
+        let mut entry = Entry::EMPTY;
+        while reader.next(&mut self.log, &mut entry)? {
             match entry.content {
                 Content::At(place) if level == 0 => *needed += self.units_in(&place, block),
                 Content::At(place) => self.count_live(&place, level - 1, block, needed)?,

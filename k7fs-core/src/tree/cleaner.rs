@@ -4,9 +4,9 @@
 //! rows say the new places. Nodes are copied as they are; their new places are rows above level 0 that only the next
 //! checkpoint makes durable. The victim becomes free at that checkpoint, never before.
 
-use super::node::Content;
+use super::node::{Content, Entry};
 use super::{KIND_EXTENT, Tree};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, Item, ItemKind, Key, Place, Row};
 
@@ -142,13 +142,11 @@ impl<F: Flash> Tree<'_, F> {
             _ => key,
         };
         let mut from = key;
-        while let Some(entry) = self.next(&from)? {
-            if entry.key > last || entry.key.kind != key.kind || entry.key.object != key.object {
-                break;
-            }
+        let mut entry = Entry::EMPTY;
+        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
-            let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len.into());
+            let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
             if inside && place.len > 0 {
                 if !self.has_rows() {
                     return Ok(false);
@@ -168,7 +166,7 @@ impl<F: Flash> Tree<'_, F> {
             let rest = place.len - done;
             let len = if key.kind == KIND_EXTENT { rest.min(room) } else { rest };
             let key = Key { position: key.position + u64::from(done), ..key };
-            let part = Place::value(space.advance(place.address, done.into()), len);
+            let part = Place::value(space.advance(place.address, done), len);
             self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
             self.log.push_copy(HeadId::Moved, &part)?;
             let address = self.log.finish(HeadId::Moved);

@@ -5,10 +5,10 @@
 
 use super::node::{Content, Entry, LEVELS_MAX, NodeReader, NodeWriter};
 use super::{Found, INLINE_BYTES_MAX, KIND_EXTENT, Tree};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
-use crate::log::{HeadId, ItemKind, Key, Place, Row};
+use crate::log::{HeadId, ItemKind, Key, Log, Place, Row};
 
 /// Old nodes read in one go: the one concerned and, where little is left in it, its right neighbour.
 const SOURCES_MAX: usize = 2;
@@ -20,29 +20,37 @@ struct Merge {
     sources: [Option<Found>; SOURCES_MAX],
     source: usize,
     reader: Option<NodeReader>,
-    peeked: Option<Entry>,
+    peeked: Entry,
+    has_peeked: bool,
     from: Key,
-    high: Option<Key>,
+    /// Where the range of the nodes read ends.
+    high: Key,
 }
 
 /// One step of a merge.
 struct Step {
-    /// What stays; `None` for a deletion.
-    entry: Option<Entry>,
-    /// The old content that it takes the place of, and whether a row did that.
-    replaced: Option<Content>,
+    /// What the key stands for from now on, if it stays.
+    entry: Entry,
+    stays: bool,
+    /// Bytes elsewhere that a row has taken the place of.
+    replaced: Option<Place>,
     from_row: bool,
+}
+
+impl Step {
+    const EMPTY: Self = Self { entry: Entry::EMPTY, stays: false, replaced: None, from_row: false };
 }
 
 impl Merge {
     fn new(level: u8, pending: bool, found: Option<Found>) -> Self {
-        let high = found.as_ref().and_then(|found| found.high);
-        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked: None, from: Key::MIN, high }
+        let high = found.as_ref().map_or(Key::MAX, |found| found.high);
+        let (peeked, from) = (Entry::EMPTY, Key::MIN);
+        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked, has_peeked: false, from, high }
     }
 
     /// Where the right neighbour starts, if it has the same parent.
     fn neighbour_at(&self) -> Option<Key> {
-        self.sources[0].as_ref().filter(|found| found.high != found.parent_high).and_then(|found| found.high)
+        self.sources[0].as_ref().filter(|found| found.high != found.parent_high).map(|found| found.high)
     }
 
     /// Takes the right neighbour in, before the merge has begun.
@@ -52,7 +60,7 @@ impl Merge {
     }
 
     fn start_over(&mut self) {
-        (self.source, self.reader, self.peeked, self.from) = (0, None, None, Key::MIN);
+        (self.source, self.reader, self.has_peeked, self.from) = (0, None, false, Key::MIN);
     }
 
     /// Where the range of the nodes read starts.
@@ -60,40 +68,43 @@ impl Merge {
         self.sources[0].as_ref().map_or(Key::MIN, |found| found.low)
     }
 
-    fn peek<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Entry>, Error> {
-        while self.peeked.is_none() {
+    /// Reads the next old entry, unless it is there already; none is left where there is none afterwards.
+    #[inline(never)]
+    fn peek<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<(), Error> {
+        while !self.has_peeked {
             if let Some(reader) = &mut self.reader {
-                self.peeked = reader.next(&mut tree.log)?;
-                if self.peeked.is_some() {
+                self.has_peeked = reader.next(log, &mut self.peeked)?;
+                if self.has_peeked {
                     break;
                 }
-                self.reader = None;
             }
-            let Some(Some(found)) = self.sources.get(self.source) else { return Ok(None) };
-            self.reader = Some(NodeReader::open(&mut tree.log, &found.place, self.level)?);
+            let Some(Some(found)) = self.sources.get(self.source) else { break };
+            self.reader = Some(NodeReader::open(log, &found.place, self.level)?);
             self.source += 1;
         }
-        Ok(self.peeked)
+        Ok(())
     }
 
-    fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>) -> Result<Option<Step>, Error> {
-        let old = self.peek(tree)?;
+    /// Takes the next step; `false` at the end.
+    fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>, step: &mut Step) -> Result<bool, Error> {
+        self.peek(&mut tree.log)?;
         let row = tree.log.table.next_in(self.level, &self.from, self.pending);
-        let row = row.filter(|row| self.high.is_none_or(|high| row.key < high));
-        let Some(row) = row.filter(|row| old.is_none_or(|old| row.key <= old.key)) else {
-            self.peeked = None;
-            return Ok(old.map(|entry| Step { entry: Some(entry), replaced: None, from_row: false }));
+        let comes_next = |row: &Row| row.key.is_before(&self.high) && !(self.has_peeked && self.peeked.key < row.key);
+        let Some(row) = row.filter(comes_next) else {
+            (step.entry, step.stays, step.from_row) = (self.peeked, true, false);
+            return Ok(core::mem::replace(&mut self.has_peeked, false));
         };
         self.from = row.key.successor();
-        let replaced = old.filter(|old| old.key == row.key).map(|old| old.content);
-        if replaced.is_some() {
-            self.peeked = None;
+        step.replaced = None;
+        if self.has_peeked && self.peeked.key == row.key {
+            self.has_peeked = false;
+            step.replaced = self.peeked.content.place();
         }
-        let entry = match row.place {
-            None => None,
-            Some(place) => Some(Entry { key: row.key, content: tree.content_of(&row, place)? }),
-        };
-        Ok(Some(Step { entry, replaced, from_row: true }))
+        (step.entry.key, step.stays, step.from_row) = (row.key, row.place.is_some(), true);
+        if let Some(place) = row.place {
+            step.entry.content = tree.content_of(&row, place)?;
+        }
+        Ok(true)
     }
 }
 
@@ -141,9 +152,9 @@ impl<F: Flash> Tree<'_, F> {
     fn merge_level(&mut self, level: u8, pending: bool) -> Result<(), Error> {
         let mut from = Key::MIN;
         while let Some(row) = self.log.table.next_in(level, &from, pending) {
-            match self.rewrite(level, pending, &row.key)? {
-                Some(high) => from = high,
-                None => break,
+            from = self.rewrite(level, pending, &row.key)?;
+            if from == Key::MAX {
+                break;
             }
         }
         Ok(())
@@ -170,7 +181,7 @@ impl<F: Flash> Tree<'_, F> {
         }
         self.root = live.and_then(|row| row.place);
         self.root_level = if self.root.is_some() { level } else { 0 };
-        self.remove_rows(above, false, None);
+        self.remove_rows(above, false, &Key::MAX);
         Ok(true)
     }
 
@@ -181,9 +192,11 @@ impl<F: Flash> Tree<'_, F> {
         while self.root_level > 0 {
             let Some(root) = self.root else { break };
             let mut reader = NodeReader::open(&mut self.log, &root, self.root_level)?;
-            let first = reader.next(&mut self.log)?;
-            let second = reader.next(&mut self.log)?;
-            let (Some(Entry { content: Content::At(child), .. }), None) = (first, second) else { break };
+            let (mut first, mut second) = (Entry::EMPTY, Entry::EMPTY);
+            if !reader.next(&mut self.log, &mut first)? || reader.next(&mut self.log, &mut second)? {
+                break;
+            }
+            let Content::At(child) = first.content else { break };
             if child.copy.is_none() && self.log.signature.second_copies {
                 break;
             }
@@ -196,7 +209,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
     #[inline(never)]
-    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Option<Key>, Error> {
+    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Key, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
         let mut merge = Merge::new(level, pending, self.find_node(level, key)?);
@@ -211,11 +224,11 @@ impl<F: Flash> Tree<'_, F> {
         let high = merge.high;
         // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
         let nodes = total.div_ceil(most.saturating_sub(32).max(1)).max(1);
-        let target = if high.is_none() && level == 0 { most } else { total.div_ceil(nodes) + 32 };
+        let target = if high == Key::MAX && level == 0 { most } else { total.div_ceil(nodes) + 32 };
         self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
         self.write_nodes(&mut merge, change, target, is_root)?;
-        self.remove_rows(level, pending, high);
+        self.remove_rows(level, pending, &high);
         Ok(high)
     }
 
@@ -223,21 +236,25 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn write_nodes(&mut self, merge: &mut Merge, change: u64, target: usize, is_root: bool) -> Result<(), Error> {
         let (level, pending) = (merge.level, merge.pending);
-        let mut writer = NodeWriter::new(level);
+        let mut writer = NodeWriter::new(self.log.pages.space, level);
         let mut separator = merge.low();
-        while let Some(step) = merge.next(self)? {
+        let mut step = Step::EMPTY;
+        while merge.next(self, &mut step)? {
             self.account(level, &step);
-            let Some(entry) = step.entry else { continue };
-            let full = writer.len() + writer.entry_len(&entry, change) > target && !writer.is_empty();
-            if writer.is_empty() {
-                // A node that lost its first child takes in keys below its separator.
-                separator = separator.min(entry.key);
+            if !step.stays {
+                continue;
             }
-            if full || !writer.push(self.node, &entry, change) {
-                self.write_node(level, pending, &writer, separator, is_root)?;
-                writer = NodeWriter::new(level);
+            let entry = &step.entry;
+            let full = writer.len() + writer.entry_len(entry, change) > target && !writer.is_empty();
+            if writer.is_empty() && entry.key < separator {
+                // A node that lost its first child takes in keys below its separator.
                 separator = entry.key;
-                if !writer.push(self.node, &entry, change) {
+            }
+            if full || !writer.push(self.node, entry, change) {
+                self.write_node(level, pending, &writer, separator, is_root)?;
+                writer = NodeWriter::new(self.log.pages.space, level);
+                separator = entry.key;
+                if !writer.push(self.node, entry, change) {
                     return Err(Error::Exhausted);
                 }
             }
@@ -248,10 +265,11 @@ impl<F: Flash> Tree<'_, F> {
     /// Bytes that all entries would take in one node. The merge starts over afterwards.
     #[inline(never)]
     fn measure(&mut self, merge: &mut Merge, change: u64) -> Result<usize, Error> {
-        let mut writer = NodeWriter::new(merge.level);
-        while let Some(step) = merge.next(self)? {
-            if let Some(entry) = step.entry {
-                writer.measure(&entry, change);
+        let mut writer = NodeWriter::new(self.log.pages.space, merge.level);
+        let mut step = Step::EMPTY;
+        while merge.next(self, &mut step)? {
+            if step.stays {
+                writer.measure(&step.entry, change);
             }
         }
         merge.start_over();
@@ -279,11 +297,11 @@ impl<F: Flash> Tree<'_, F> {
             return;
         }
         let space = self.log.pages.space;
-        if let Some(Content::At(old)) = &step.replaced {
+        if let Some(old) = &step.replaced {
             self.log.alloc.subtract_place(&space, old);
         }
-        if let Some(Entry { content: Content::At(new), .. }) = &step.entry {
-            self.log.alloc.add_place(&space, new);
+        if let Some(new) = step.entry.content.place().filter(|_| step.stays) {
+            self.log.alloc.add_place(&space, &new);
         }
     }
 
@@ -308,8 +326,7 @@ impl<F: Flash> Tree<'_, F> {
         let place = self.append_node(separator, body, level > 0 || is_root);
         self.node = node;
         // The rows in it are on flash now; taking them out first makes room for the pointer.
-        let up_to = writer.last.map(Key::successor);
-        self.remove_rows(level, pending, up_to);
+        self.remove_rows(level, pending, &writer.last().successor());
         if level == 0 {
             self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);
         }
@@ -340,9 +357,9 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Removes the rows of a level below a key.
-    fn remove_rows(&mut self, level: u8, pending: bool, high: Option<Key>) {
+    fn remove_rows(&mut self, level: u8, pending: bool, high: &Key) {
         while let Some(row) = self.log.table.next_in(level, &Key::MIN, pending) {
-            if high.is_some_and(|high| row.key >= high) {
+            if !row.key.is_before(high) {
                 break;
             }
             self.log.table.remove_row(level, &row.key, pending);

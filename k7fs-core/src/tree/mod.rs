@@ -10,9 +10,9 @@ pub(crate) use check::NodeFault;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
 pub(crate) use space::Demand;
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Key, Log, Memory, Place};
+use crate::log::{Key, Log, Memory, Place, Row};
 use crate::page::Pages;
 use node::{LEVELS_MAX, NodeReader};
 
@@ -52,12 +52,14 @@ const CLEANED_MAX: usize = 32;
 struct Hint {
     leaf: Place,
     low: Key,
-    high: Option<Key>,
+    /// As in [`Found`].
+    high: Key,
     reader: NodeReader,
     /// What was looked for: the leaf has nothing between this and the answer.
     asked: Key,
     /// The entry before the reader's place; none at the leaf's end.
-    answer: Option<Entry>,
+    answer: Entry,
+    has_answer: bool,
 }
 
 impl Hint {
@@ -65,8 +67,8 @@ impl Hint {
     #[inline(never)]
     fn advance<F: Flash>(&mut self, log: &mut Log<'_, F>, from: &Key) -> Result<(), Error> {
         loop {
-            self.answer = self.reader.next(log)?;
-            if self.answer.as_ref().is_none_or(|entry| entry.key >= *from) {
+            self.has_answer = self.reader.next(log, &mut self.answer)?;
+            if !self.has_answer || self.answer.key >= *from {
                 self.asked = *from;
                 return Ok(());
             }
@@ -79,10 +81,10 @@ impl Hint {
 struct Found {
     place: Place,
     low: Key,
-    /// The first key that no longer leads here; none at the right edge.
-    high: Option<Key>,
+    /// The first key that no longer leads here; the greatest at the right edge.
+    high: Key,
     /// The same for its parent: a neighbour behind it has another parent.
-    parent_high: Option<Key>,
+    parent_high: Key,
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
@@ -108,35 +110,57 @@ impl<'b, F: Flash> Tree<'b, F> {
         self.root_level = self.log.checkpoint.root_level;
         self.hint = None;
         self.spilled = false;
-        let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len.into()));
+        let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len));
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
     }
 
-    /// What a key stands for.
-    pub(crate) fn get(&mut self, key: &Key) -> Result<Option<Content>, Error> {
-        if let Some(row) = self.log.table.find(0, key) {
-            return Ok(row.place.map(Content::At));
-        }
-        let entry = self.next_in_tree(key)?;
-        Ok(entry.filter(|entry| entry.key == *key).map(|entry| entry.content))
+    /// Whether a key has a value.
+    pub(crate) fn has(&mut self, key: &Key) -> Result<bool, Error> {
+        let mut entry = Entry::EMPTY;
+        self.get(key, &mut entry)
     }
 
-    /// The first key at or after `from`.
-    pub(crate) fn next(&mut self, from: &Key) -> Result<Option<Entry>, Error> {
+    /// Copies a key's value, as far as it fits; `NotFound` where it has none.
+    pub(crate) fn load<'v>(&mut self, key: &Key, bytes: &'v mut [u8]) -> Result<&'v [u8], Error> {
+        let mut entry = Entry::EMPTY;
+        if !self.get(key, &mut entry)? {
+            return Err(Error::NotFound);
+        }
+        let len = bytes.len().min(entry.content.len() as usize);
+        let value = bytes.get_mut(..len).unwrap_or_default();
+        self.read(&entry.content, 0, value)?;
+        Ok(value)
+    }
+
+    /// Finds what a key stands for; `false` where it has no value.
+    fn get(&mut self, key: &Key, entry: &mut Entry) -> Result<bool, Error> {
+        match self.log.table.find(0, key) {
+            None => Ok(self.next_in_tree(key, entry)? && entry.key == *key),
+            Some(Row { place: Some(place), .. }) => {
+                entry.content = Content::At(place);
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Finds the first key at or after `from`; `false` where there is none.
+    pub(crate) fn next(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
         // Every round passes over one deleted key of the table.
         for _ in 0..=self.log.table.capacity() {
-            let merged = self.next_in_tree(&from)?;
+            let merged = self.next_in_tree(&from, entry)?;
             let Some(row) = self.log.table.next(0, &from) else { return Ok(merged) };
-            if let Some(entry) = merged.filter(|entry| entry.key < row.key) {
-                return Ok(Some(entry));
+            if merged && entry.key < row.key {
+                return Ok(true);
             }
-            match row.place {
-                Some(place) => return Ok(Some(Entry { key: row.key, content: Content::At(place) })),
-                None => from = row.key.successor(),
+            if let Some(place) = row.place {
+                *entry = Entry { key: row.key, content: Content::At(place) };
+                return Ok(true);
             }
+            from = row.key.successor();
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Copies a value's bytes from `offset`.
@@ -152,36 +176,40 @@ impl<'b, F: Flash> Tree<'b, F> {
         }
     }
 
-    /// The first key at or after `from` in the tree alone.
-    fn next_in_tree(&mut self, from: &Key) -> Result<Option<Entry>, Error> {
+    /// As [`Self::next`], in the tree alone.
+    fn next_in_tree(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
         // A leaf without a higher key leads to its right neighbour, which has one.
         for _ in 0..4 {
             if !self.seek(&from)? {
-                return Ok(None);
+                break;
             }
-            let Some(hint) = &mut self.hint else { return Ok(None) };
-            let known = hint.answer.as_ref().is_none_or(|answer| from <= answer.key) && from >= hint.asked;
+            let Some(hint) = &mut self.hint else { break };
+            let known = (!hint.has_answer || from <= hint.answer.key) && from >= hint.asked;
             if !known && let Err(error) = hint.advance(&mut self.log, &from) {
                 self.hint = None;
                 return Err(error);
             }
-            match (&hint.answer, hint.high) {
-                (None, Some(high)) => from = high,
-                (answer, _) => return Ok(*answer),
+            if hint.has_answer {
+                *entry = hint.answer;
+                return Ok(true);
             }
+            if hint.high == Key::MAX {
+                break;
+            }
+            from = hint.high;
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Puts the hint on the leaf for a key, read up to a place before the key's; `false` for an empty tree.
     #[inline(never)]
     fn seek(&mut self, from: &Key) -> Result<bool, Error> {
-        let in_leaf = |hint: &&mut Hint| hint.low <= *from && hint.high.is_none_or(|high| *from < high);
+        let in_leaf = |hint: &&mut Hint| hint.low <= *from && from.is_before(&hint.high);
         if let Some(hint) = self.hint.as_mut().filter(in_leaf) {
             if *from < hint.asked {
                 hint.reader = NodeReader::open(&mut self.log, &hint.leaf, 0)?;
-                (hint.asked, hint.answer) = (Key::MAX, None);
+                (hint.asked, hint.has_answer) = (Key::MAX, false);
             }
             return Ok(true);
         }
@@ -189,31 +217,31 @@ impl<'b, F: Flash> Tree<'b, F> {
         let Some(found) = self.find_node(0, from)? else { return Ok(false) };
         let reader = NodeReader::open(&mut self.log, &found.place, 0)?;
         let Found { place: leaf, low, high, .. } = found;
-        self.hint = Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: None });
+        self.hint = Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: Entry::EMPTY, has_answer: false });
         Ok(true)
     }
 
     /// The node of a level that a key leads to; `None` where the tree is not that high.
     fn find_node(&mut self, level: u8, key: &Key) -> Result<Option<Found>, Error> {
         let Some(root) = self.root.filter(|_| level <= self.root_level) else { return Ok(None) };
-        let mut found = Found { place: root, low: Key::MIN, high: None, parent_high: None };
+        let mut found = Found { place: root, low: Key::MIN, high: Key::MAX, parent_high: Key::MAX };
+        let mut entry = Entry::EMPTY;
         for at in (level + 1..=self.root_level).rev() {
             let mut reader = NodeReader::open(&mut self.log, &found.place, at)?;
-            let mut child: Option<Entry> = None;
+            let corrupt = Error::Corrupt { page: found.place.address.page };
+            let mut has_child = false;
             found.parent_high = found.high;
-            while let Some(entry) = reader.next(&mut self.log)? {
-                if child.is_some() && entry.key > *key {
-                    found.high = Some(entry.key);
+            while reader.next(&mut self.log, &mut entry)? {
+                if has_child && entry.key > *key {
+                    found.high = entry.key;
                     break;
                 }
-                child = Some(entry);
+                let Content::At(place) = entry.content else { return Err(corrupt) };
+                (found.place, found.low, has_child) = (place, entry.key, true);
             }
-            let page = self.log.pages.space.page_of(found.place.address);
-            let Some(Entry { key: low, content: Content::At(place) }) = child else {
-                return Err(Error::Corrupt { page });
-            };
-            found.place = place;
-            found.low = low;
+            if !has_child {
+                return Err(corrupt);
+            }
         }
         Ok(Some(found))
     }

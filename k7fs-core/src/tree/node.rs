@@ -10,16 +10,18 @@
 //! Keys are 21 bytes. The first entry is compressed against a key of zeros. Level 0 is a leaf; levels from 0x80 are
 //! kinds that a later feature level may add.
 
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{KEY_BYTES, Key, Log, Place};
-use crate::page::Address;
+use crate::page::Space;
 use crate::varint::{Reader, Writer};
 
 /// Values up to this length stay in the leaf, extents excepted.
 pub(crate) const INLINE_BYTES_MAX: usize = 48;
 /// Levels of a tree, at most.
 pub(crate) const LEVELS_MAX: u8 = 16;
+/// Bytes before the first entry.
+const LEVEL_BYTES: usize = 1;
 /// Bytes of the longest entry.
 const ENTRY_BYTES_MAX: usize = 88;
 /// Bytes that can be equal at a key's end.
@@ -35,6 +37,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// Where the bytes are, if they are elsewhere.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Content::Inline { .. } => None,
+            Content::At(place) => Some(*place),
+        }
+    }
+
     /// Bytes of the value.
     pub(crate) fn len(&self) -> u32 {
         match self {
@@ -49,6 +59,12 @@ impl Content {
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) content: Content,
+}
+
+impl Entry {
+    /// A place to read an entry into.
+    pub(crate) const EMPTY: Self =
+        Self { key: Key::MIN, content: Content::Inline { len: 0, bytes: [0; INLINE_BYTES_MAX] } };
 }
 
 /// Reads a node's entries in order.
@@ -71,83 +87,91 @@ impl NodeReader {
         Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES] })
     }
 
-    /// The next entry; keys must rise.
-    pub(crate) fn next<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<Option<Entry>, Error> {
+    /// Reads the next entry; `false` at the end. Keys must rise.
+    pub(crate) fn next<F: Flash>(&mut self, log: &mut Log<'_, F>, entry: &mut Entry) -> Result<bool, Error> {
         let left = self.place.len.saturating_sub(self.offset) as usize;
         if left == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         let mut window = [0u8; ENTRY_BYTES_MAX];
         let window = window.get_mut(..left.min(ENTRY_BYTES_MAX)).unwrap_or_default();
         log.read_place(&self.place, self.offset, window)?;
-        let corrupt = Error::Corrupt { page: log.pages.space.page_of(self.place.address) };
+        let space = &log.pages.space;
+        let corrupt = Error::Corrupt { page: space.page_of(self.place.address) };
         let mut reader = Reader::new(window);
         let key = decode_key(&mut reader, &self.key).ok_or(corrupt)?;
         if self.offset > 1 && key <= self.key {
             return Err(corrupt);
         }
-        let content = if self.level == 0 { decode_value(&mut reader) } else { decode_child(&mut reader) };
-        let content = content.ok_or(corrupt)?;
-        if let Content::At(place) = &content
-            && !log.pages.space.contains(place.address, place.len.into())
+        let content = if self.level == 0 { decode_value(space, &mut reader) } else { decode_child(space, &mut reader) };
+        entry.content = content.ok_or(corrupt)?;
+        if let Content::At(place) = &entry.content
+            && !space.contains(place.address, place.len)
         {
             return Err(corrupt);
         }
         self.key = key;
         self.offset += reader.position() as u32;
-        Ok(Some(Entry { key: Key::from_bytes(&key), content }))
+        entry.key = Key::from_bytes(&key);
+        Ok(true)
     }
 }
 
 fn decode_key(reader: &mut Reader<'_>, before: &[u8; KEY_BYTES]) -> Option<[u8; KEY_BYTES]> {
-    let shared = reader.byte()?;
+    let shared = reader.byte();
     let (start, end) = (usize::from(shared >> 3), usize::from(shared & 7));
     let middle = KEY_BYTES.checked_sub(start + end)?;
     let mut key = *before;
-    key.get_mut(start..start + middle)?.copy_from_slice(reader.bytes(middle)?);
-    Some(key)
+    for place in key.get_mut(start..start + middle)? {
+        *place = reader.byte();
+    }
+    reader.finish(key)
 }
 
-fn decode_value(reader: &mut Reader<'_>) -> Option<Content> {
-    let head = reader.uleb()?;
-    let len = head >> 1;
+fn decode_value(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
+    let head = reader.uleb();
+    let len = u32::try_from(head >> 1).ok()?;
     if head & 1 != 0 {
-        return Some(Content::At(Place::value(Address(reader.uleb()?), u32::try_from(len).ok()?)));
+        let place = Place::value(space.at(reader.uleb()), len);
+        return reader.finish(Content::At(place));
     }
     let mut bytes = [0; INLINE_BYTES_MAX];
-    let len = usize::try_from(len).ok()?;
-    bytes.get_mut(..len)?.copy_from_slice(reader.bytes(len)?);
-    Some(Content::Inline { len: len as u8, bytes })
+    for place in bytes.get_mut(..len as usize)? {
+        *place = reader.byte();
+    }
+    reader.finish(Content::Inline { len: len as u8, bytes })
 }
 
-fn decode_child(reader: &mut Reader<'_>) -> Option<Content> {
-    let address = Address(reader.uleb()?);
-    let len = reader.uleb32()?;
-    let copy = reader.uleb()?.checked_sub(1).map(Address);
-    let hash = reader.array()?;
-    let _highest_change = reader.uleb()?;
-    Some(Content::At(Place { address, len, copy, hash }))
+fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
+    let address = space.at(reader.uleb());
+    let len = reader.uleb32();
+    let copy = space.at_minus_one(reader.uleb());
+    let hash = reader.array();
+    let _highest_change = reader.uleb();
+    reader.finish(Content::At(Place { address, len, copy, hash }))
 }
 
 /// Builds a node in memory.
 #[derive(Debug)]
 pub(crate) struct NodeWriter {
+    space: Space,
     level: u8,
     len: usize,
     key: [u8; KEY_BYTES],
-    /// The first entry's key.
-    pub(crate) first: Option<Key>,
-    /// The last entry's key.
-    pub(crate) last: Option<Key>,
 }
 
 impl NodeWriter {
-    pub(crate) fn new(level: u8) -> Self {
-        Self { level, len: 1, key: [0; KEY_BYTES], first: None, last: None }
+    pub(crate) fn new(space: Space, level: u8) -> Self {
+        Self { space, level, len: LEVEL_BYTES, key: [0; KEY_BYTES] }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.len == LEVEL_BYTES
+    }
+
+    /// The last entry's key.
+    pub(crate) fn last(&self) -> Key {
+        Key::from_bytes(&self.key)
     }
 
     /// Bytes of the node so far.
@@ -158,7 +182,7 @@ impl NodeWriter {
     /// Bytes that one more entry takes.
     pub(crate) fn entry_len(&self, entry: &Entry, change: u64) -> usize {
         let mut bytes = [0u8; ENTRY_BYTES_MAX];
-        encode_entry(self.level, &self.key, entry, change, &mut bytes).unwrap_or(ENTRY_BYTES_MAX)
+        self.encode(entry, change, &mut bytes).unwrap_or(ENTRY_BYTES_MAX)
     }
 
     /// Adds an entry whose key is higher than the last; `false` where it does not fit.
@@ -167,7 +191,7 @@ impl NodeWriter {
             *level = self.level;
         }
         let Some(rest) = node.get_mut(self.len..) else { return false };
-        let Some(size) = encode_entry(self.level, &self.key, entry, change, rest) else { return false };
+        let Some(size) = self.encode(entry, change, rest) else { return false };
         self.note(entry, size);
         true
     }
@@ -181,35 +205,33 @@ impl NodeWriter {
     fn note(&mut self, entry: &Entry, size: usize) {
         self.len += size;
         self.key = entry.key.to_bytes();
-        self.first.get_or_insert(entry.key);
-        self.last = Some(entry.key);
     }
-}
 
-fn encode_entry(level: u8, before: &[u8; KEY_BYTES], entry: &Entry, change: u64, bytes: &mut [u8]) -> Option<usize> {
-    let key = entry.key.to_bytes();
-    let start = key.iter().zip(before).take_while(|(a, b)| a == b).count();
-    let end = key.iter().zip(before).rev().take_while(|(a, b)| a == b).count();
-    let end = end.min(SHARED_END_MAX).min(KEY_BYTES - start);
-    let mut writer = Writer::new(bytes);
-    writer.byte((start << 3 | end) as u8);
-    writer.bytes(key.get(start..KEY_BYTES - end)?);
-    match &entry.content {
-        Content::Inline { len, bytes } => {
-            writer.uleb(u64::from(*len) << 1);
-            writer.bytes(bytes.get(..usize::from(*len))?);
+    fn encode(&self, entry: &Entry, change: u64, bytes: &mut [u8]) -> Option<usize> {
+        let key = entry.key.to_bytes();
+        let start = key.iter().zip(&self.key).take_while(|(a, b)| a == b).count();
+        let end = key.iter().zip(&self.key).rev().take_while(|(a, b)| a == b).count();
+        let end = end.min(SHARED_END_MAX).min(KEY_BYTES - start);
+        let mut writer = Writer::new(bytes);
+        writer.byte((start << 3 | end) as u8);
+        writer.bytes(key.get(start..KEY_BYTES - end)?);
+        match &entry.content {
+            Content::Inline { len, bytes } => {
+                writer.uleb(u64::from(*len) << 1);
+                writer.bytes(bytes.get(..usize::from(*len))?);
+            }
+            Content::At(place) if self.level == 0 => {
+                writer.uleb(u64::from(place.len) << 1 | 1);
+                writer.uleb(self.space.number(place.address));
+            }
+            Content::At(place) => {
+                writer.uleb(self.space.number(place.address));
+                writer.uleb(place.len.into());
+                writer.uleb(self.space.number_plus_one(place.copy));
+                writer.bytes(&place.hash);
+                writer.uleb(change);
+            }
         }
-        Content::At(place) if level == 0 => {
-            writer.uleb(u64::from(place.len) << 1 | 1);
-            writer.uleb(place.address.0);
-        }
-        Content::At(place) => {
-            writer.uleb(place.address.0);
-            writer.uleb(place.len.into());
-            writer.uleb(place.copy.map_or(0, |copy| copy.0 + 1));
-            writer.bytes(&place.hash);
-            writer.uleb(change);
-        }
+        writer.finish().map(<[u8]>::len)
     }
-    writer.finish()
 }

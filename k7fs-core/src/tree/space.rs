@@ -1,7 +1,7 @@
 //! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
 
 use super::Tree;
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
 
@@ -60,20 +60,22 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(self.leaves_expected(), 1) + 7 + under_way
     }
 
+    /// Bytes of capacity that make a volume worth the name.
+    fn capacity_min(&self) -> u32 {
+        let block_payload = self.log.pages.space.block_payload();
+        block_payload * if block_payload < 16 << 10 { 6 } else { 2 }
+    }
+
     /// Whether so many blocks leave the user anything worth the name.
     pub(crate) fn is_large_enough(&self) -> bool {
-        let block_payload = u64::from(self.log.pages.space.block_payload());
-        let worth = if block_payload < 16 << 10 { 6 } else { 2 };
-        self.capacity_bytes() >= worth * block_payload
+        self.capacity_bytes() >= self.capacity_min().into()
     }
 
     /// Blocks that a volume on such a chip should have at least: what this one has, and what it lacks.
     pub(crate) fn blocks_min(&self) -> u32 {
-        let block_payload = u64::from(self.log.pages.space.block_payload()).max(1);
-        let worth = if block_payload < 16 << 10 { 6 } else { 2 };
-        let lacking =
-            (worth * block_payload).saturating_sub(self.capacity_bytes()).div_ceil((block_payload * 3 / 4).max(1));
-        self.log.alloc.blocks() + (lacking as u32).max(1)
+        let lacking = u64::from(self.capacity_min()).saturating_sub(self.capacity_bytes()) as u32;
+        let block_yield = (self.log.pages.space.block_payload() * 3 / 4).max(1);
+        self.log.alloc.blocks() + lacking.div_ceil(block_yield).max(1)
     }
 
     /// Bytes that the user may fill.
@@ -152,9 +154,9 @@ impl<F: Flash> Tree<'_, F> {
 
     #[inline(never)]
     fn make_blocks(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
-        let bytes = demand.bytes;
-        let block_payload = u64::from(self.log.pages.space.block_payload()) * 3 / 4;
-        let own = u32::try_from(bytes / block_payload.max(1)).map_err(|_| Error::NoSpace)? + 1;
+        // No operation appends more than a logical block or a path, which fit 32 bits.
+        let bytes = u32::try_from(demand.bytes).map_err(|_| Error::NoSpace)?;
+        let own = bytes / (self.log.pages.space.block_payload() * 3 / 4).max(1) + 1;
         let mut most_free = 0;
         let mut in_vain = 0;
         for round in 0..CLEANING_ROUNDS_MAX {
@@ -308,11 +310,18 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Reads the state from the chip again.
     pub(crate) fn remount(&mut self) -> Result<(), Error> {
-        self.mount(true).map(|_| ()).map_err(poisoned)
+        self.mount(true).map(drop).map_err(|error| match error {
+            crate::Error::Flash(error) => Error::Flash(error),
+            crate::Error::Uncorrectable { page } => Error::Uncorrectable { page },
+            crate::Error::Corrupt { page } => Error::Corrupt { page },
+            crate::Error::WornOut => Error::WornOut,
+            // Nothing else can be wrong with a volume that was mounted a moment ago but that it has changed meanwhile.
+            _ => Error::NeedsRemount,
+        })
     }
 
     /// Mounts the log and takes its tree.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, Error> {
+    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
@@ -324,11 +333,11 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A torn page may read good once and never again: then the log is looked at anew, without it.
-    fn mount_log(&mut self, writable: bool) -> Result<MountReport, Error> {
+    fn mount_log(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         let mut result = self.log.mount(writable);
         for _ in 0..MOUNT_RETRIES_MAX {
             match result {
-                Err(Error::Uncorrectable { .. }) => result = self.log.mount(writable),
+                Err(crate::Error::Uncorrectable { .. }) => result = self.log.mount(writable),
                 _ => break,
             }
         }

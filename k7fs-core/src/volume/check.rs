@@ -1,16 +1,16 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
-use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, inode_key, job_key, name_key};
+use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
 use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
 
 /// What is known while the keys go by in their order: inodes, then names by directory, then extents by file.
-#[derive(Default)]
-struct Progress {
+struct Check<'r> {
+    report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
@@ -22,6 +22,43 @@ struct Progress {
     size: u64,
 }
 
+impl Check<'_> {
+    #[inline(never)]
+    fn fault(&mut self, kind: FaultKind, object: u64, page: u32) {
+        self.summary.faults += 1;
+        (self.report)(Fault { kind, object, page });
+    }
+
+    /// Reports what an error amounts to, on its own page or on this one; errors of the chip itself end the check.
+    #[inline(never)]
+    fn damage(&mut self, error: inner::Error, object: u64, page: u32) -> Result<(), inner::Error> {
+        let kind = kind_of(error)?;
+        let found = match error {
+            inner::Error::Uncorrectable { page } | inner::Error::Corrupt { page } => page,
+            _ => 0,
+        };
+        self.fault(kind, object, found.max(page));
+        Ok(())
+    }
+
+    /// At the end of a directory's names: their number must be what the directory says.
+    fn close_group(&mut self) {
+        if self.entries > 0 && self.entries != self.size {
+            self.fault(FaultKind::WrongCount, self.object, 0);
+        }
+        self.entries = 0;
+    }
+}
+
+/// The fault that an error amounts to; errors of the chip itself end the check.
+fn kind_of(error: inner::Error) -> Result<FaultKind, inner::Error> {
+    match error {
+        inner::Error::Uncorrectable { .. } => Ok(FaultKind::Uncorrectable),
+        inner::Error::Corrupt { .. } | inner::Error::NotFound => Ok(FaultKind::Corrupt),
+        error => Err(error),
+    }
+}
+
 impl<F: Flash> Volume<'_, F> {
     /// Checks the whole volume and reports every fault with its place. Changes nothing.
     ///
@@ -31,31 +68,44 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// Only where the chip itself fails, or the volume is not usable.
     pub fn check(&mut self, mut report: impl FnMut(Fault)) -> Result<CheckSummary, Error> {
+        Ok(self.check_all(&mut report)?)
+    }
+
+    #[inline(never)]
+    fn check_all(&mut self, report: &mut dyn FnMut(Fault)) -> Result<CheckSummary, inner::Error> {
         self.usable()?;
-        let mut progress = Progress::default();
-        self.check_tree(&mut progress, &mut report)?;
+        let mut check = Check {
+            report,
+            summary: CheckSummary::default(),
+            links_claimed: 0,
+            names: 0,
+            object: 0,
+            entries: 0,
+            extent_end: 0,
+            size: 0,
+        };
+        self.check_tree(&mut check)?;
         let mut from = Key::MIN;
-        loop {
-            let entry = match self.tree.next(&from) {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
+        let mut entry = Entry::EMPTY;
+        while from != Key::MAX {
+            match self.tree.next(&from, &mut entry) {
+                Ok(true) => {
+                    from = entry.key.successor();
+                    self.check_entry(&entry, &mut check)?;
+                }
+                Ok(false) => break,
                 Err(error) => {
                     // The node was reported already; without it, nothing behind it can be found.
-                    fault(&mut progress, &mut report, kind_of(error)?, 0, page_of(error));
+                    check.damage(error, 0, 0)?;
                     break;
                 }
-            };
-            from = entry.key.successor();
-            self.check_entry(&entry, &mut progress, &mut report)?;
-            if from == Key::MAX {
-                break;
             }
         }
-        self.close_group(&mut progress, &mut report)?;
-        if progress.links_claimed != progress.names {
-            fault(&mut progress, &mut report, FaultKind::WrongCount, 0, 0);
+        check.close_group();
+        if check.links_claimed != check.names {
+            check.fault(FaultKind::WrongCount, 0, 0);
         }
-        Ok(progress.summary)
+        Ok(check.summary)
     }
 
     /// Merges what is not merged yet and tells a block whose live count is too low, if there is one. For tests.
@@ -66,14 +116,14 @@ impl<F: Flash> Volume<'_, F> {
     pub fn audit(&mut self) -> Result<Option<u32>, Error> {
         self.commit()?;
         self.tree.checkpoint()?;
-        self.tree.audit()
+        Ok(self.tree.audit()?)
     }
 
-    fn check_tree(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
-        let space = self.tree.log.pages.space;
-        let mut failed = None;
+    fn check_tree(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let mut failed = Ok(());
         self.tree.check_nodes(&mut |place, found| {
-            progress.summary.nodes += 1;
+            check.summary.nodes += 1;
+            let page = place.address.page;
             let kind = match found {
                 None => return,
                 Some(NodeFault::WrongHash) => Ok(FaultKind::HashMismatch),
@@ -81,141 +131,97 @@ impl<F: Flash> Volume<'_, F> {
                 Some(NodeFault::Unreadable(error)) => kind_of(error),
             };
             match kind {
-                Ok(kind) => fault(progress, report, kind, 0, space.page_of(place.address)),
-                Err(error) => failed = Some(error),
+                Ok(kind) => check.fault(kind, 0, page),
+                Err(error) => failed = Err(error),
             }
         })?;
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
-    fn check_entry(
-        &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    fn check_entry(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let key = entry.key;
         if let Err(error) = self.tree.check_value(&entry.content) {
             let page = match &entry.content {
-                Content::At(place) => self.tree.log.pages.space.page_of(place.address),
+                Content::At(place) => place.address.page,
                 Content::Inline { .. } => 0,
             };
-            fault(progress, report, kind_of(error)?, key.object, page_of(error).max(page));
-            return Ok(());
+            return check.damage(error, key.object, page);
         }
         match key.kind {
-            KIND_INODE => self.check_inode(key.object, progress, report),
-            KIND_NAME => self.check_name(entry, progress, report),
-            KIND_EXTENT => self.check_extent(entry, progress, report),
+            KIND_INODE => self.check_inode(key.object, check),
+            KIND_NAME => self.check_name(entry, check),
+            KIND_EXTENT => self.check_extent(entry, check),
             _ => Ok(()),
         }
     }
 
-    fn check_inode(
-        &mut self, object: u64, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
-        progress.summary.objects += 1;
+    fn check_inode(&mut self, object: u64, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        check.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
-            Err(error) => {
-                fault(progress, report, kind_of(error)?, object, page_of(error));
-                return Ok(());
-            }
+            Err(error) => return check.damage(error, object, 0),
         };
         if object != ROOT {
-            progress.links_claimed += u64::from(inode.links);
+            check.links_claimed += u64::from(inode.links);
         }
-        if inode.links == 0 && self.tree.get(&job_key(object))?.is_none() {
-            fault(progress, report, FaultKind::Orphan, object, 0);
+        if inode.links == 0 && !self.tree.has(&job_key(object))? {
+            check.fault(FaultKind::Orphan, object, 0);
         }
-        if inode.kind == Kind::Directory && inode.size == 0 {
-            let next = self.tree.next(&name_key(object, 0))?;
-            if next.is_some_and(|entry| entry.key.kind == KIND_NAME && entry.key.object == object) {
-                fault(progress, report, FaultKind::WrongCount, object, 0);
-            }
+        if inode.kind == Kind::Directory && inode.size == 0 && !self.is_empty(object)? {
+            check.fault(FaultKind::WrongCount, object, 0);
         }
         Ok(())
     }
 
-    fn check_name(
-        &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    fn check_name(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let directory = entry.key.object;
-        if progress.object != directory {
-            self.close_group(progress, report)?;
-            progress.object = directory;
-            progress.size = self.inode(directory).map_or(0, |inode| inode.size);
+        if check.object != directory {
+            check.close_group();
+            check.object = directory;
+            check.size = self.inode(directory).map_or(0, |inode| inode.size);
         }
-        progress.entries += 1;
-        progress.names += 1;
+        check.entries += 1;
+        check.names += 1;
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
-        match self.read_name(entry.key.position, &entry.content, &mut bytes) {
-            Ok((name, _)) => match self.inode(name.object) {
-                Ok(inode) if inode.kind == name.kind => {}
-                Ok(_) | Err(Error::NotFound) => fault(progress, report, FaultKind::DanglingName, name.object, 0),
-                Err(error) => fault(progress, report, kind_of(error)?, name.object, page_of(error)),
-            },
-            Err(error) => fault(progress, report, kind_of(error)?, directory, page_of(error)),
+        let name = match self.read_name(entry.key.position, &entry.content, &mut bytes) {
+            Ok((name, _)) => name,
+            Err(error) => return check.damage(error, directory, 0),
+        };
+        match self.inode(name.object) {
+            Ok(inode) if inode.kind == name.kind => {}
+            Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
+            Err(error) => return check.damage(error, name.object, 0),
         }
         Ok(())
     }
 
-    fn check_extent(
-        &mut self, entry: &Entry, progress: &mut Progress, report: &mut dyn FnMut(Fault),
-    ) -> Result<(), Error> {
+    fn check_extent(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let (object, start, len) = (entry.key.object, entry.key.position, u64::from(entry.content.len()));
-        if progress.object != object || progress.entries > 0 {
-            self.close_group(progress, report)?;
-            progress.object = object;
-            progress.extent_end = 0;
-            progress.size = match self.tree.get(&inode_key(object))? {
-                Some(_) => self.inode(object).map_or(u64::MAX, |inode| inode.size),
-                None => {
-                    fault(progress, report, FaultKind::Orphan, object, 0);
+        if check.object != object || check.entries > 0 {
+            check.close_group();
+            check.object = object;
+            check.extent_end = 0;
+            check.size = match self.inode(object) {
+                Ok(inode) => inode.size,
+                Err(inner::Error::NotFound) => {
+                    check.fault(FaultKind::Orphan, object, 0);
                     u64::MAX
                 }
+                Err(_) => u64::MAX,
             };
-            if self.tree.get(&job_key(object))?.is_some() {
+            if self.tree.has(&job_key(object))? {
                 // Extents past the end are what the job still has to delete.
-                progress.size = u64::MAX;
+                check.size = u64::MAX;
             }
         }
-        progress.summary.content_bytes += len;
+        check.summary.content_bytes += len;
         let end = start.saturating_add(len);
         let block = self.logical_block();
         let crosses = start / block != end.saturating_sub(1) / block;
-        if len == 0 || start < progress.extent_end || end > progress.size || crosses {
-            fault(progress, report, FaultKind::Extents, object, 0);
+        if len == 0 || start < check.extent_end || end > check.size || crosses {
+            check.fault(FaultKind::Extents, object, 0);
         }
-        progress.extent_end = end;
+        check.extent_end = end;
         Ok(())
-    }
-
-    /// At the end of a directory's names: their number must be what the directory says.
-    fn close_group(&mut self, progress: &mut Progress, report: &mut dyn FnMut(Fault)) -> Result<(), Error> {
-        if progress.entries > 0 && progress.entries != progress.size {
-            let object = progress.object;
-            fault(progress, report, FaultKind::WrongCount, object, 0);
-        }
-        progress.entries = 0;
-        Ok(())
-    }
-}
-
-fn fault(progress: &mut Progress, report: &mut dyn FnMut(Fault), kind: FaultKind, object: u64, page: u32) {
-    progress.summary.faults += 1;
-    report(Fault { kind, object, page });
-}
-
-/// The fault that an error amounts to; errors of the chip itself end the check.
-fn kind_of(error: Error) -> Result<FaultKind, Error> {
-    match error {
-        Error::Uncorrectable { .. } => Ok(FaultKind::Uncorrectable),
-        Error::Corrupt { .. } | Error::NotFound => Ok(FaultKind::Corrupt),
-        error => Err(error),
-    }
-}
-
-fn page_of(error: Error) -> u32 {
-    match error {
-        Error::Uncorrectable { page } | Error::Corrupt { page } => page,
-        _ => 0,
     }
 }

@@ -3,9 +3,9 @@
 use super::inode::{Name, name_key};
 use super::types::Kind;
 use super::{DEPTH_MAX, Volume};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::tree::KIND_NAME;
+use crate::tree::Entry;
 
 /// Bits of a position: a hash of 48 and a tie of 8.
 const POSITION_BITS: u32 = 56;
@@ -63,10 +63,11 @@ impl<F: Flash> Volume<'_, F> {
 
     /// The first name in a directory from a place on.
     fn next_below(&mut self, directory: u64, from: u64) -> Result<Option<Name>, Error> {
-        let entry = self.tree.next(&name_key(directory, from))?;
-        let Some(entry) = entry.filter(|entry| entry.key.kind == KIND_NAME && entry.key.object == directory) else {
+        let from = name_key(directory, from);
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
             return Ok(None);
-        };
+        }
         self.read_target(entry.key.position, &entry.content).map(Some)
     }
 }

@@ -7,10 +7,11 @@ use heapless::Vec;
 
 use super::Volume;
 use super::inode::INDEX;
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{HeadId, Key, Place};
-use crate::tree::{Content, KIND_EXTENT};
+use crate::page::{Address, Space};
+use crate::tree::{Content, Entry, KIND_EXTENT};
 
 /// Extents in a logical block before the small ones are merged.
 const FRAGMENTS_MAX: usize = 16;
@@ -27,12 +28,22 @@ pub(super) const PIECE_ROWS: usize = FRAGMENTS_SEEN;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) start: u64,
-    pub(super) place: Place,
+    address: Address,
+    len: u32,
 }
 
 impl Extent {
     pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(self.place.len.into())
+        self.start.saturating_add(self.len.into())
+    }
+
+    fn whole(&self) -> Place {
+        Place::value(self.address, self.len)
+    }
+
+    /// The part from `skip` on, of `len` bytes.
+    fn part(&self, space: &Space, skip: u32, len: u32) -> Place {
+        Place::value(space.advance(self.address, skip), len)
     }
 }
 
@@ -47,13 +58,15 @@ impl<F: Flash> Volume<'_, F> {
 
     /// The first extent of an object that starts at or after `from`.
     pub(super) fn next_extent(&mut self, object: u64, from: u64) -> Result<Option<Extent>, Error> {
-        let Some(entry) = self.tree.next(&extent_key(object, from))? else { return Ok(None) };
-        let key = entry.key;
-        if key.kind != KIND_EXTENT || key.object != object {
+        let from = extent_key(object, from);
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
             return Ok(None);
         }
         match entry.content {
-            Content::At(place) if place.len > 0 => Ok(Some(Extent { start: key.position, place })),
+            Content::At(Place { address, len, .. }) if len > 0 => {
+                Ok(Some(Extent { start: entry.key.position, address, len }))
+            }
             _ => Err(Error::Corrupt { page: 0 }),
         }
     }
@@ -85,9 +98,9 @@ impl<F: Flash> Volume<'_, F> {
             at += zeros as u64;
             let Some(extent) = extent.filter(|_| !rest.is_empty()) else { continue };
             let skip = at.saturating_sub(extent.start) as u32;
-            let here = (extent.place.len.saturating_sub(skip) as usize).min(rest.len());
+            let here = (extent.len.saturating_sub(skip) as usize).min(rest.len());
             let (now, later) = rest.split_at_mut_checked(here).ok_or(Error::NeedsRemount)?;
-            self.tree.read(&Content::At(extent.place), skip, now)?;
+            self.tree.log.read_place(&extent.part(&self.tree.log.pages.space, skip, here as u32), 0, now)?;
             rest = later;
             at += here as u64;
         }
@@ -122,13 +135,12 @@ impl<F: Flash> Volume<'_, F> {
             }
             at = extent.end();
             if extent.end() > end {
-                let skip = end - extent.start;
-                let rest = Place::value(self.after(&extent.place, skip), (extent.end() - end) as u32);
+                let skip = (end - extent.start) as u32;
+                let rest = extent.part(&self.tree.log.pages.space, skip, (extent.end() - end) as u32);
                 self.tree.put_reference(extent_key(object, end), &rest)?;
             }
             if extent.start < offset {
-                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
-                self.tree.put_reference(extent_key(object, extent.start), &left)?;
+                self.keep_start(object, &extent, offset)?;
             } else if extent.start > offset || !keep_first {
                 self.tree.delete(extent_key(object, extent.start))?;
             }
@@ -139,16 +151,15 @@ impl<F: Flash> Volume<'_, F> {
     /// Cuts the extent that reaches over an offset down to it.
     pub(super) fn shorten_extent(&mut self, object: u64, offset: u64) -> Result<(), Error> {
         match self.extent_at(object, offset)? {
-            Some(extent) if extent.start < offset => {
-                let left = Place::value(extent.place.address, (offset - extent.start) as u32);
-                self.tree.put_reference(extent_key(object, extent.start), &left)
-            }
+            Some(extent) if extent.start < offset => self.keep_start(object, &extent, offset),
             _ => Ok(()),
         }
     }
 
-    fn after(&self, place: &Place, skip: u64) -> crate::page::Address {
-        self.tree.log.pages.space.advance(place.address, skip)
+    /// Ends an extent at an offset in the file.
+    fn keep_start(&mut self, object: u64, extent: &Extent, end: u64) -> Result<(), Error> {
+        let start = Place::value(extent.address, (end - extent.start) as u32);
+        self.tree.put_reference(extent_key(object, extent.start), &start)
     }
 
     /// Writes bytes that lie within one logical block. `whole` leaves as few extents there as before: on a full volume,
@@ -157,7 +168,7 @@ impl<F: Flash> Volume<'_, F> {
         if let Some(before) = self.small_extent_before(object, offset, bytes.len())? {
             let key = extent_key(object, before.start);
             self.cut(object, offset, offset + bytes.len() as u64, false)?;
-            return self.tree.put_joined(key, &before.place, bytes);
+            return self.tree.put_joined(key, &before.whole(), bytes);
         }
         self.cut(object, offset, offset + bytes.len() as u64, true)?;
         let mut at = offset;
@@ -176,13 +187,13 @@ impl<F: Flash> Volume<'_, F> {
     /// large pages it costs nothing to write both as one, and appends of a few bytes make few extents.
     fn small_extent_before(&mut self, object: u64, offset: u64, len: usize) -> Result<Option<Extent>, Error> {
         let most = u64::from(self.tree.log.pages.space.payload) / JOINED_PART;
-        if len as u64 > most || offset % self.logical_block() == 0 {
+        if len as u64 > most || offset.is_multiple_of(self.logical_block()) {
             return Ok(None);
         }
         let extent = self.extent_at(object, offset - 1)?;
         let log = &self.tree.log;
         Ok(extent.filter(|extent| {
-            extent.end() == offset && u64::from(extent.place.len) + len as u64 <= most && log.is_at_hand(&extent.place)
+            extent.end() == offset && u64::from(extent.len) + len as u64 <= most && log.is_at_hand(&extent.whole())
         }))
     }
 
@@ -226,7 +237,7 @@ impl<F: Flash> Volume<'_, F> {
         let parts = run.iter().scan(first.start, |at, extent| {
             let zeros_before = (extent.start - *at) as u32;
             *at = extent.end();
-            Some((extent.place, zeros_before))
+            Some((Place::value(extent.address, extent.len), zeros_before))
         });
         self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, parts)?;
         for extent in run.iter().skip(1) {
@@ -258,7 +269,7 @@ fn small_run(extents: &[Extent], small: u32) -> Option<core::ops::Range<usize>> 
     let mut start = 0;
     let mut end_before = None;
     for (index, extent) in extents.iter().enumerate() {
-        if extent.place.len > small {
+        if extent.len > small {
             start = index + 1;
         } else if end_before != Some(extent.start) {
             start = index;

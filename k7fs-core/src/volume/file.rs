@@ -5,9 +5,9 @@ use super::inode::{Inode, inode_key, job_key};
 use super::namespace::Target;
 use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Flash;
-use crate::tree::{Demand, KIND_JOB};
+use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
 /// Extents that are deleted together with an object; more are left to a job.
@@ -73,7 +73,7 @@ impl<F: Flash> Volume<'_, F> {
             position: 0,
         };
         if options.truncate
-            && let Err(error) = self.set_len(&file, 0).and_then(|()| self.commit_unless_running())
+            && let Err(error) = self.set_len(&file, 0).and_then(|()| Ok(self.commit_unless_running()?))
         {
             self.free_slot(&file);
             return Err(error);
@@ -92,13 +92,16 @@ impl<F: Flash> Volume<'_, F> {
         if self.usable().is_err() || self.options.read_only {
             return Ok(());
         }
-        if !self.is_open(file.object) && self.tree.get(&job_key(file.object))?.is_some() {
+        if !self.is_open(file.object) && self.tree.has(&job_key(file.object))? {
             self.commit_unless_running()?;
             if !self.in_transaction {
-                return self.run_job(file.object);
+                return Ok(self.run_job(file.object)?);
             }
         }
-        if file.writable { self.commit_unless_running() } else { Ok(()) }
+        if file.writable {
+            self.commit_unless_running()?;
+        }
+        Ok(())
     }
 
     fn free_slot(&mut self, file: &File) {
@@ -113,16 +116,17 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Checks that a handle is one of ours.
-    fn handle(&self, file: &File) -> Result<(), Error> {
+    fn handle(&self, file: &File) -> Result<(), inner::Error> {
         let slot = self.open.get(usize::from(file.slot)).filter(|_| usize::from(file.slot) < OPEN_FILES_MAX);
         let ours = slot.is_some_and(|slot| slot.object == file.object && slot.serial == file.serial);
-        if ours { Ok(()) } else { Err(Error::StaleHandle) }
+        if ours { Ok(()) } else { Err(inner::Error::StaleHandle) }
     }
 
-    fn handle_inode(&mut self, file: &File) -> Result<Inode, Error> {
+    fn handle_inode(&mut self, file: &File) -> Result<Inode, inner::Error> {
         self.usable()?;
         self.handle(file)?;
-        self.inode(file.object).map_err(|error| if error == Error::NotFound { Error::StaleHandle } else { error })
+        self.inode(file.object)
+            .map_err(|error| if error == inner::Error::NotFound { inner::Error::StaleHandle } else { error })
     }
 
     /// An open file's metadata.
@@ -142,12 +146,12 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::WriteOnly);
         }
         let inode = self.handle_inode(file)?;
-        self.read_object(file.object, &inode, offset, bytes)
+        Ok(self.read_object(file.object, &inode, offset, bytes)?)
     }
 
     pub(super) fn read_object(
         &mut self, object: u64, inode: &Inode, offset: u64, bytes: &mut [u8],
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, inner::Error> {
         let left = inode.size.saturating_sub(offset);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.read_content(object, offset, bytes.get_mut(..len).unwrap_or_default())?;
@@ -167,22 +171,22 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::ReadOnly);
         }
         let inode = self.handle_inode(file)?;
-        self.write_object(file.object, inode, offset, bytes)
+        Ok(self.write_object(file.object, inode, offset, bytes)?)
     }
 
     pub(super) fn write_object(
         &mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8],
-    ) -> Result<(), Error> {
-        let end = offset.checked_add(bytes.len() as u64).ok_or(Error::OffsetOverflow)?;
+    ) -> Result<(), inner::Error> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or(inner::Error::OffsetOverflow)?;
         if end > FILE_SIZE_MAX {
-            return Err(Error::FileTooLarge);
+            return Err(inner::Error::FileTooLarge);
         }
         let block = self.logical_block();
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
             let here = rest.len().min((block - at % block) as usize);
-            let (now, later) = rest.split_at_checked(here).ok_or(Error::NeedsRemount)?;
+            let (now, later) = rest.split_at_checked(here).ok_or(inner::Error::NeedsRemount)?;
             let whole = self.make_room_for(object, at, now.len() as u64)?;
             inode.size = inode.size.max(at + here as u64);
             inode.modified = self.now();
@@ -199,16 +203,16 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Room for writing a piece: only what it adds to the file counts against the capacity. Tells whether space is short,
     /// so that the piece has to be joined with its neighbours.
-    fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<bool, Error> {
+    fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<bool, inner::Error> {
         let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows: PIECE_ROWS };
         match self.tree.make_room(&demand, self.in_transaction) {
-            Err(Error::NoSpace) => {}
+            Err(inner::Error::NoSpace) => {}
             result => return result.map(|()| false),
         }
         // Short of space: what it overwrites does not count.
         demand.growth = len - self.covered(object, offset, len)?.min(len);
         if demand.growth >= len && len > 0 {
-            return Err(Error::NoSpace);
+            return Err(inner::Error::NoSpace);
         }
         demand.bytes += self.logical_block().min(self.record_max());
         self.tree.make_room(&demand, self.in_transaction).map(|()| true)
@@ -235,14 +239,14 @@ impl<F: Flash> Volume<'_, F> {
         let shrinks = length < inode.size;
         inode.size = length;
         inode.modified = self.now();
-        self.shorten(file.object, length, shrinks, |volume| volume.put_inode(file.object, &inode))
+        Ok(self.shorten(file.object, length, shrinks, |volume| volume.put_inode(file.object, &inode))?)
     }
 
     /// Makes a change after which extents from `length` on are dead, and deletes them: at once where they are few or a
     /// transaction is running, else by a job that the same commit leaves.
     pub(super) fn shorten(
-        &mut self, object: u64, length: u64, shrinks: bool, change: impl FnOnce(&mut Self) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        &mut self, object: u64, length: u64, shrinks: bool, change: impl FnOnce(&mut Self) -> Result<(), inner::Error>,
+    ) -> Result<(), inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
         self.tree.make_room(&demand, self.in_transaction)?;
         if !shrinks {
@@ -265,7 +269,7 @@ impl<F: Flash> Volume<'_, F> {
         self.run_job(object)
     }
 
-    fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+    fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         let mut from = length;
         for _ in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, from)? {
@@ -277,7 +281,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Deletes some extents from `length` on, within one change; `false` when none are left.
-    fn drop_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+    fn drop_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         self.shorten_extent(object, length)?;
         for _ in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, length)? {
@@ -288,14 +292,14 @@ impl<F: Flash> Volume<'_, F> {
         Ok(true)
     }
 
-    fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, Error> {
+    fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 2 };
         self.tree.make_room(&demand, self.in_transaction)?;
         self.change(|volume| volume.drop_extents(object, length))
     }
 
     /// Deletes an object that has no name any more: now, or when its last handle is closed.
-    pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), Error> {
+    pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
         if self.is_open(object) || (!self.few_extents(object, 0)?) {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
@@ -305,26 +309,23 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Leaves work to be done: cut the object at a length, or delete it.
-    fn put_job(&mut self, object: u64, length: Option<u64>) -> Result<(), Error> {
-        let mut bytes = [0u8; 12];
+    fn put_job(&mut self, object: u64, length: Option<u64>) -> Result<(), inner::Error> {
+        let mut bytes = [0u8; JOB_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
         writer.byte(if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE });
         writer.uleb(length.unwrap_or(0));
-        let len = writer.finish().unwrap_or(0);
-        self.tree.put(job_key(object), bytes.get(..len).unwrap_or_default())
+        self.tree.put(job_key(object), writer.finish().unwrap_or_default())
     }
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
-    pub(super) fn run_job(&mut self, object: u64) -> Result<(), Error> {
-        let Some(content) = self.tree.get(&job_key(object))? else { return Ok(()) };
-        let mut bytes = [0u8; 12];
-        let len = (content.len() as usize).min(bytes.len());
-        let bytes = bytes.get_mut(..len).unwrap_or_default();
-        self.tree.read(&content, 0, bytes)?;
-        let mut reader = Reader::new(bytes);
-        let (Some(kind), Some(length)) = (reader.byte(), reader.uleb()) else {
-            return Err(Error::Corrupt { page: 0 });
+    pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
+        let mut bytes = [0u8; JOB_BYTES_MAX];
+        let mut reader = match self.tree.load(&job_key(object), &mut bytes) {
+            Err(inner::Error::NotFound) => return Ok(()),
+            value => Reader::new(value?),
         };
+        let job = (reader.byte(), reader.uleb());
+        let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         while self.drop_some_extents(object, length)? {
             self.commit_unless_running()?;
         }
@@ -339,12 +340,10 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Works off what earlier commits left to be done, but for objects that are open.
-    pub(super) fn run_jobs(&mut self) -> Result<(), Error> {
+    pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
         let mut from = job_key(0);
-        while let Some(entry) = self.tree.next(&from)? {
-            if entry.key.kind != KIND_JOB {
-                break;
-            }
+        let mut entry = Entry::EMPTY;
+        while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_JOB {
             from = entry.key.successor();
             if !self.is_open(entry.key.object) {
                 self.run_job(entry.key.object)?;
@@ -367,7 +366,7 @@ impl<F: Flash> Volume<'_, F> {
         if inode.size > bytes.len() as u64 {
             return Err(Error::ResultTooLarge { needed: inode.size });
         }
-        self.read_object(object, &inode, 0, bytes)
+        Ok(self.read_object(object, &inode, 0, bytes)?)
     }
 
     /// Replaces or creates a whole file, atomically: after a power cut it has the old content or the new.
@@ -378,8 +377,12 @@ impl<F: Flash> Volume<'_, F> {
     /// `IsADirectory`, `IsASymlink`, `FileTooLarge`, `NoSpace` (nothing has changed), those of the path.
     pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
         self.writable()?;
+        Ok(self.write_whole(path, bytes)?)
+    }
+
+    fn write_whole(&mut self, path: &str, bytes: &[u8]) -> Result<(), inner::Error> {
         match self.resolve(path)? {
-            Target::Root => Err(Error::IsADirectory),
+            Target::Root => Err(inner::Error::IsADirectory),
             Target::Missing { directory, position, name } => {
                 if bytes.len() as u64 <= self.logical_block() {
                     return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
@@ -391,14 +394,14 @@ impl<F: Flash> Volume<'_, F> {
                 })
             }
             Target::Found { name, .. } => match name.kind {
-                Kind::Directory => Err(Error::IsADirectory),
-                Kind::Symlink => Err(Error::IsASymlink),
+                Kind::Directory => Err(inner::Error::IsADirectory),
+                Kind::Symlink => Err(inner::Error::IsASymlink),
                 Kind::File => self.replace_content(name.object, bytes),
             },
         }
     }
 
-    fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), inner::Error> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
         let small = size <= self.logical_block() && inode.size <= self.logical_block();
@@ -432,5 +435,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 }
 
+/// Bytes of the longest job.
+const JOB_BYTES_MAX: usize = 12;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;

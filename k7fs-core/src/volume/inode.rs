@@ -9,11 +9,11 @@
 
 use super::types::{Kind, Metadata, Timestamp};
 use super::{NAME_BYTES_MAX, Volume};
-use crate::error::Error;
+use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
-use crate::tree::{Content, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::tree::{Content, Entry, KIND_INODE, KIND_JOB, KIND_NAME};
 use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
@@ -59,7 +59,7 @@ impl Inode {
         Self { kind, links: 1, size: 0, created: time, modified: time, parent }
     }
 
-    fn encode(&self, bytes: &mut [u8]) -> Option<usize> {
+    fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         writer.byte(kind_code(self.kind));
         writer.uleb(self.links.into());
@@ -76,13 +76,13 @@ impl Inode {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind = kind_from_code(reader.byte()?)?;
-        let links = reader.uleb32()?;
-        let size = reader.uleb()?;
-        let created = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
-        let modified = Timestamp { seconds: reader.uleb()?, ticks: reader.uleb32()? };
-        let parent = if kind == Kind::Directory { reader.uleb()? } else { 0 };
-        Some(Self { kind, links, size, created, modified, parent })
+        let kind = kind_from_code(reader.byte())?;
+        let links = reader.uleb32();
+        let size = reader.uleb();
+        let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
+        let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
+        let parent = if kind == Kind::Directory { reader.uleb() } else { 0 };
+        reader.finish(Self { kind, links, size, created, modified, parent })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -121,18 +121,13 @@ pub(super) fn job_key(object: u64) -> Key {
 impl<F: Flash> Volume<'_, F> {
     /// An object's inode; `NotFound` where there is none.
     pub(super) fn inode(&mut self, object: u64) -> Result<Inode, Error> {
-        let content = self.tree.get(&inode_key(object))?.ok_or(Error::NotFound)?;
         let mut bytes = [0u8; INODE_BYTES_MAX];
-        let len = (content.len() as usize).min(bytes.len());
-        let bytes = bytes.get_mut(..len).unwrap_or_default();
-        self.tree.read(&content, 0, bytes)?;
-        Inode::decode(bytes).ok_or(Error::Corrupt { page: 0 })
+        Inode::decode(self.tree.load(&inode_key(object), &mut bytes)?).ok_or(Error::Corrupt { page: 0 })
     }
 
     pub(super) fn put_inode(&mut self, object: u64, inode: &Inode) -> Result<(), Error> {
         let mut bytes = [0u8; INODE_BYTES_MAX];
-        let len = inode.encode(&mut bytes).ok_or(Error::Exhausted)?;
-        self.tree.put(inode_key(object), bytes.get(..len).unwrap_or_default())
+        self.tree.put(inode_key(object), inode.encode(&mut bytes).ok_or(Error::Exhausted)?)
     }
 
     /// Reads a name value: the name's bytes come first in `bytes`; its length is returned with what it names.
@@ -144,8 +139,9 @@ impl<F: Flash> Volume<'_, F> {
         let value = bytes.get_mut(..len).ok_or(corrupt)?;
         self.tree.read(content, 0, value)?;
         let mut reader = Reader::new(value);
-        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
-        let object = reader.uleb().ok_or(corrupt)?;
+        let kind = kind_from_code(reader.byte()).ok_or(corrupt)?;
+        let object = reader.uleb();
+        reader.finish(()).ok_or(corrupt)?;
         let at = reader.position();
         let name_len = len.checked_sub(at).ok_or(corrupt)?;
         for index in 0..name_len {
@@ -165,8 +161,9 @@ impl<F: Flash> Volume<'_, F> {
         let bytes = bytes.get_mut(..len).ok_or(corrupt)?;
         self.tree.read(content, 0, bytes)?;
         let mut reader = Reader::new(bytes);
-        let kind = reader.byte().and_then(kind_from_code).ok_or(corrupt)?;
-        let object = reader.uleb().ok_or(corrupt)?;
+        let kind = kind_from_code(reader.byte()).ok_or(corrupt)?;
+        let object = reader.uleb();
+        reader.finish(()).ok_or(corrupt)?;
         Ok(Name { position, object, kind })
     }
 
@@ -178,8 +175,7 @@ impl<F: Flash> Volume<'_, F> {
         writer.byte(kind_code(kind));
         writer.uleb(object);
         writer.bytes(name.as_bytes());
-        let len = writer.finish().ok_or(Error::NameTooLong)?;
-        self.tree.put(name_key(directory, position), bytes.get(..len).unwrap_or_default())
+        self.tree.put(name_key(directory, position), writer.finish().ok_or(Error::NameTooLong)?)
     }
 
     /// Finds a name in a directory; if it is not there, the position where it would go.
@@ -188,12 +184,15 @@ impl<F: Flash> Volume<'_, F> {
         let mut free = None;
         let mut expected = hash;
         let mut from = name_key(directory, hash);
+        let mut entry = Entry::EMPTY;
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         // Names whose hashes collide lie side by side, told apart by the last byte of the position.
         for _ in 0..=u8::MAX {
-            let Some(entry) = self.tree.next(&from)? else { break };
+            if !self.tree.next(&from, &mut entry)? {
+                break;
+            }
             let key = entry.key;
-            if (key.kind, key.object) != (from.kind, from.object) || key.position >> 8 != hash >> 8 {
+            if !key.is_beside(&from) || key.position >> 8 != hash >> 8 {
                 break;
             }
             let (found, len) = self.read_name(key.position, &entry.content, &mut bytes)?;

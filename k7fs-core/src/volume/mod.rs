@@ -15,7 +15,7 @@ pub use types::{
     OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
 use crate::log::{BlockState, Log, Signature};
 use crate::tree::{Demand, Tree};
@@ -48,7 +48,7 @@ pub struct Volume<'b, F> {
     options: MountOptions,
     in_transaction: bool,
     /// An operation of the running transaction failed half way: only undoing everything is sound.
-    broken: Option<Error>,
+    broken: Option<inner::Error>,
     clean: bool,
     /// An earlier failure left memory and chip in disagreement.
     poisoned: bool,
@@ -87,7 +87,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, ROOT))?;
         volume.tree.commit()?;
         volume.tree.checkpoint()?;
-        volume.tree.stop()
+        Ok(volume.tree.stop()?)
     }
 
     /// Finds the last committed state of a volume.
@@ -119,8 +119,8 @@ impl<'b, F: Flash> Volume<'b, F> {
             self.run_jobs()?;
             // A device that never unmounts must not let the log's tail grow from start to start.
             match self.tree.make_room(&Demand::default(), false) {
-                Ok(()) | Err(Error::NoSpace) => {}
-                Err(error) => return Err(error),
+                Ok(()) | Err(inner::Error::NoSpace) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -173,7 +173,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.in_transaction {
             return Err(Error::Busy);
         }
-        if self.options.read_only { Ok(()) } else { self.commit() }
+        if self.options.read_only { Ok(()) } else { Ok(self.commit()?) }
     }
 
     /// Runs several operations as one: after a power cut all of them have happened, or none.
@@ -184,36 +184,55 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// # Errors
     /// `Busy` inside another transaction, `NoSpace` where the whole does not fit, those of `run`.
     pub fn transaction<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
-        self.writable()?;
-        if self.in_transaction {
-            return Err(Error::Busy);
-        }
-        self.commit()?;
-        self.tree.make_room(&Demand::default(), false)?;
-        let next_object = self.tree.log.next_object;
-        self.in_transaction = true;
-        self.broken = None;
-        let result = run(self);
-        self.in_transaction = false;
-        // Even where `run` has swallowed it, such an error cannot be committed over.
-        let result = self.broken.take().map_or(result, Err);
-        let result = match result {
-            Ok(value) => self.commit().map(|()| value),
-            Err(error) => Err(error),
-        };
-        if result.is_err() && !self.poisoned {
-            self.undo()?;
-            self.tree.log.next_object = self.tree.log.next_object.max(next_object);
-        }
-        if result.is_ok() {
-            self.run_jobs()?;
-        }
-        result
+        self.run_transaction(run)
     }
 
     /// As [`Self::transaction`], but part of a running one.
-    fn atomically<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
-        if self.in_transaction { run(self) } else { self.transaction(run) }
+    fn atomically<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>) -> Result<R, inner::Error> {
+        if self.in_transaction { run(self) } else { self.run_transaction(run) }
+    }
+
+    fn run_transaction<R, E: From<inner::Error>>(
+        &mut self, run: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let next_object = self.begin_transaction()?;
+        let result = run(self);
+        self.end_transaction(next_object, result.is_ok())?;
+        result
+    }
+
+    /// Starts a transaction and tells the object number to go back to where it fails.
+    #[inline(never)]
+    fn begin_transaction(&mut self) -> Result<u64, inner::Error> {
+        self.writable()?;
+        if self.in_transaction {
+            return Err(inner::Error::Busy);
+        }
+        self.commit()?;
+        self.tree.make_room(&Demand::default(), false)?;
+        self.in_transaction = true;
+        self.broken = None;
+        Ok(self.tree.log.next_object)
+    }
+
+    /// Commits a transaction that has gone well, and undoes any other.
+    #[inline(never)]
+    fn end_transaction(&mut self, next_object: u64, went_well: bool) -> Result<(), inner::Error> {
+        self.in_transaction = false;
+        let result = match self.broken.take() {
+            // Even where the caller has swallowed it, such an error cannot be committed over.
+            Some(error) => Err(error),
+            None if went_well => self.commit(),
+            None => Ok(()),
+        };
+        if went_well && result.is_ok() {
+            return self.run_jobs();
+        }
+        if !self.poisoned {
+            self.undo()?;
+            self.tree.log.next_object = self.tree.log.next_object.max(next_object);
+        }
+        result
     }
 
     /// How full the volume is, and what was seen since the mount.
@@ -248,34 +267,40 @@ impl<'b, F: Flash> Volume<'b, F> {
         self.options.clock.map_or(Timestamp::default(), |clock| clock())
     }
 
-    fn usable(&self) -> Result<(), Error> {
-        if self.poisoned { Err(Error::NeedsRemount) } else { Ok(()) }
+    fn usable(&self) -> Result<(), inner::Error> {
+        if self.poisoned { Err(inner::Error::NeedsRemount) } else { Ok(()) }
     }
 
-    fn writable(&self) -> Result<(), Error> {
+    fn writable(&self) -> Result<(), inner::Error> {
         self.usable()?;
         if self.options.read_only {
-            return Err(Error::ReadOnly);
+            return Err(inner::Error::ReadOnly);
         }
-        if self.worn_out { Err(Error::WornOut) } else { Ok(()) }
+        if self.worn_out { Err(inner::Error::WornOut) } else { Ok(()) }
     }
 
     /// Runs changes of the tree. Where they fail half way, everything since the last commit is undone: that is
     /// the only state known to be sound.
-    fn change<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+    fn change<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>) -> Result<R, inner::Error> {
         let result = run(self);
         if let Err(error) = result {
-            self.note(error);
-            if self.in_transaction {
-                self.broken.get_or_insert(error);
-            } else if !self.poisoned {
-                self.undo()?;
-            }
+            self.give_up_change(error)?;
         }
         result
     }
 
-    fn undo(&mut self) -> Result<(), Error> {
+    #[inline(never)]
+    fn give_up_change(&mut self, error: inner::Error) -> Result<(), inner::Error> {
+        self.note(error);
+        if self.in_transaction {
+            self.broken.get_or_insert(error);
+        } else if !self.poisoned {
+            self.undo()?;
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), inner::Error> {
         let result = self.tree.roll_back();
         if result.is_err() {
             self.poisoned = true;
@@ -284,15 +309,15 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     /// Remembers what an error means for everything that follows.
-    fn note(&mut self, error: Error) {
+    fn note(&mut self, error: inner::Error) {
         match error {
-            Error::WornOut => self.worn_out = true,
-            Error::NeedsRemount | Error::Flash(_) => self.poisoned = true,
+            inner::Error::WornOut => self.worn_out = true,
+            inner::Error::NeedsRemount | inner::Error::Flash(_) => self.poisoned = true,
             _ => {}
         }
     }
 
-    fn commit(&mut self) -> Result<(), Error> {
+    fn commit(&mut self) -> Result<(), inner::Error> {
         let result = self.tree.commit();
         if let Err(error) = result {
             self.note(error);
@@ -302,7 +327,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         result
     }
 
-    fn commit_unless_running(&mut self) -> Result<(), Error> {
+    fn commit_unless_running(&mut self) -> Result<(), inner::Error> {
         if self.in_transaction { Ok(()) } else { self.commit() }
     }
 }

@@ -4,9 +4,9 @@ use super::file::BOOKKEEPING_BYTES;
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
-use crate::error::Error;
+use crate::error::{Error, inner};
 use crate::flash::Flash;
-use crate::tree::{Demand, KIND_NAME};
+use crate::tree::{Demand, Entry};
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +19,15 @@ pub(super) enum Target<'p> {
     Missing { directory: u64, position: u64, name: &'p str },
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+fn check_name(name: &str) -> Result<(), inner::Error> {
     if name.is_empty() {
-        return Err(Error::NameEmpty);
+        return Err(inner::Error::NameEmpty);
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(Error::NameTooLong);
+        return Err(inner::Error::NameTooLong);
     }
     if name == "." || name == ".." || name.bytes().any(|byte| byte == 0 || byte == b'/') {
-        return Err(Error::NameInvalid);
+        return Err(inner::Error::NameInvalid);
     }
     Ok(())
 }
@@ -46,13 +46,13 @@ fn components(path: &str) -> impl Iterator<Item = &str> {
 
 impl<F: Flash> Volume<'_, F> {
     /// Follows a path from the root. Empty components are passed over; symbolic links are not followed.
-    pub(super) fn resolve<'p>(&mut self, path: &'p str) -> Result<Target<'p>, Error> {
+    pub(super) fn resolve<'p>(&mut self, path: &'p str) -> Result<Target<'p>, inner::Error> {
         self.usable()?;
         if path.is_empty() {
-            return Err(Error::NameEmpty);
+            return Err(inner::Error::NameEmpty);
         }
         if path.len() > PATH_BYTES_MAX {
-            return Err(Error::PathTooLong);
+            return Err(inner::Error::PathTooLong);
         }
         let mut target = Target::Root;
         let mut directory = ROOT;
@@ -61,13 +61,15 @@ impl<F: Flash> Volume<'_, F> {
             check_name(name)?;
             match target {
                 Target::Root => {}
-                Target::Missing { .. } => return Err(Error::NotFound),
-                Target::Found { name: found, .. } if found.kind != Kind::Directory => return Err(Error::NotADirectory),
+                Target::Missing { .. } => return Err(inner::Error::NotFound),
+                Target::Found { name: found, .. } if found.kind != Kind::Directory => {
+                    return Err(inner::Error::NotADirectory);
+                }
                 Target::Found { name: found, .. } => directory = found.object,
             }
             depth += 1;
             if depth > DEPTH_MAX {
-                return Err(Error::PathTooDeep);
+                return Err(inner::Error::PathTooDeep);
             }
             target = match self.find_name(directory, name)? {
                 Ok(found) => Target::Found { directory, name: found },
@@ -78,26 +80,31 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// The object that a path leads to.
-    pub(super) fn existing(&mut self, path: &str) -> Result<(u64, Inode), Error> {
+    pub(super) fn existing(&mut self, path: &str) -> Result<(u64, Inode), inner::Error> {
         let object = match self.resolve(path)? {
             Target::Root => ROOT,
             Target::Found { name, .. } => name.object,
-            Target::Missing { .. } => return Err(Error::NotFound),
+            Target::Missing { .. } => return Err(inner::Error::NotFound),
         };
         // A name always leads to an object: if it does not, the volume is damaged.
         let inode = self.inode(object);
-        Ok((object, inode.map_err(|error| if error == Error::NotFound { Error::Corrupt { page: 0 } } else { error })?))
+        Ok((
+            object,
+            inode.map_err(
+                |error| if error == inner::Error::NotFound { inner::Error::Corrupt { page: 0 } } else { error },
+            )?,
+        ))
     }
 
-    fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), Error> {
+    fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), inner::Error> {
         match self.resolve(path)? {
-            Target::Root | Target::Found { .. } => Err(Error::AlreadyExists),
+            Target::Root | Target::Found { .. } => Err(inner::Error::AlreadyExists),
             Target::Missing { directory, position, name } => Ok((directory, position, name)),
         }
     }
 
     /// Room for an operation on names, which commits by itself: everything before it becomes durable first.
-    fn begin_names(&mut self, growth: u64) -> Result<(), Error> {
+    fn begin_names(&mut self, growth: u64) -> Result<(), inner::Error> {
         self.writable()?;
         if !self.in_transaction {
             self.commit()?;
@@ -107,7 +114,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Counts an entry in or out of a directory.
-    fn count_entry(&mut self, directory: u64, delta: i64) -> Result<(), Error> {
+    fn count_entry(&mut self, directory: u64, delta: i64) -> Result<(), inner::Error> {
         let mut inode = self.inode(directory)?;
         inode.size = inode.size.saturating_add_signed(delta);
         inode.modified = self.now();
@@ -117,11 +124,11 @@ impl<F: Flash> Volume<'_, F> {
     /// Creates an object with its first content, in one commit.
     pub(super) fn create_object(
         &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, inner::Error> {
         self.begin_names(content.len() as u64 + name.len() as u64 + 128)?;
         let object = self.tree.log.next_object;
         if object == u64::MAX {
-            return Err(Error::Exhausted);
+            return Err(inner::Error::Exhausted);
         }
         let parent = if kind == Kind::Directory { directory } else { 0 };
         let mut inode = Inode::new(kind, self.now(), parent);
@@ -157,7 +164,7 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(0)?;
         inode.modified = time;
         self.change(|volume| volume.put_inode(object, &inode))?;
-        self.commit_unless_running()
+        Ok(self.commit_unless_running()?)
     }
 
     /// Creates an empty directory. Durable on return, outside a transaction.
@@ -167,7 +174,8 @@ impl<F: Flash> Volume<'_, F> {
     pub fn create_dir(&mut self, path: &str) -> Result<(), Error> {
         self.writable()?;
         let (directory, position, name) = self.free_place(path)?;
-        self.create_object(directory, position, name, Kind::Directory, &[]).map(drop)
+        self.create_object(directory, position, name, Kind::Directory, &[])?;
+        Ok(())
     }
 
     /// Creates a symbolic link. The target is stored as it is, at most 4,096 bytes. Durable on return, outside a transaction.
@@ -183,7 +191,8 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::PathTooLong);
         }
         let (directory, position, name) = self.free_place(path)?;
-        self.create_object(directory, position, name, Kind::Symlink, target.as_bytes()).map(drop)
+        self.create_object(directory, position, name, Kind::Symlink, target.as_bytes())?;
+        Ok(())
     }
 
     /// The target of a symbolic link, in `bytes`.
@@ -223,7 +232,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.put_inode(object, &inode)?;
             volume.count_entry(directory, 1)
         })?;
-        self.commit_unless_running()
+        Ok(self.commit_unless_running()?)
     }
 
     /// Removes an empty directory. Durable on return, outside a transaction.
@@ -240,7 +249,7 @@ impl<F: Flash> Volume<'_, F> {
                 if !self.is_empty(name.object)? {
                     return Err(Error::DirectoryNotEmpty);
                 }
-                self.remove_name(directory, name)
+                Ok(self.remove_name(directory, name)?)
             }
         }
     }
@@ -256,11 +265,11 @@ impl<F: Flash> Volume<'_, F> {
             Target::Root => Err(Error::IsADirectory),
             Target::Missing { .. } => Err(Error::NotFound),
             Target::Found { name, .. } if name.kind == Kind::Directory => Err(Error::IsADirectory),
-            Target::Found { directory, name } => self.remove_name(directory, name),
+            Target::Found { directory, name } => Ok(self.remove_name(directory, name)?),
         }
     }
 
-    fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), Error> {
+    fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
         self.begin_names(0)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
@@ -272,20 +281,21 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Takes one name from an object, and the object with its last one.
-    fn unlink(&mut self, object: u64) -> Result<(), Error> {
+    fn unlink(&mut self, object: u64) -> Result<(), inner::Error> {
         let mut inode = self.inode(object)?;
         inode.links = inode.links.saturating_sub(1);
         if inode.links > 0 { self.put_inode(object, &inode) } else { self.drop_object(object, inode) }
     }
 
     /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
-    fn finish_unlinked(&mut self, object: u64) -> Result<(), Error> {
+    fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
         if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
     }
 
-    fn is_empty(&mut self, directory: u64) -> Result<bool, Error> {
-        let next = self.tree.next(&name_key(directory, 0))?;
-        Ok(!next.is_some_and(|entry| entry.key.kind == KIND_NAME && entry.key.object == directory))
+    pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
+        let from = name_key(directory, 0);
+        let mut entry = Entry::EMPTY;
+        Ok(!self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from))
     }
 
     /// Moves an object to another name, atomically. An existing file or symbolic link there is replaced by one of those, an
@@ -354,22 +364,25 @@ impl<F: Flash> Volume<'_, F> {
             Ok(())
         })?;
         self.commit_unless_running()?;
-        replaced.map_or(Ok(()), |replaced| self.finish_unlinked(replaced.object))
+        if let Some(replaced) = replaced {
+            self.finish_unlinked(replaced.object)?;
+        }
+        Ok(())
     }
 
     /// Refuses to put a directory below itself, or too deep.
-    fn refuse_cycle(&mut self, moved: u64, into: u64) -> Result<(), Error> {
+    fn refuse_cycle(&mut self, moved: u64, into: u64) -> Result<(), inner::Error> {
         let mut at = into;
         for _ in 0..DEPTH_MAX {
             if at == moved {
-                return Err(Error::RenameIntoItself);
+                return Err(inner::Error::RenameIntoItself);
             }
             if at == ROOT {
                 return Ok(());
             }
             at = self.inode(at)?.parent;
         }
-        Err(Error::PathTooDeep)
+        Err(inner::Error::PathTooDeep)
     }
 
     /// A cursor at the first entry of a directory.
@@ -393,17 +406,17 @@ impl<F: Flash> Volume<'_, F> {
     ) -> Result<Option<DirEntry<'n>>, Error> {
         self.usable()?;
         let Some(from) = cursor.next else { return Ok(None) };
-        let entry = self.tree.next(&name_key(cursor.directory, from))?;
-        let entry = entry.filter(|entry| entry.key.kind == KIND_NAME && entry.key.object == cursor.directory);
-        let Some(entry) = entry else {
+        let from = name_key(cursor.directory, from);
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
             cursor.next = None;
             return Ok(None);
-        };
+        }
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         let (found, len) = self.read_name(entry.key.position, &entry.content, &mut bytes)?;
         let place = name.get_mut(..len).ok_or(Error::ResultTooLarge { needed: len as u64 })?;
-        for (to, from) in place.iter_mut().zip(bytes) {
-            *to = from;
+        for (to, from) in place.iter_mut().zip(&bytes) {
+            *to = *from;
         }
         cursor.next = entry.key.position.checked_add(1);
         let name = core::str::from_utf8(place).map_err(|_| Error::Corrupt { page: 0 })?;
