@@ -21,7 +21,7 @@ const FILES_MAX: u64 = 4000;
 const SPARE_BLOCKS: u32 = 16;
 
 /// Of the cuts during recovery on a full volume one in so many is followed.
-const DOUBLE_EVERY: u64 = if cfg!(feature = "campaign") { 16 } else { 256 };
+const DOUBLE_EVERY: u64 = if cfg!(feature = "campaign") { 64 } else { 256 };
 
 type Mounted<'b, 'f> = Volume<'b, &'f mut SimFlash>;
 
