@@ -106,13 +106,8 @@ impl Torture {
 
     /// The command that repeats a run.
     fn replay(&self, report: &Report) -> String {
-        let mut command = format!(
-            "k7fs torture --chip {} --seed {} --operations {}",
-            report.chip,
-            report.seed,
-            // A run that failed before its first operation still needs one to be repeated.
-            report.operations.max(1)
-        );
+        let mut command =
+            format!("k7fs torture --chip {} --seed {} --operations {}", report.chip, report.seed, report.limit.max(1));
         if let Some(tree) = &self.tree {
             command.push_str(" --tree ");
             command.push_str(&quoted(&tree.display().to_string()));

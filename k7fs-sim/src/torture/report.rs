@@ -53,6 +53,9 @@ pub struct Report {
     /// Device time that the chip was busy, in nanoseconds.
     #[serde(skip)]
     pub device_time_ns: u64,
+    /// The limit of operations that repeats the run: one more than were begun where it failed before it was over.
+    #[serde(skip)]
+    pub limit: u64,
     /// Times that the state was compared with what it must be.
     #[serde(skip)]
     pub comparisons: u64,

@@ -148,11 +148,13 @@ fn session(
     }
     let mut session = Session::new();
     loop {
-        if is_over(state, stop, &mut volume) {
+        if state.asked != Some(state.operations) && is_over(state, stop, &mut volume) {
+            state.over = true;
             *next = Look::Last;
             volume.flash_mut().disarm();
             return end(state, volume, Some(true));
         }
+        state.asked = Some(state.operations);
         if state.random.percent(REMOUNT_PER_HUNDRED) {
             return end(state, volume, Some(true));
         }

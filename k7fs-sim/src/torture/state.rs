@@ -56,6 +56,11 @@ pub(super) struct State {
     pub(super) generator: Generator,
     pub(super) random: Random,
     pub(super) operations: u64,
+    /// The number of operations at which the end was last asked for: once for each, so that a limit of operations ends a run
+    /// where a clock has ended it.
+    pub(super) asked: Option<u64>,
+    /// The run is over, but for the last look.
+    pub(super) over: bool,
     pub(super) crash_states: u64,
     pub(super) distinct: BTreeSet<u64>,
     pub(super) corrected_bits: u64,
@@ -98,6 +103,8 @@ impl State {
             generator,
             random,
             operations: 0,
+            asked: None,
+            over: false,
             crash_states: 0,
             distinct: BTreeSet::new(),
             corrected_bits: 0,
@@ -151,6 +158,7 @@ impl State {
         let (files, bytes) = self.stored_files();
         Report {
             operations: self.operations,
+            limit: self.operations + u64::from(!self.over),
             files,
             bytes,
             verified_files: self.verified_files,
