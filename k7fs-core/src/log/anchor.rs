@@ -115,7 +115,7 @@ impl<F: Flash> Log<'_, F> {
     fn append_checkpoint(&mut self, sequence: u64, item: &[u8]) -> Result<bool, Error> {
         for mirror in 0..MIRRORS {
             let anchor = self.anchors.checkpoints.get(mirror).copied().flatten();
-            let settled = self.settle_anchor(anchor)?;
+            let settled = self.settle_anchor(anchor, CHECKPOINT_FIRST_PAGE)?;
             if let Some(place) = self.anchors.checkpoints.get_mut(mirror) {
                 *place = settled;
             }
@@ -137,10 +137,10 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Goes past pages that a cut has touched, or may have.
-    fn settle_anchor(&mut self, anchor: Option<AnchorBlock>) -> Result<Option<AnchorBlock>, Error> {
+    fn settle_anchor(&mut self, anchor: Option<AnchorBlock>, from: u32) -> Result<Option<AnchorBlock>, Error> {
         let Some(anchor) = anchor.filter(|anchor| anchor.doubt != Doubt::None) else { return Ok(anchor) };
         let first_page = self.pages.space.first_page(anchor.block);
-        let next_page = self.clean_page(first_page, anchor.next_page, anchor.doubt)?;
+        let next_page = self.clean_page(first_page, from, anchor.next_page, anchor.doubt)?;
         Ok(Some(AnchorBlock { next_page, doubt: Doubt::None, ..anchor }))
     }
 
@@ -230,7 +230,7 @@ impl<F: Flash> Log<'_, F> {
     fn write_fixed_mirror(&mut self, mirror: usize, sequence: u64, item: &[u8]) -> Result<bool, Error> {
         for _ in 0..RETRIES_MAX {
             let current = self.anchors.fixed.get(mirror).copied().flatten();
-            let current = self.settle_anchor(current)?;
+            let current = self.settle_anchor(current, signature_pages(self.signature.geometry.page_size))?;
             let anchor = match current {
                 Some(anchor) if anchor.next_page < self.pages.space.pages_per_block => Some(anchor),
                 Some(anchor) => self.format_fixed(anchor.block)?,

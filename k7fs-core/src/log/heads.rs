@@ -44,6 +44,8 @@ pub(super) struct Head<'b> {
     fill: u32,
     first_item: Option<u32>,
     pub(super) generation: u64,
+    /// The page from which on a mount would search for the last one (front only).
+    pub(super) search_from: u32,
     /// The sequence number of the block's first page: its successor names it.
     pub(super) first_sequence: u64,
     /// The successor named in the block's header (front only).
@@ -66,6 +68,7 @@ impl<'b> Head<'b> {
             fill: 0,
             first_item: None,
             generation: 0,
+            search_from: 0,
             first_sequence: 0,
             next: None,
             commit: false,
@@ -278,7 +281,12 @@ impl<'b, F: Flash> Log<'b, F> {
         let head = self.head(id);
         let (doubt, first_page, page) = (head.doubt, head.first_page, head.page);
         if doubt != Doubt::None {
-            let page = self.clean_page(first_page, page, doubt)?;
+            let from = match id {
+                HeadId::Front => head.search_from,
+                // Commits say where this head is: nobody searches for its last page.
+                HeadId::Moved => page,
+            };
+            let page = self.clean_page(first_page, from, page, doubt)?;
             let head = self.head_mut(id);
             head.page = page;
             head.doubt = Doubt::None;
@@ -286,8 +294,9 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
-    /// The first page from `page` on, within the block at `first_page`, that can be programmed.
-    pub(super) fn clean_page(&mut self, first_page: u32, page: u32, doubt: Doubt) -> Result<u32, Error> {
+    /// The first page from `page` on, within the block at `first_page`, that can be programmed. A search for the last page
+    /// begins at `from`.
+    pub(super) fn clean_page(&mut self, first_page: u32, from: u32, page: u32, doubt: Doubt) -> Result<u32, Error> {
         let end = self.pages.space.pages_per_block;
         let mut clean = page;
         // Pages given up by earlier mounts may lie between; behind the window nothing can have been touched.
@@ -302,8 +311,21 @@ impl<'b, F: Flash> Log<'b, F> {
             // Traces would have ended the doubt: only one page was being programmed when the power failed.
             clean += 1;
         }
-        // The search for the last page bridges a gap of one page. A longer one, after cuts during recovery, ends the block.
-        Ok(if clean > page + GAP_PAGES_MAX { end } else { clean.min(end) })
+        // The search bridges a gap of one page. A longer one, after cuts during recovery, ends the block. Only pages that can
+        // be read end a gap: what a torn one shows now may be gone when somebody searches.
+        let mut readable = page;
+        while readable > from && !self.is_readable(first_page + readable - 1)? {
+            readable -= 1;
+        }
+        Ok(if clean > readable + GAP_PAGES_MAX { end } else { clean.min(end) })
+    }
+
+    fn is_readable(&mut self, page: u32) -> Result<bool, Error> {
+        match self.pages.header(page) {
+            Ok(_) => Ok(true),
+            Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Leaves the rest of the block erased.

@@ -479,6 +479,8 @@ impl<'b, F: Flash> Log<'b, F> {
         let next = next.ok_or(Error::Corrupt { page: first_page })?;
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
+        let named = tail.block == self.checkpoint.front_block;
+        self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         self.front.generation = header.generation;
         self.front.first_sequence = header.sequence;
         self.front.doubt = Doubt::MayShow;

@@ -81,7 +81,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(file)
     }
 
-    /// Closes a file; what was written to it is durable on return, outside a transaction. A file that has lost its last
+    /// Closes a file; what was written to it is durable on return, outside a transaction, whichever handle wrote it. A file that has lost its last
     /// name while it was open is deleted now.
     ///
     /// # Errors
@@ -98,10 +98,8 @@ impl<F: Flash> Volume<'_, F> {
                 return Ok(self.run_job(file.object)?);
             }
         }
-        if file.writable {
-            self.commit_unless_running()?;
-        }
-        Ok(())
+        // Whoever wrote to the file: through this handle or another.
+        Ok(self.commit_unless_running()?)
     }
 
     fn free_slot(&mut self, file: &File) {
