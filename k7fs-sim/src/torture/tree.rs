@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ignore::WalkBuilder;
-use k7fs_core::Timestamp;
+use k7fs_core::flash::Flash;
+use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, buffer_bytes};
 
 use super::generated;
-use crate::chip::ChipSpec;
+use crate::chip::{Chip, ChipSpec, SimFlash};
 use crate::host::{HostError, Node, NodeKind, Tree};
 
 /// Bytes of the default tree, at most.
@@ -52,6 +53,15 @@ pub struct RealTree {
     pub origin: String,
     /// The directory that was asked for, which must fit whole.
     explicit: Option<PathBuf>,
+}
+
+/// Bytes that an empty volume on such a chip holds.
+fn capacity_bytes(chip: &ChipSpec) -> Result<u64, Error> {
+    let mut flash = SimFlash::new(Chip::new(chip, 0));
+    let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+    Volume::format(&mut flash, &mut buffer, &FormatOptions::default())?;
+    let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default())?;
+    Ok(volume.usage()?.capacity_bytes)
 }
 
 impl RealTree {
@@ -97,22 +107,23 @@ impl RealTree {
     }
 
     /// What of the tree is stored on this chip: a tree that was asked for whole, of another as much as two fifths of
-    /// the chip hold, so that there is room for what else happens.
+    /// an empty volume hold, so that there is room for what else happens.
     ///
     /// # Errors
-    /// `DoesNotFit` where the tree was asked for.
+    /// `DoesNotFit` where the tree was asked for; those of making a volume on such a chip.
     pub fn for_chip(&self, chip: &ChipSpec) -> Result<Self, HostError> {
         let cost = |node: &TreeNode| OBJECT_BYTES + node.bytes();
         let mut tree = self.clone();
+        let capacity = capacity_bytes(chip).map_err(HostError::object("/"))?;
         if self.explicit.is_some() {
             let tree_bytes = self.nodes.iter().map(cost).sum();
-            let volume_bytes = chip.data_size() / 10 * 6;
+            let volume_bytes = capacity / 10 * 6;
             if tree_bytes > volume_bytes {
                 return Err(HostError::DoesNotFit { tree_bytes, volume_bytes });
             }
             return Ok(tree);
         }
-        let mut left = DEFAULT_BYTES_MAX.min(chip.data_size() / 5 * 2);
+        let mut left = DEFAULT_BYTES_MAX.min(capacity / 5 * 2);
         tree.nodes.retain(|node| match left.checked_sub(cost(node)) {
             Some(rest) => {
                 left = rest;
