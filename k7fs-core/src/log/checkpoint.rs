@@ -34,6 +34,11 @@ impl Jumps {
         self.len += 1;
         Ok(())
     }
+
+    /// Whether a block took the place of another.
+    pub(crate) fn leads_to(&self, block: u32) -> bool {
+        self.iter().any(|(_, to)| *to == block)
+    }
 }
 
 impl core::ops::Deref for Jumps {

@@ -32,7 +32,7 @@ pub(super) enum Doubt {
 /// Where a stream of pages goes on.
 #[derive(Debug)]
 pub(super) struct Head<'b> {
-    pub(super) kind: PageKind,
+    kind: PageKind,
     /// The raw page under construction.
     buffer: &'b mut [u8],
     pub(super) block: Option<u32>,

@@ -404,7 +404,7 @@ impl<'b, F: Flash> Log<'b, F> {
                 Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            if header.kind != PageKind::Front || header.sequence <= self.checkpoint.tail_sequence {
+            if !header.is_log() || header.sequence <= self.checkpoint.tail_sequence {
                 continue;
             }
             self.sequence = self.sequence.max(header.sequence);
@@ -425,7 +425,11 @@ impl<'b, F: Flash> Log<'b, F> {
     /// commits silently would be worse than refusing to mount.
     fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
         let newer_than = self.checkpoint.tail_sequence.max(before);
-        let follows = |page: &Header| page.kind == PageKind::Front && page.sequence > newer_than;
+        let is_replacement = self.checkpoint.jumps.leads_to(block);
+        let follows = |page: &Header| {
+            let is_log = if is_replacement { page.is_log() } else { page.kind == PageKind::Front };
+            is_log && page.sequence > newer_than
+        };
         let first_page = self.pages.space.first_page(block);
         // A look at some bytes first: mostly the block is blank.
         if !self.pages.probe(first_page)? {

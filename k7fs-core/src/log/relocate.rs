@@ -10,7 +10,7 @@ use super::table::Place;
 use super::{BlockState, HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::page::{Header, ProgramError};
+use crate::page::{Header, PageKind, ProgramError};
 
 /// Relocations remembered: an operation may hold addresses of before for as long as it runs.
 pub(super) const RELOCATIONS_MAX: usize = 4;
@@ -87,6 +87,7 @@ impl<F: Flash> Log<'_, F> {
             let (from, to) = (space.first_page(old) + index, space.first_page(new) + index);
             let copied = self.pages.copy_page(from, to, |header| {
                 // Commits keep their places: the failing block stays readable for as long as the log needs it.
+                header.kind = copied_kind(id);
                 header.sequence = sequence;
                 header.generation = generation;
             });
@@ -110,7 +111,7 @@ impl<F: Flash> Log<'_, F> {
     /// Programs a page without items.
     fn program_filler(&mut self, id: HeadId, page: u32, sequence: u64) -> Result<(), ProgramError> {
         let header = Header {
-            kind: self.head(id).kind,
+            kind: copied_kind(id),
             commit: false,
             sequence,
             generation: self.generation,
@@ -158,5 +159,13 @@ impl<F: Flash> Log<'_, F> {
                 }
             }
         }
+    }
+}
+
+/// Copies of the log's pages must not pass for the log where the copying was cut; nobody looks for those of moved data.
+fn copied_kind(id: HeadId) -> PageKind {
+    match id {
+        HeadId::Front => PageKind::Copied,
+        HeadId::Moved => PageKind::Moved,
     }
 }

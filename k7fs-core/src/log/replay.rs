@@ -9,7 +9,6 @@ use super::table::{Place, Row};
 use super::{BlockState, HeadId, Item, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::page::PageKind;
 use crate::varint::Reader;
 
 /// Bytes moved at a time when content is copied.
@@ -159,7 +158,7 @@ impl<F: Flash> Log<'_, F> {
                 }
                 Err(error) => return Err(error),
             };
-            let ours = header.filter(|h| h.kind == PageKind::Front && h.last_commit == span.last_commit);
+            let ours = header.filter(|h| h.is_log() && h.last_commit == span.last_commit);
             let mut next = None;
             if let Some(header) = ours {
                 let mut address = space.address(page, offset.unwrap_or(header.first_item));

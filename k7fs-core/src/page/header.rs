@@ -24,6 +24,8 @@ pub(crate) enum PageKind {
     Anchor,
     /// A checkpoint block.
     Checkpoint,
+    /// The log, copied from a block that failed: void until a checkpoint says that the block took the other's place.
+    Copied,
 }
 
 const COMMIT_FLAG: u8 = 0x80;
@@ -43,6 +45,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Whether the page is part of the log.
+    pub(crate) fn is_log(&self) -> bool {
+        matches!(self.kind, PageKind::Front | PageKind::Copied)
+    }
+
     /// Writes the header; `false` where a counter has grown beyond the field.
     pub(crate) fn encode(&self, bytes: &mut [u8]) -> bool {
         bytes.fill(0);
@@ -51,6 +58,7 @@ impl Header {
             PageKind::Moved => 2,
             PageKind::Anchor => 3,
             PageKind::Checkpoint => 4,
+            PageKind::Copied => 5,
         };
         let mut writer = Writer::new(bytes);
         writer.byte(kind | if self.commit { COMMIT_FLAG } else { 0 });
@@ -70,6 +78,7 @@ impl Header {
             2 => PageKind::Moved,
             3 => PageKind::Anchor,
             4 => PageKind::Checkpoint,
+            5 => PageKind::Copied,
             _ => return None,
         };
         let sequence = reader.uleb();
