@@ -412,10 +412,24 @@ impl<'b, F: Flash> Log<'b, F> {
             tail.newest_commit = if header.commit { Some(page) } else { header.last_commit };
             break;
         }
-        if tail.newest_commit == self.checkpoint.last_commit {
+        if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
+            && !self.is_in_tail(page)?
+        {
             tail.newest_commit = None;
         }
         Ok(tail)
+    }
+
+    /// Whether a page that had a commit before the checkpoint has one behind it: its block may have been used again.
+    fn is_in_tail(&mut self, page: u32) -> Result<bool, Error> {
+        match self.pages.header(page) {
+            Ok(header) => Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence),
+            Err(error @ (Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {
+                let block = self.pages.space.block_of_page(page);
+                if self.alloc.state(block) == BlockState::Tail { Err(error) } else { Ok(false) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not
@@ -543,7 +557,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if is_recommit_off() {
             return Ok(());
         }
-        let has_commit = tail.newest_commit.is_some() && self.last_commit != self.checkpoint.last_commit;
+        let has_commit = tail.newest_commit.is_some() && self.transaction != self.checkpoint.transaction;
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty()) {
             // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn
             // too. One that cannot be read now may be read later: it must never be the newest.
