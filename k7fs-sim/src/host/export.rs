@@ -101,9 +101,11 @@ fn write_file<F: Flash>(
     let path = entry.path.as_str();
     let mut target = File::create_new(host).map_err(HostError::io(host))?;
     let file = volume.open(path, OpenOptions::new().read(true)).map_err(HostError::object(path))?;
-    let mut chunk = vec![0; CHUNK_BYTES];
+    // Most files are much smaller than a chunk, and every question about one costs a search of the volume.
+    let size = entry.metadata.size;
+    let mut chunk = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)];
     let mut offset = 0;
-    loop {
+    while offset < size {
         let length = read_full(volume, &file, offset, &mut chunk).map_err(HostError::object(path))?;
         if length == 0 {
             break;

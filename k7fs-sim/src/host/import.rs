@@ -130,9 +130,9 @@ impl<F: Flash> Importer<'_, '_, F> {
         let foreign = existing.is_some_and(|metadata| {
             self.claimed.contains_key(&metadata.object) || (self.options.merge && metadata.links > 1)
         });
-        let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
         let same = match existing {
             Some(metadata) if !foreign && metadata.size == size => {
+                let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
                 compare(self.volume, path, &mut source).map_err(content_error(node))?
             }
             _ => false,
@@ -142,6 +142,10 @@ impl<F: Flash> Importer<'_, '_, F> {
             self.progress.done(path, size);
         } else {
             self.write_file(node, foreign)?;
+        }
+        if existing.is_none() && shared.is_none() {
+            // A new object has a number of its own; no name that is still to come stands for it.
+            return Ok(());
         }
         let object = self.volume.metadata(path).map_err(HostError::object(path))?.object;
         self.claimed.insert(object, shared);

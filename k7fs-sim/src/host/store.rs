@@ -55,11 +55,12 @@ fn copy_in<F: Flash>(
     volume: &mut Volume<'_, F>, file: &k7fs_core::File, source: &mut dyn Read, moved: &mut dyn FnMut(u64),
     failed: &mut Option<io::Error>,
 ) -> Result<(), Error> {
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     let mut offset = 0;
     let mut end_is_hole = false;
     loop {
-        let length = match fill(source, &mut chunk) {
+        chunk.clear();
+        let length = match (&mut *source).take(CHUNK_BYTES as u64).read_to_end(&mut chunk) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) => {
@@ -68,9 +69,9 @@ fn copy_in<F: Flash>(
                 return Err(Error::Busy);
             }
         };
-        end_is_hole = chunk[..length].iter().all(|&byte| byte == 0);
+        end_is_hole = chunk.iter().all(|&byte| byte == 0);
         if !end_is_hole {
-            volume.write_at(file, offset, &chunk[..length])?;
+            volume.write_at(file, offset, &chunk)?;
         }
         offset = offset.checked_add(length as u64).ok_or(Error::OffsetOverflow)?;
         moved(length as u64);
