@@ -167,6 +167,13 @@ pub(crate) mod inner {
         InvalidOption,
     }
 
+    impl Error {
+        /// Whether it says that something on the chip cannot be read: other things still may.
+        pub(crate) fn is_damage(self) -> bool {
+            matches!(self, Error::Uncorrectable { .. } | Error::Corrupt { .. })
+        }
+    }
+
     impl From<FlashError> for Error {
         fn from(error: FlashError) -> Self {
             Error::Flash(error)

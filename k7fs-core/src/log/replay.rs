@@ -311,18 +311,25 @@ impl<F: Flash> Log<'_, F> {
         self.put_row(key, Some(Place::value(address, place.len)))
     }
 
-    /// Appends bytes that are on flash to the item that was begun.
+    /// Appends bytes that were appended before to the item that was begun. Where they cannot be read the item is filled with
+    /// zeros before the error is returned: what follows it stays readable.
     pub(crate) fn push_copy(&mut self, head: HeadId, place: &Place) -> Result<(), Error> {
         let mut chunk = [0u8; CHUNK_BYTES];
         let mut done = 0u32;
+        let mut result = Ok(());
         while done < place.len {
             let len = (place.len - done).min(CHUNK_BYTES as u32);
             let bytes = chunk.get_mut(..len as usize).unwrap_or_default();
-            self.read_place(place, done, bytes)?;
+            if result.is_ok() {
+                result = self.read_place(place, done, bytes);
+            }
+            if result.is_err() {
+                bytes.fill(0);
+            }
             self.push(head, bytes)?;
             done += len;
         }
-        Ok(())
+        result
     }
 
     /// A key refers to bytes that were appended before.

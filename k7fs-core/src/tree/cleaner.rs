@@ -168,7 +168,10 @@ impl<F: Flash> Tree<'_, F> {
             let key = Key { position: key.position + u64::from(done), ..key };
             let part = Place::value(space.advance(place.address, done), len);
             self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
-            self.log.push_copy(HeadId::Moved, &part)?;
+            if let Err(error) = self.log.push_copy(HeadId::Moved, &part) {
+                // It stays where it is, and its block with it: whoever needs it hears of the damage.
+                return if error.is_damage() { Ok(()) } else { Err(error) };
+            }
             let address = self.log.finish(HeadId::Moved);
             self.log.put_row(key, Some(Place::value(address, len)))?;
             done += len;
@@ -180,7 +183,11 @@ impl<F: Flash> Tree<'_, F> {
     fn move_node(&mut self, item: &Item) -> Result<(), Error> {
         let key = item.header.key;
         let mut level = [0u8; 1];
-        self.log.read(item.body, &mut level)?;
+        match self.log.read(item.body, &mut level) {
+            // A node of a transaction that was cut, or one that is read from its second copy.
+            Err(error) if error.is_damage() => return Ok(()),
+            result => result?,
+        }
         let [level] = level;
         let Some(found) = self.find_node(level, &key)? else { return Ok(()) };
         let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
@@ -191,8 +198,11 @@ impl<F: Flash> Tree<'_, F> {
             Place { copy: Some(copy), .. } if copy == item.body => HeadId::Moved,
             _ => return Ok(()),
         };
-        let source = Place::value(item.body, item.header.len);
-        let mut copy = Place::value(self.copy_node(head, key, &source)?, source.len);
+        // From whichever of both can be read.
+        let mut copy = match self.copy_node(head, key, &old) {
+            Err(error) if error.is_damage() => return Ok(()),
+            address => Place::value(address?, old.len),
+        };
         if level == self.root_level {
             // Unlike a row, the root is not told when a block fails under its last page.
             copy = self.log.make_durable(&copy)?;

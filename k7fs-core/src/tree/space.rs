@@ -200,7 +200,9 @@ impl<F: Flash> Tree<'_, F> {
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
         // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
         let gained = self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32);
-        self.cleaned.clear();
+        // What is still alive there cannot be read: no use to try again before the next mount.
+        let alloc = &self.log.alloc;
+        self.cleaned.retain(|block| alloc.live((*block).into()) > 0);
         self.committed_bytes = 0;
         gained.map_err(poisoned)
     }
