@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod ladder;
 pub mod parallel;
 pub mod ram;
+pub mod reader;
 pub mod seal;
 pub mod seed;
 pub mod sequence;
