@@ -117,7 +117,7 @@ impl<'l, 'i> Log<'l, 'i> {
 
     /// The newest commit of all.
     fn newest(&self) -> Result<Option<u32>> {
-        let mut newest = None;
+        let mut newest = self.checkpoint.last_commit;
         for number in self.pages.pages_of(self.last_block()?) {
             let Some(page) = self.pages.try_get(number)? else { continue };
             if page.kind == PageKind::Front && page.sequence > self.checkpoint.tail_sequence {
@@ -144,31 +144,36 @@ impl<'l, 'i> Log<'l, 'i> {
     fn commits(&self) -> Result<Vec<Commit>> {
         let mut found: Vec<Commit> = Vec::new();
         let mut next = self.newest()?;
-        while let Some(number) = next {
+        // The checkpoint's own commit may be erased by now, and its page in use again.
+        let (mut tag, mut transaction) = (None, 0);
+        while next != self.checkpoint.last_commit || next.is_some_and(|page| self.is_in_tail(page)) {
+            let number = next.ok_or("the chain of commits does not reach the checkpoint")?;
             // A commit is read where it is named, even in a block that failed since.
             let page = self.pages.get(number)?;
-            let tag = self.pages.checksum(&page, number).to_le_bytes();
             let commit = self.commit(number, &page)?;
-            if found.last().is_some_and(|later| later.tag != tag) {
+            if tag.is_some_and(|tag| tag != self.pages.checksum(&page, number).to_le_bytes()) {
                 return Err(format!("commit {} at page {number} has another tag", commit.transaction));
             }
-            if commit.transaction <= self.checkpoint.transaction {
-                if Some(number) != self.checkpoint.last_commit || tag != self.checkpoint.tag {
-                    return Err(format!("the chain of commits ends at page {number}, not at the checkpoint's"));
-                }
-                return Ok(found);
+            if tag.is_some() && commit.transaction != transaction {
+                return Err(format!("commit {} at page {number} should be {transaction}", commit.transaction));
             }
-            if found.last().is_some_and(|later| later.transaction != commit.transaction + 1) {
-                return Err("a transaction is missing".to_owned());
-            }
-            next = commit.predecessor;
+            (next, tag, transaction) = (commit.predecessor, Some(commit.tag), commit.transaction - 1);
             found.push(commit);
+            if transaction <= self.checkpoint.transaction {
+                break;
+            }
         }
-        let first = found.last().map_or(self.checkpoint.transaction, |first| first.transaction - 1);
-        if first != self.checkpoint.transaction {
-            return Err("the chain of commits does not reach the checkpoint".to_owned());
+        let end = (next, tag.unwrap_or(self.checkpoint.tag), transaction);
+        let checkpoint = (self.checkpoint.last_commit, self.checkpoint.tag, self.checkpoint.transaction);
+        if !found.is_empty() && end != checkpoint {
+            return Err(format!("the chain of commits ends at {end:?}, not at the checkpoint's {checkpoint:?}"));
         }
         Ok(found)
+    }
+
+    fn is_in_tail(&self, number: u32) -> bool {
+        let page = self.pages.try_get(number).ok().flatten();
+        page.is_some_and(|page| page.sequence > self.checkpoint.tail_sequence)
     }
 
     /// The pages from one to another that name a commit as the one before.
