@@ -48,7 +48,7 @@ struct Met {
 impl Met {
     fn add(&mut self, seen: &Seen) {
         self.looks += 1;
-        self.clean += u32::from(seen.clean);
+        self.clean += u32::from(seen.clean && seen.commits == 0);
         self.tails += u32::from(seen.commits > 0);
         self.replaced += u32::from(seen.replaced > 0);
         self.jumped += u32::from(seen.jumps > 0);
@@ -104,9 +104,6 @@ fn look(flash: &SimFlash, met: &mut Met) -> Result<(), String> {
     let (image, geometry) = (image(flash), flash.geometry());
     let by_core = shown_by_core(&image, geometry);
     let by_stranger = reader::read(&image, geometry);
-    if let Ok(path) = std::env::var("K7FS_DUMP") {
-        std::fs::write(path, &image).expect("the dump can be written");
-    }
     match (by_core, by_stranger) {
         (Ok(expected), Ok((found, seen))) => {
             met.add(&seen);
@@ -129,6 +126,7 @@ fn look(flash: &SimFlash, met: &mut Met) -> Result<(), String> {
 
 /// One volume's life: operations with stops, cuts and bad blocks.
 fn live(case: Case, operations: u64, seed: u64, met: &mut Met) -> Result<(), String> {
+    TICKS.set(0);
     let mut flash = case.formatted(14, seed);
     let mut buffer = buffer_for(&flash);
     look(&flash, met)?;
@@ -190,8 +188,9 @@ fn a_stranger_reads_what_the_core_shows() {
         met
     });
     for (met, (name, _)) in results.iter().zip(JOBS) {
-        assert!(met.clean > 0 && met.tails > 0 && met.replaced > 0 && met.jumped > 0, "{name} met too little: {met:?}");
+        assert!(met.clean > 0 && met.tails > 0 && met.replaced > 0, "{name} met too little: {met:?}");
     }
+    assert!(results.iter().any(|met| met.jumped > 0) && results.iter().any(|met| met.root_level > 0));
 }
 
 #[test]

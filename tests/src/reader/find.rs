@@ -104,7 +104,16 @@ impl Signature {
         let (longest_node, longest_name) = (cursor.number()?, cursor.number()?);
         let (fixed_blocks, options, salt) = (cursor.small()?, cursor.number()?, cursor.number()?);
         let second_copies = options & 1 == 1;
-        Ok(Self { volume_id, hash_id, logical_block_log2, longest_node, longest_name, fixed_blocks, second_copies, salt })
+        Ok(Self {
+            volume_id,
+            hash_id,
+            logical_block_log2,
+            longest_node,
+            longest_name,
+            fixed_blocks,
+            second_copies,
+            salt,
+        })
     }
 
     /// The signature of the fixed set, the newest format's where several are there.
@@ -200,7 +209,8 @@ impl Checkpoint {
         let mut newest: Option<(u64, Self)> = None;
         for number in blocks.iter().flat_map(|block| pages.pages_of(*block)) {
             let Some(page) = pages.try_get(number)? else { continue };
-            if page.kind != PageKind::Checkpoint || newest.as_ref().is_some_and(|(newest, _)| *newest >= page.sequence) {
+            if page.kind != PageKind::Checkpoint || newest.as_ref().is_some_and(|(newest, _)| *newest >= page.sequence)
+            {
                 continue;
             }
             if let Some(body) = body(&page, 0x42)? {
@@ -209,4 +219,29 @@ impl Checkpoint {
         }
         Ok(newest.ok_or("there is no checkpoint")?.1)
     }
+}
+
+/// The erase count of every block, from the allocation table.
+pub(super) fn erase_counts(pages: &Pages<'_>, checkpoint: &Checkpoint) -> Result<Vec<u64>> {
+    let payload = pages.payload_bytes() as u32;
+    let blocks = pages.geometry.block_count;
+    let per_segment = 64.max(payload / 4).max(blocks.div_ceil(if payload < 128 { 4 } else { 16 }));
+    let mut counts = Vec::new();
+    for (index, (address, length)) in checkpoint.segments.iter().enumerate() {
+        let bytes = pages.bytes(*address, *length)?;
+        let mut cursor = Cursor::new(&bytes, 0);
+        if cursor.number()? != index as u64 {
+            return Err(format!("segment {index} of the table is another one"));
+        }
+        for _ in 0..per_segment.min(blocks - counts.len() as u32) {
+            if cursor.number()? & 7 > 6 {
+                return Err("a block of an unknown state".to_owned());
+            }
+            counts.push(cursor.number()?);
+        }
+        if cursor.rest().iter().any(|byte| *byte != 0) {
+            return Err(format!("segment {index} of the table is too long"));
+        }
+    }
+    if counts.len() == blocks as usize { Ok(counts) } else { Err("the table has too few segments".to_owned()) }
 }

@@ -46,12 +46,6 @@ impl<'l, 'i> Log<'l, 'i> {
     /// Everything that commits behind the checkpoint say, the newest word on each key.
     pub(super) fn replay(&self, seen: &mut Seen) -> Result<Changes> {
         let mut changes = Changes::new();
-        if std::env::var_os("K7FS_DBG").is_some() {
-            eprintln!("--- {:?} last block {:?} newest {:?}", self.checkpoint, self.last_block(), self.newest());
-            for commit in self.commits()? { eprintln!("{commit:?}"); }
-            let b = self.last_block()?;
-            for n in self.pages.pages_of(b) { if self.pages.is_erased(n)? { continue } match self.pages.try_get(n)? { None => eprintln!("{n} bad"), Some(p) => eprintln!("{n} {:?} c{} s{} last {:?} first {} items {:?}", p.kind, p.has_commit, p.sequence, p.last_commit, p.first_item, items(&p)?.iter().map(|i| (i.kind, i.key.map(|k| (k[0],k[8],k[15],k[16])), i.length)).collect::<Vec<_>>()) } }
-        }
         for commit in self.commits()?.iter().rev() {
             seen.commits += 1;
             seen.replaced += u32::from(commit.replaced.is_some());

@@ -44,7 +44,7 @@ pub struct Entry {
 /// What a reading went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Whether the checkpoint says that the volume was stopped cleanly.
+    /// Whether the checkpoint says that the volume was stopped cleanly, which the log behind it may belie.
     pub clean: bool,
     /// Commits behind the checkpoint.
     pub commits: u32,
@@ -71,6 +71,7 @@ pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>
     let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
     let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
     let checkpoint = Checkpoint::find(&pages, &blocks)?;
+    find::erase_counts(&pages, &checkpoint)?;
     let mut seen = Seen { clean: checkpoint.clean, jumps: checkpoint.jumps.len() as u32, ..Seen::default() };
     let mut values = tree::walk(&pages, &signature, &checkpoint, &mut seen)?;
     for (key, value) in log::Log::new(&pages, &checkpoint, signature.volume_id).replay(&mut seen)? {

@@ -138,6 +138,12 @@ impl<'i> Pages<'i> {
         Ok(Self { image, geometry, code, checksum_seed, seen: RefCell::default(), mended: Cell::new(0) })
     }
 
+    pub(super) fn payload_bytes(&self) -> usize {
+        let geometry = self.geometry;
+        let behind = if geometry.is_nand() { 0 } else { 4 + self.code.parity_bytes() };
+        geometry.page_size as usize - HEADER_BYTES - behind
+    }
+
     /// Pages that were mended.
     pub(super) fn mended(&self) -> u32 {
         self.mended.get()
