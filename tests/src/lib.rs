@@ -1,8 +1,9 @@
 //! Shared parts of the tests that cross crates.
 //!
 //! [`geometry`] lists the chips, [`sequence`] runs operations with remounts and cuts against the reference model,
-//! [`ladder`] cuts at every place of a workload, [`ram`] is a chip without rules for hostile images, and
-//! [`strategy`] makes sequences for proptest. Every campaign starts from one printed seed, see [`seed`].
+//! [`ladder`] cuts at every place of a workload, [`ram`] is a chip without rules for hostile images, [`reader`]
+//! reads images by the format description alone, and [`strategy`] makes sequences for proptest. Every campaign starts
+//! from one printed seed, see [`seed`].
 
 pub mod ecc_search;
 pub mod geometry;
@@ -10,6 +11,7 @@ pub mod hostile;
 pub mod ladder;
 pub mod parallel;
 pub mod ram;
+pub mod reader;
 pub mod seal;
 pub mod seed;
 pub mod sequence;

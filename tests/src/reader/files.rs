@@ -1,0 +1,128 @@
+//! Names, objects and contents from keys and values (section 5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k7fs_core::{Kind, Timestamp};
+
+use super::bytes::{Cursor, hash};
+use super::find::{Signature, key};
+use super::tree::Values;
+use super::{Entry, Result};
+
+const ROOT: u64 = 1;
+
+/// What an inode says, without what is below it.
+struct Inode {
+    entry: Entry,
+    parent: Option<u64>,
+}
+
+struct Files<'f> {
+    values: &'f Values,
+    signature: &'f Signature,
+    entries: BTreeMap<String, Entry>,
+    names: BTreeMap<u64, u32>,
+}
+
+/// Every path with what it names, `/` included.
+pub(super) fn files(values: &Values, signature: &Signature) -> Result<BTreeMap<String, Entry>> {
+    if let Some(key) = values.keys().find(|key| !matches!(key[0], 1..=3 | 5) || key[17..] != [0, 0, 0, 1]) {
+        return Err(format!("a key of a kind or index that is not in use: {key:?}"));
+    }
+    let mut files = Files { values, signature, entries: BTreeMap::new(), names: BTreeMap::new() };
+    let root = files.inode(ROOT)?;
+    if root.entry.kind != Kind::Directory {
+        return Err("the root is no directory".to_owned());
+    }
+    files.entries.insert("/".to_owned(), root.entry);
+    files.directory(ROOT, "", &mut BTreeSet::from([ROOT]))?;
+    for (path, entry) in &files.entries {
+        let names = files.names.get(&entry.object).copied().unwrap_or(1);
+        if entry.links != names {
+            return Err(format!("{path} has {names} names and {} links", entry.links));
+        }
+    }
+    Ok(files.entries)
+}
+
+impl Files<'_> {
+    fn directory(&mut self, object: u64, path: &str, above: &mut BTreeSet<u64>) -> Result<()> {
+        let names = self.values.range(key(2, object, 0, 0)..key(2, object + 1, 0, 0));
+        let mut count = 0;
+        for (at, value) in names {
+            count += 1;
+            let mut cursor = Cursor::new(value, 0);
+            let (kind, child, name) = (cursor.byte()?, cursor.number()?, cursor.rest());
+            let position = u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
+            let hashed = u64::from_le_bytes(hash(&[&self.signature.volume_id, name]));
+            if position >> 8 != hashed >> 16 || name.len() as u64 > self.signature.longest_name {
+                return Err(format!("a name in {path}/ lies at the wrong key"));
+            }
+            let name = std::str::from_utf8(name).map_err(|_| format!("a name in {path}/ is not UTF-8"))?;
+            let path = format!("{path}/{name}");
+            let inode = self.inode(child)?;
+            if inode.entry.kind != kind_of(kind)? {
+                return Err(format!("{path} is of two kinds"));
+            }
+            *self.names.entry(child).or_default() += 1;
+            let is_directory = inode.entry.kind == Kind::Directory;
+            self.entries.insert(path.clone(), inode.entry);
+            if is_directory {
+                if inode.parent != Some(object) || !above.insert(child) {
+                    return Err(format!("{path} is not where its inode says"));
+                }
+                self.directory(child, &path, above)?;
+            }
+        }
+        let shown = if path.is_empty() { "/" } else { path };
+        if self.entries[shown].size != count {
+            return Err(format!("{shown} has {count} names and another size"));
+        }
+        Ok(())
+    }
+
+    fn inode(&self, object: u64) -> Result<Inode> {
+        let value = self.values.get(&key(1, object, 0, 1)).ok_or_else(|| format!("object {object} is missing"))?;
+        let mut cursor = Cursor::new(value, 0);
+        let kind = kind_of(cursor.byte()?)?;
+        let (links, size) = (cursor.small()?, cursor.number()?);
+        let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
+        let modified = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
+        let parent = if kind == Kind::Directory { Some(cursor.number()?) } else { None };
+        let content = if kind == Kind::Directory { Vec::new() } else { self.content(object, size)? };
+        Ok(Inode { entry: Entry { object, kind, links, size, created, modified, content }, parent })
+    }
+
+    fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {
+        let mut content = vec![0; usize::try_from(size).map_err(|_| "a file is too large")?];
+        // What a truncation has not cut off yet is still there.
+        let unfinished = self.values.contains_key(&key(5, object, 0, 1));
+        let mut covered_to = 0;
+        for (at, bytes) in self.values.range(key(3, object, 0, 0)..key(3, object + 1, 0, 0)) {
+            let start = u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
+            let end = start + bytes.len() as u64;
+            let block = |offset| offset >> self.signature.logical_block_log2;
+            if start < covered_to || bytes.is_empty() || block(start) != block(end - 1) {
+                return Err(format!("extents of object {object} overlap or cross a logical block"));
+            }
+            covered_to = end;
+            if end <= size {
+                content[start as usize..end as usize].copy_from_slice(bytes);
+            } else if !unfinished {
+                return Err(format!("object {object} has an extent behind its end"));
+            } else if start < size {
+                content[start as usize..].copy_from_slice(&bytes[..(size - start) as usize]);
+            }
+        }
+        Ok(content)
+    }
+}
+
+fn kind_of(kind: u8) -> Result<Kind> {
+    match kind {
+        1 => Ok(Kind::File),
+        2 => Ok(Kind::Directory),
+        3 => Ok(Kind::Symlink),
+        _ => Err(format!("an object of kind {kind}")),
+    }
+}

@@ -1,0 +1,85 @@
+//! A reader of the format that shares nothing with the core but the tables of the page code.
+//!
+//! It is written from `k7fs-core/FORMAT.md` and takes an image as bytes: on NAND each page with its spare behind it.
+//! It reads everything into memory, and checks what it meets: page code, checksum, hashes, order, counts. Where the
+//! document and the core differ, one of the two is wrong.
+
+mod bytes;
+mod files;
+mod find;
+mod log;
+mod page;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use k7fs_core::flash::Geometry;
+use k7fs_core::{Kind, Timestamp};
+
+use find::{Checkpoint, Signature};
+use page::Pages;
+
+/// What is wrong, in words.
+type Result<T> = std::result::Result<T, String>;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The object's number.
+    pub object: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// How many names it has.
+    pub links: u32,
+    /// Bytes of content, names in a directory.
+    pub size: u64,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When its content last changed.
+    pub modified: Timestamp,
+    /// A file's bytes, a link's target, nothing for directories.
+    pub content: Vec<u8>,
+}
+
+/// What a reading went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether the checkpoint says that the volume was stopped cleanly, which the log behind it may belie.
+    pub clean: bool,
+    /// Commits behind the checkpoint.
+    pub commits: u32,
+    /// Of these, ones that replace a page.
+    pub replaced: u32,
+    /// Jumps of the checkpoint.
+    pub jumps: u32,
+    /// Pages that had to be mended.
+    pub mended: u32,
+    /// Nodes of the tree.
+    pub nodes: u32,
+    /// Level of its root.
+    pub root_level: u32,
+    /// Roots without the second copy that the signature asks for.
+    pub single_roots: u32,
+}
+
+/// Reads a whole image: every path with what it names, `/` included.
+///
+/// # Errors
+/// What is wrong with the image, in words.
+pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>, Seen)> {
+    let signature = Signature::find(image, geometry)?.ok_or("there is no signature")?;
+    let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
+    let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
+    let checkpoint = Checkpoint::find(&pages, &blocks)?;
+    find::erase_counts(&pages, &checkpoint)?;
+    let mut seen = Seen { clean: checkpoint.clean, jumps: checkpoint.jumps.len() as u32, ..Seen::default() };
+    let mut values = tree::walk(&pages, &signature, &checkpoint, &mut seen)?;
+    for (key, value) in log::Log::new(&pages, &checkpoint, signature.volume_id).replay(&mut seen)? {
+        match value {
+            Some(value) => values.insert(key, value),
+            None => values.remove(&key),
+        };
+    }
+    seen.mended = pages.mended();
+    Ok((files::files(&values, &signature)?, seen))
+}
