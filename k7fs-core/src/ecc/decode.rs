@@ -79,12 +79,10 @@ pub fn decode_with(
     if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
         return Err(Uncorrectable);
     }
-    // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near and never accepted,
-    // and a search would find it again and again. No page has so few ones: its parity alone has more.
+    // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
+    // would find it again and again. Other codewords have more ones: their parity alone.
     let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
-    if ones <= usize::from(code.parity_words) * 2 + MARK_BITS {
-        return Err(Uncorrectable);
-    }
+    let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
     let mut search = Search {
         code,
         page,
@@ -101,7 +99,7 @@ pub fn decode_with(
         }
         search.take_back();
     }
-    for index in 0..doubts.len {
+    for index in 0..if is_near_zero { 0 } else { doubts.len } {
         let Some(doubt) = doubts.get(index) else { break };
         if search.attempt(ATTEMPTS + 1, Some(doubt.position), CHASE_SWEEPS_MAX) && accept(search.page) {
             return Ok(search.correction());
