@@ -224,8 +224,8 @@ impl<F: Flash> Tree<'_, F> {
         let high = merge.high;
         // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
         let at_edge = high == Key::MAX && level == 0;
-        let room = if at_edge { most } else { most.saturating_sub(32).max(1) };
-        let nodes = total.div_ceil(room).max(1);
+        let room = if at_edge { most } else { most.saturating_sub(32) };
+        let nodes = total.div_ceil(room.max(1)).max(1);
         let target = if at_edge { most } else { total.div_ceil(nodes) + 32 };
         self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
