@@ -1,4 +1,19 @@
-//! K7FS: a file system for raw flash.
+//! K7FS: a file system for raw NOR and NAND flash, without an allocator and without a controller.
+//!
+//! Each floor knows only the one below it; data goes down once when it is written and comes up once when it is read:
+//!
+//! ```text
+//! volume   files, directories, links, transactions: the public API, all of it on Volume
+//! tree     one copy-on-write B+tree: every name, extent and object is a key in it; the cleaner
+//! log      append-only transactions: heads, commits, checkpoints, the anchor, mount, bad blocks
+//! page     sealed pages: header, payload, checksum, parity; the only floor that touches flash
+//! flash    NOR through embedded-storage, NAND through a trait of its own; geometry
+//!
+//! ecc      the LDPC code of a page    hash    BLAKE3    varint    canonical ULEB128
+//! ```
+//!
+//! Start at [`Volume::format`] and [`Volume::mount`]; [`buffer_bytes`] tells the size of the one buffer they need.
+//! `FORMAT.md` beside this crate's manifest describes every byte on the chip.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,6 +26,8 @@ mod log;
 mod page;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 mod tree;
 mod varint;
 mod volume;

@@ -1,10 +1,14 @@
-//! Switches that break single protocol steps, so that a test can see that the suite notices. Test builds only.
+//! Switches that break single protocol steps, so that a test can see that the suite notices. Without the feature `sabotage`
+//! every step is on, and the compiler drops the questions.
 
+#[cfg(feature = "sabotage")]
 use core::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(feature = "sabotage")]
 static OFF: AtomicU8 = AtomicU8::new(0);
 
 /// A step of the protocol that can be left out.
+#[cfg_attr(not(feature = "sabotage"), allow(unreachable_pub, reason = "public with the feature only"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Committing the log's tail again after an unclean stop.
@@ -18,6 +22,7 @@ pub enum Step {
 }
 
 /// Switches a step off, or on again, for the whole process.
+#[cfg(feature = "sabotage")]
 pub fn set_off(step: Step, off: bool) {
     let bit = 1 << step as u8;
     if off {
@@ -27,6 +32,12 @@ pub fn set_off(step: Step, off: bool) {
     }
 }
 
+#[cfg(feature = "sabotage")]
 pub(crate) fn is_off(step: Step) -> bool {
     OFF.load(Ordering::SeqCst) & (1 << step as u8) != 0
+}
+
+#[cfg(not(feature = "sabotage"))]
+pub(crate) const fn is_off(_step: Step) -> bool {
+    false
 }

@@ -346,7 +346,8 @@ impl<F: Flash> Log<'_, F> {
     pub(super) fn load_checkpoint(&mut self, page: u32) -> Result<Option<u64>, Error> {
         let header = match self.pages.header(page) {
             Ok(header) if header.kind == PageKind::Checkpoint => header,
-            Ok(_) | Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => return Ok(None),
+            Ok(_) => return Ok(None),
+            Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error),
         };
         let Ok(Some(item)) = self.item_at(self.pages.space.address(page, 0)) else { return Ok(None) };
@@ -407,7 +408,7 @@ impl<F: Flash> Log<'_, F> {
         let page = self.pages.space.first_page(block);
         let header = match self.pages.header(page) {
             Ok(header) => header,
-            Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => return Ok(None),
+            Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error),
         };
         let mut payload = [0u8; BLOCK_HEADER_ITEM_BYTES];

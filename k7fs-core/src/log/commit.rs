@@ -12,6 +12,7 @@ use super::item::{ITEM_HEADER_BYTES_MAX, ItemKind, Key};
 use super::{HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
+use crate::sabotage::{Step, is_off};
 use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, Writer};
 
@@ -98,7 +99,7 @@ impl<F: Flash> Log<'_, F> {
     /// Appends a commit; first page and moved position are filled in.
     pub(super) fn append_commit(&mut self, mut commit: Commit) -> Result<(), Error> {
         // What the commit refers to goes first: a cut between the two leaves no commit, never a commit without content.
-        if !is_commit_order_off() {
+        if !is_off(Step::CommitOrder) {
             self.flush_partial(HeadId::Moved)?;
         }
         commit.moved_page = self.moved_page();
@@ -115,7 +116,7 @@ impl<F: Flash> Log<'_, F> {
         self.mark_commit();
         self.push(HeadId::Front, body.get(..len + SLACK).unwrap_or_default())?;
         self.flush_partial(HeadId::Front)?;
-        if is_commit_order_off() {
+        if is_off(Step::CommitOrder) {
             self.flush_partial(HeadId::Moved)?;
         }
         self.transaction = commit.transaction;
@@ -177,14 +178,4 @@ impl<F: Flash> Log<'_, F> {
         }
         Err(Error::Corrupt { page })
     }
-}
-
-#[cfg(feature = "sabotage")]
-fn is_commit_order_off() -> bool {
-    crate::sabotage::is_off(crate::sabotage::Step::CommitOrder)
-}
-
-#[cfg(not(feature = "sabotage"))]
-const fn is_commit_order_off() -> bool {
-    false
 }

@@ -8,6 +8,7 @@ use super::{BlockState, HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Address, HEADER_BYTES, Header, PageKind, ProgramError};
+use crate::sabotage::{Step, is_off};
 use crate::varint::{Reader, Writer};
 
 /// Blocks that may fail in a row before the chip counts as worn out.
@@ -323,7 +324,7 @@ impl<'b, F: Flash> Log<'b, F> {
     fn is_readable(&mut self, page: u32) -> Result<bool, Error> {
         match self.pages.header(page) {
             Ok(_) => Ok(true),
-            Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => Ok(false),
+            Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -417,34 +418,14 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Erases a block and counts it; `false` where it failed and is bad from now on.
     fn erase_for_use(&mut self, block: u32) -> Result<bool, Error> {
         self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
-        if self.erase_unless_sabotaged(block)? {
+        // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
+        let erased = (is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?;
+        if erased {
             self.alloc.set_state(block, BlockState::Tail);
             return Ok(true);
         }
         self.retire(block);
         Ok(false)
-    }
-
-    #[cfg(not(feature = "sabotage"))]
-    fn erase_unless_sabotaged(&mut self, block: u32) -> Result<bool, Error> {
-        self.pages.erase(block)
-    }
-
-    /// The step under test: a block that reads as erased is not erased again.
-    #[cfg(feature = "sabotage")]
-    fn erase_unless_sabotaged(&mut self, block: u32) -> Result<bool, Error> {
-        if crate::sabotage::is_off(crate::sabotage::Step::EraseAgain) {
-            let first = self.pages.space.first_page(block);
-            let pages = first..first + self.pages.space.pages_per_block;
-            let mut erased = true;
-            for page in pages {
-                erased &= self.pages.is_erased(page)?;
-            }
-            if erased {
-                return Ok(true);
-            }
-        }
-        self.pages.erase(block)
     }
 
     /// A block is bad from now on. The mark on the chip is best effort: the table remembers it too.

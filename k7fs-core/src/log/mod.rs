@@ -20,6 +20,7 @@ mod relocate;
 mod replay;
 mod signature;
 mod table;
+mod tail;
 
 pub(crate) use alloc::{Alloc, BlockState};
 pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX};

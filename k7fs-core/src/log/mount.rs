@@ -5,16 +5,18 @@ use core::mem::take;
 use super::alloc::{Alloc, Segment};
 use super::anchor::{AnchorBlock, Anchors, CHECKPOINT_FIRST_PAGE, FoundCheckpoint, MIRRORS, Pointer, fixed_blocks};
 use super::checkpoint::Checkpoint;
-use super::heads::{BlockHeader, Doubt, Head, LOG_FIRST_PAGE};
+use super::heads::{Doubt, Head};
 use super::memory::{Memory, node_bytes_max};
 use super::signature::Signature;
 use super::table::Table;
+use super::tail::Tail;
 use super::{BlockState, HeadId, Log};
 use crate::ecc::Layout;
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::{Flash, Geometry};
-use crate::page::{Header, PageKind, Pages};
+use crate::page::{PageKind, Pages};
+use crate::sabotage::{Step, is_off};
 use crate::varint::{Reader, ULEB_BYTES_MAX};
 
 /// Blocks of the fixed area looked at when nothing is known of the volume yet.
@@ -40,16 +42,6 @@ enum FixedSet {
     InDoubt,
     /// The same, twice.
     Whole,
-}
-
-/// The log's tail as found.
-struct Tail {
-    block: u32,
-    /// Where the next page may be programmed, within the block.
-    end: u32,
-    /// The last page that was touched can be read: then the one behind it may be torn without a trace.
-    last_readable: bool,
-    newest_commit: Option<u32>,
 }
 
 /// The two newest blocks of those that were looked at: the mirrors in use. Older ones were given up.
@@ -178,7 +170,7 @@ impl<'b, F: Flash> Log<'b, F> {
         // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
         self.claim_blocks();
         let tail = self.find_tail()?;
-        let untouched = tail.newest_commit.is_none() && !self.is_touched(&tail)?;
+        let untouched = tail.newest_commit.is_none() && tail.is_empty(&self.checkpoint);
         let clean = self.checkpoint.clean && tail_checkpoint && untouched;
         self.place_front(&tail)?;
         self.place_moved(self.checkpoint.moved_page);
@@ -364,165 +356,6 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
-    /// Follows the log's chain from the checkpoint to its last page.
-    #[inline(never)]
-    fn find_tail(&mut self) -> Result<Tail, Error> {
-        let space = self.pages.space;
-        let (mut block, mut from) = (self.checkpoint.front_block, self.checkpoint.front_page);
-        if block >= space.block_count || from > space.pages_per_block {
-            return Err(Error::Corrupt { page: 0 });
-        }
-        let mut last_commit = None;
-        let mut pages = 0;
-        self.mark_tail(block);
-        let mut next = self.successor(block)?;
-        let mut before = self.block_header(block)?.map_or(0, |(page, _)| page.sequence);
-        for _ in 0..space.block_count {
-            let Some(candidate) = next else { break };
-            let Some((page, header)) = self.successor_header(candidate, before)? else { break };
-            before = page.sequence;
-            // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
-            // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
-            if self.is_begun(candidate)? {
-                last_commit = page.last_commit;
-                self.sequence = self.sequence.max(page.sequence);
-                self.generation = self.generation.max(page.generation);
-                self.mark_tail(candidate);
-                self.alloc.set_erase_count(candidate, header.erase_count);
-                pages += space.pages_per_block - from;
-                (block, from) = (candidate, LOG_FIRST_PAGE);
-            }
-            next = header.next.filter(|next| *next < space.block_count).map(|next| self.checkpoint.jump(next));
-        }
-        let end = self.end_of_pages(block, from, Some(from))?;
-        self.pages_in_tail = pages + end - from;
-        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
-        for index in (from..end).rev() {
-            let page = space.first_page(block) + index;
-            let header = match self.pages.header(page) {
-                Ok(header) => header,
-                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            if !header.is_log() || header.sequence <= self.checkpoint.tail_sequence {
-                continue;
-            }
-            self.sequence = self.sequence.max(header.sequence);
-            tail.last_readable = index + 1 == end;
-            tail.newest_commit = if header.commit { Some(page) } else { header.last_commit };
-            break;
-        }
-        if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
-            && !self.is_in_tail(page)?
-        {
-            tail.newest_commit = None;
-        }
-        Ok(tail)
-    }
-
-    /// Whether a page that had a commit before the checkpoint has one behind it: its block may have been used again.
-    fn is_in_tail(&mut self, page: u32) -> Result<bool, Error> {
-        match self.pages.header(page) {
-            Ok(header) => Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence),
-            Err(error @ (Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {
-                let block = self.pages.space.block_of_page(page);
-                if self.alloc.state(block) == BlockState::Tail { Err(error) } else { Ok(false) }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not
-    /// opened as that yet.
-    ///
-    /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else: forgetting
-    /// commits silently would be worse than refusing to mount.
-    fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
-        let newer_than = self.checkpoint.tail_sequence.max(before);
-        let is_replacement = self.checkpoint.jumps.leads_to(block);
-        let follows = |page: &Header| {
-            let is_log = if is_replacement { page.is_log() } else { page.kind == PageKind::Front };
-            is_log && page.sequence > newer_than
-        };
-        let first_page = self.pages.space.first_page(block);
-        // A look at some bytes first: mostly the block is blank.
-        if !self.pages.probe(first_page)? {
-            return Ok(None);
-        }
-        if let Some(found) = self.block_header(block)? {
-            return Ok(Some(found).filter(|(page, header)| follows(page) && header.before == before));
-        }
-        for page in first_page + LOG_FIRST_PAGE..first_page + self.pages.space.pages_per_block.min(3) {
-            if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| follows(&page)) {
-                return Err(Error::Uncorrectable { page: first_page });
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether a log block holds more than its header.
-    fn is_begun(&mut self, block: u32) -> Result<bool, Error> {
-        let page = self.pages.space.first_page(block) + LOG_FIRST_PAGE;
-        // The first page behind the header may have been passed over.
-        Ok(self.pages.probe(page)? || self.pages.probe(page + 1)?)
-    }
-
-    fn mark_tail(&mut self, block: u32) {
-        if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
-            self.alloc.set_state(block, BlockState::Tail);
-        }
-    }
-
-    /// Whether anything was programmed behind the checkpoint, readable or not.
-    fn is_touched(&mut self, tail: &Tail) -> Result<bool, Error> {
-        if tail.block != self.checkpoint.front_block || tail.end != self.checkpoint.front_page {
-            return Ok(true);
-        }
-        if tail.end < self.pages.space.pages_per_block {
-            return Ok(false);
-        }
-        // A full block: a torn first page of the next one would be the only trace. That block is erased again before
-        // it is used, so it does not matter what is in it.
-        Ok(false)
-    }
-
-    fn place_front(&mut self, tail: &Tail) -> Result<(), Error> {
-        let space = self.pages.space;
-        let header = self.block_header(tail.block)?;
-        let first_page = space.first_page(tail.block);
-        let Some((header, block_header)) = header else {
-            return Err(Error::Uncorrectable { page: first_page });
-        };
-        let next = block_header.next.filter(|next| *next < space.block_count);
-        let next = next.ok_or(Error::Corrupt { page: first_page })?;
-        let next = self.checkpoint.jump(next);
-        self.front.place(tail.block, first_page, tail.end);
-        let named = tail.block == self.checkpoint.front_block;
-        self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
-        self.front.generation = header.generation;
-        self.front.first_sequence = header.sequence;
-        self.front.doubt = Doubt::MayShow;
-        self.front.next = Some(next);
-        self.mark_tail(next);
-        Ok(())
-    }
-
-    /// Puts the moved head where the newest commit says. What lies there may have been touched since.
-    pub(super) fn place_moved(&mut self, page: Option<u32>) {
-        let space = self.pages.space;
-        let Some(page) = page.filter(|page| *page <= space.page_count()) else { return };
-        // A full block's next page is the first one of the block behind it.
-        let block = space.block_of_page(page.saturating_sub(1));
-        let first_page = space.first_page(block);
-        if !matches!(self.alloc.state(block), BlockState::Free | BlockState::Used | BlockState::Tail) {
-            return;
-        }
-        self.mark_tail(block);
-        self.moved.place(block, first_page, page - first_page);
-        self.moved.generation = self.generation;
-        self.moved.doubt = Doubt::MayShow;
-    }
-
     /// Makes the states of blocks agree with what was found on the chip.
     fn claim_blocks(&mut self) {
         let fixed_blocks = self.signature.fixed_blocks;
@@ -536,11 +369,10 @@ impl<'b, F: Flash> Log<'b, F> {
                 _ => {}
             }
         }
-        for index in 0..self.checkpoint.jumps.len() {
-            // A block that was replaced must not come back into the chain that names it. If it is bad, it will fail again.
-            if let Some((from, _)) = self.checkpoint.jumps.get(index).copied() {
-                self.mark_tail(from);
-            }
+        let jumps = self.checkpoint.jumps;
+        for (replaced, _) in jumps.iter() {
+            // It must not come back into the chain that names it. If it is bad, it will fail again.
+            self.mark_tail(*replaced);
         }
     }
 
@@ -554,7 +386,7 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         self.front.doubt = if tail.last_readable { Doubt::MayHide } else { Doubt::MayShow };
         self.moved.doubt = Doubt::MayHide;
-        if is_recommit_off() {
+        if is_off(Step::Recommit) {
             return Ok(());
         }
         let has_commit = tail.newest_commit.is_some() && self.transaction != self.checkpoint.transaction;
@@ -599,14 +431,4 @@ fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), cra
         }
     }
     Ok(())
-}
-
-#[cfg(feature = "sabotage")]
-fn is_recommit_off() -> bool {
-    crate::sabotage::is_off(crate::sabotage::Step::Recommit)
-}
-
-#[cfg(not(feature = "sabotage"))]
-const fn is_recommit_off() -> bool {
-    false
 }

@@ -94,9 +94,7 @@ impl<F: Flash> Log<'_, F> {
             let result = match copied {
                 // A page that a power cut tore, or that was skipped, has nothing to copy. But the new block has no traces of
                 // it either, and a search for the last page would end at a row of such pages.
-                Err(ProgramError::Other(Error::Uncorrectable { .. } | Error::Corrupt { .. })) => {
-                    self.program_filler(id, to, sequence)
-                }
+                Err(ProgramError::Other(error)) if error.is_damage() => self.program_filler(id, to, sequence),
                 result => result,
             };
             match result {

@@ -19,6 +19,7 @@ use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
 use crate::log::{SIGNATURE_BYTES, Signature};
+use crate::sabotage::{Step, is_off};
 
 /// Bytes of the checksum.
 const CRC_BYTES: usize = 4;
@@ -201,7 +202,7 @@ impl<'b, F: Flash> Pages<'b, F> {
         }
     }
 
-    fn is_block_erased(&mut self, block: u32) -> Result<bool, Error> {
+    pub(crate) fn is_block_erased(&mut self, block: u32) -> Result<bool, Error> {
         let first_page = self.space.first_page(block);
         for page in first_page..first_page + self.space.pages_per_block {
             if !self.is_erased(page)? {
@@ -378,8 +379,7 @@ impl<'b, F: Flash> Pages<'b, F> {
 
     fn is_sealed(&self, page: u32, raw: &[u8]) -> bool {
         let stored = raw.get(self.crc_at..).and_then(|rest| rest.first_chunk::<CRC_BYTES>());
-        #[cfg(feature = "sabotage")]
-        if crate::sabotage::is_off(crate::sabotage::Step::Checksum) {
+        if is_off(Step::Checksum) {
             return ecc::syndrome_weight(&self.layout, raw) == 0;
         }
         stored.is_some_and(|stored| u32::from_le_bytes(*stored) == self.checksum(page, raw))

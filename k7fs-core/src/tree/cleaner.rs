@@ -9,6 +9,7 @@ use super::{KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BlockState, HeadId, Item, ItemKind, Key, Place, Row};
+use crate::sabotage::{Step, is_off};
 
 /// Rows that moving one place may need: an extent is cut where a block ends.
 const ROWS_PER_PLACE: usize = 4;
@@ -63,7 +64,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.
     fn refer_to_moved(&mut self) -> Result<(), Error> {
-        if !is_commit_order_off() {
+        if !is_off(Step::CommitOrder) {
             self.log.flush_partial(HeadId::Moved)?;
         }
         let mut from = Key::MIN;
@@ -86,7 +87,7 @@ impl<F: Flash> Tree<'_, F> {
         while page < end {
             let header = match self.log.pages.header(page) {
                 Ok(header) => header,
-                Err(Error::Uncorrectable { .. } | Error::Corrupt { .. }) => {
+                Err(error) if error.is_damage() => {
                     // What is lost here is lost already; the rest of the block still moves.
                     (page, offset) = (page + 1, None);
                     continue;
@@ -228,14 +229,4 @@ impl<F: Flash> Tree<'_, F> {
         self.log.push_copy(head, source)?;
         Ok(self.log.finish(head))
     }
-}
-
-#[cfg(feature = "sabotage")]
-fn is_commit_order_off() -> bool {
-    crate::sabotage::is_off(crate::sabotage::Step::CommitOrder)
-}
-
-#[cfg(not(feature = "sabotage"))]
-const fn is_commit_order_off() -> bool {
-    false
 }

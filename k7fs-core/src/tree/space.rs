@@ -216,11 +216,10 @@ impl<F: Flash> Tree<'_, F> {
 
     /// A key gets a value. Values other than extents must fit a block.
     pub(crate) fn put(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
-        self.log.begin(HeadId::Front, ItemKind::Value, key, bytes.len() as u32)?;
+        let len = bytes.len() as u32;
+        self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push(HeadId::Front, bytes)?;
-        let address = self.log.finish(HeadId::Front);
-        self.pending_bytes += self.log.alloc.cost(bytes.len() as u32);
-        self.log.put_row(key, Some(Place::value(address, bytes.len() as u32)))
+        self.finish_value(key, len)
     }
 
     /// A key gets a copy of bytes that were appended before, and more bytes behind them.
@@ -229,9 +228,7 @@ impl<F: Flash> Tree<'_, F> {
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push_copy(HeadId::Front, place)?;
         self.log.push(HeadId::Front, bytes)?;
-        let address = self.log.finish(HeadId::Front);
-        self.pending_bytes += self.log.alloc.cost(len);
-        self.log.put_row(key, Some(Place::value(address, len)))
+        self.finish_value(key, len)
     }
 
     /// A key gets a copy of bytes that are on flash: one value made of several places.
@@ -245,6 +242,11 @@ impl<F: Flash> Tree<'_, F> {
             }
             self.log.push_copy(HeadId::Front, &place)?;
         }
+        self.finish_value(key, len)
+    }
+
+    /// The value that was just appended is the key's.
+    fn finish_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
         let address = self.log.finish(HeadId::Front);
         self.pending_bytes += self.log.alloc.cost(len);
         self.log.put_row(key, Some(Place::value(address, len)))
