@@ -39,6 +39,7 @@ struct Met {
     clean: u32,
     tails: u32,
     replaced: u32,
+    reaching: u32,
     jumped: u32,
     mended: u32,
     root_level: u32,
@@ -51,6 +52,7 @@ impl Met {
         self.clean += u32::from(seen.clean && seen.commits == 0);
         self.tails += u32::from(seen.commits > 0);
         self.replaced += u32::from(seen.replaced > 0);
+        self.reaching += u32::from(seen.reaching > 1);
         self.jumped += u32::from(seen.jumps > 0);
         self.mended += u32::from(seen.mended > 0);
         self.root_level = self.root_level.max(seen.root_level);
@@ -188,7 +190,10 @@ fn a_stranger_reads_what_the_core_shows() {
         met
     });
     for (met, (name, _)) in results.iter().zip(JOBS) {
-        assert!(met.clean > 0 && met.tails > 0 && met.replaced > 0, "{name} met too little: {met:?}");
+        assert!(
+            met.clean > 0 && met.tails > 0 && met.replaced > 0 && met.reaching > 0,
+            "{name} met too little: {met:?}"
+        );
     }
     assert!(results.iter().any(|met| met.jumped > 0) && results.iter().any(|met| met.root_level > 0));
 }

@@ -5,8 +5,11 @@
 //! away always match. On flash the table is cut into at most 16 segments, each written again only when it changed:
 //!
 //! ```text
-//! segment: ULEB | per block: live units << 3 | state: ULEB, erase count: ULEB
+//! segment: ULEB | per block: live units << 3 | state: 2 bytes, erase count: ULEB
 //! ```
+//!
+//! The first number has always two bytes, so that a full volume's table is not longer, and slower to load, than an empty
+//! one's.
 
 use super::table::Place;
 use crate::page::{Address, Space};
@@ -328,30 +331,26 @@ impl<'b> Alloc<'b> {
     }
 
     /// What is stored for a block: live units and state, and its erase count.
-    pub(crate) fn stored(&self, space: &Space, block: u32) -> (u64, u64) {
-        let state = self.state(block);
-        let live = u64::from(self.live_without_segments(space, block));
-        (live << 3 | u64::from(state.code()), self.erase_count(block).into())
+    pub(crate) fn stored(&self, space: &Space, block: u32) -> ([u8; 2], u64) {
+        let [low, high, ..] = (self.live_without_segments(space, block) << 3 | self.state(block).code()).to_le_bytes();
+        ([low, high], self.erase_count(block).into())
     }
 
     /// Bytes of a segment's body.
     pub(crate) fn segment_len(&self, space: &Space, segment: usize) -> usize {
-        let blocks: usize = self
-            .segment_range(segment)
-            .map(|block| {
-                let (word, erases) = self.stored(space, block);
-                uleb_len(word) + uleb_len(erases)
-            })
-            .sum();
-        uleb_len(segment as u64) + blocks
+        let len = |block| {
+            let (word, erases) = self.stored(space, block);
+            word.len() + uleb_len(erases)
+        };
+        uleb_len(segment as u64) + self.segment_range(segment).map(len).sum::<usize>()
     }
 
-    /// Takes a block's two stored numbers; `false` where they make no sense.
+    /// Takes a block's two stored numbers; `None` where they make no sense.
     pub(crate) fn load(&mut self, block: u32, reader: &mut Reader<'_>) -> Option<()> {
-        let word = reader.uleb();
+        let word = u32::from(u16::from_le_bytes(reader.array()));
         let erases = reader.uleb32();
-        let state = BlockState::from_code((word & 7) as u32)?;
-        let live = u32::try_from(word >> 3).ok().filter(|live| *live <= LIVE_MAX && reader.is_sound())?;
+        let state = reader.finish(BlockState::from_code(word & 7))??;
+        let live = word >> 3;
         // What was the log's tail then is in use now; whether it still is the tail, replay will say.
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
         self.set_state(block, state);

@@ -19,6 +19,7 @@ pub(crate) const JUMPS_MAX: usize = 4;
 pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 
 const CLEAN_FLAG: u64 = 1;
+const JOBS_FLAG: u64 = 2;
 
 /// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +59,8 @@ pub(crate) struct Checkpoint {
     pub(crate) tail_sequence: u64,
     /// Written by a clean stop.
     pub(crate) clean: bool,
+    /// The tree may have jobs: a mount looks for them.
+    pub(crate) has_jobs: bool,
     /// Level of the root node; 0 is a leaf.
     pub(crate) root_level: u8,
     /// The root node; none while the tree is empty.
@@ -91,6 +94,7 @@ impl Checkpoint {
             sequence: 0,
             tail_sequence: 0,
             clean: false,
+            has_jobs: false,
             root_level: 0,
             root: None,
             front_block: 0,
@@ -110,7 +114,8 @@ impl Checkpoint {
     /// Writes the body.
     pub(crate) fn encode<'b>(&self, space: &Space, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
-        writer.uleb(if self.clean { CLEAN_FLAG } else { 0 });
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        writer.uleb(flag(self.clean, CLEAN_FLAG) | flag(self.has_jobs, JOBS_FLAG));
         writer.uleb(self.tail_sequence);
         writer.uleb(self.root_level.into());
         match self.root {
@@ -152,7 +157,9 @@ impl Checkpoint {
         *self = Self::new();
         let checkpoint = self;
         checkpoint.sequence = sequence;
-        checkpoint.clean = reader.uleb() & CLEAN_FLAG != 0;
+        let flags = reader.uleb();
+        checkpoint.clean = flags & CLEAN_FLAG != 0;
+        checkpoint.has_jobs = flags & JOBS_FLAG != 0;
         checkpoint.tail_sequence = reader.uleb();
         checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
         checkpoint.root = space.at_minus_one(reader.uleb()).map(|address| Place {

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! transaction, first page, predecessor+1, predecessor's tag 4 bytes, moved page+1, next object,
-//! 0 or replaced first page+1, replaced page
+//! 0 or replaced first page+1, replaced page, 0 or reach+1
 //! ```
 //!
-//! The last two stand in the commit that a mount writes after an unclean stop: it says again what the last commit's
+//! The replaced pages stand in the commit that a mount writes after an unclean stop: it says again what the last commit's
 //! page said, because that page may have been torn. A reader takes it in that page's place.
+//!
+//! A commit with a *reach* says again, as references, every change of that many commits before it: replay reads no further.
 
-use super::item::{ITEM_HEADER_BYTES_MAX, ItemKind, Key};
+use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
+use super::replay::reference_len;
 use super::{HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -22,6 +25,10 @@ const REPEAT_PAYLOAD_MIN: u32 = 1024;
 const REPEATED_BYTES_MAX: u32 = 48;
 /// Room for a repeated value's header, and behind it for the commit.
 const REPEAT_RESERVE: u32 = (2 * ITEM_HEADER_BYTES_MAX + COMMIT_BYTES_MAX) as u32;
+/// Type and length of a commit.
+const KEYLESS_HEADER_BYTES_MAX: u32 = 2;
+/// Commits that one commit says again, at most.
+const REACH_MAX: u32 = 4096;
 /// Bytes of the longest commit body.
 const COMMIT_BYTES_MAX: usize = 64;
 
@@ -46,6 +53,8 @@ pub(super) struct Commit {
     pub(super) moved_page: Option<u32>,
     pub(super) next_object: u64,
     pub(super) replaced: Option<Replaced>,
+    /// Everything that this many commits before it changed is said again in this transaction.
+    pub(super) reach: Option<u32>,
 }
 
 impl Commit {
@@ -61,6 +70,7 @@ impl Commit {
         if let Some(replaced) = self.replaced {
             writer.uleb(replaced.page.into());
         }
+        writer.uleb_plus_one(self.reach);
         writer.finish()
     }
 
@@ -74,15 +84,29 @@ impl Commit {
             moved_page: reader.uleb_minus_one(),
             next_object: reader.uleb(),
             replaced: reader.uleb_minus_one().map(|first_page| Replaced { first_page, page: reader.uleb32() }),
+            reach: reader.uleb_minus_one(),
         };
         reader.finish(commit)
+    }
+
+    /// Bytes of the body, whatever the places and the reach turn out to be; zeros fill it up.
+    fn len_max(&self) -> u32 {
+        let mut body = [0u8; COMMIT_BYTES_MAX];
+        let far = Some(u32::MAX);
+        let longest = Self { first_page: u32::MAX, moved_page: far, reach: Some(REACH_MAX), ..*self };
+        longest.encode(&mut body).map_or(COMMIT_BYTES_MAX, <[u8]>::len) as u32
+    }
+
+    /// Whether nothing but this commit is needed to know what has changed since a transaction.
+    pub(super) fn reaches(&self, transaction: u64) -> bool {
+        self.reach.is_some_and(|reach| self.transaction <= transaction + 1 + u64::from(reach))
     }
 }
 
 impl<F: Flash> Log<'_, F> {
     /// Ends the transaction: everything appended since the last commit is durable and visible on return.
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
-        let commit = Commit {
+        let mut commit = Commit {
             transaction: self.transaction + 1,
             first_page: 0,
             predecessor: self.last_commit,
@@ -90,7 +114,10 @@ impl<F: Flash> Log<'_, F> {
             moved_page: None,
             next_object: self.next_object,
             replaced: None,
+            reach: None,
         };
+        self.repeat_small_values()?;
+        commit.reach = self.repeat_changes(&commit)?;
         self.append_commit(commit)?;
         self.table.commit_pending();
         Ok(())
@@ -103,18 +130,14 @@ impl<F: Flash> Log<'_, F> {
             self.flush_partial(HeadId::Moved)?;
         }
         commit.moved_page = self.moved_page();
-        self.repeat_small_values()?;
-        let mut body = [0u8; COMMIT_BYTES_MAX];
-        let len = commit.encode(&mut body).ok_or(Error::Exhausted)?.len();
-        // The first page may still change with the item's own start, but not its encoded length by more than this.
-        const SLACK: usize = 6;
-        self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, (len + SLACK) as u32)?;
+        let len = commit.len_max();
+        self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, len)?;
         commit.first_page = self.transaction_start.unwrap_or(0);
-        body.fill(0);
+        let mut body = [0u8; COMMIT_BYTES_MAX];
         commit.encode(&mut body).ok_or(Error::Exhausted)?;
         // Marked before the body is pushed: the body may fill its page to the last byte.
         self.mark_commit();
-        self.push(HeadId::Front, body.get(..len + SLACK).unwrap_or_default())?;
+        self.push(HeadId::Front, body.get(..len as usize).unwrap_or_default())?;
         self.flush_partial(HeadId::Front)?;
         if is_off(Step::CommitOrder) {
             self.flush_partial(HeadId::Moved)?;
@@ -150,6 +173,45 @@ impl<F: Flash> Log<'_, F> {
             self.put_copy(row.key, &place)?;
         }
         Ok(())
+    }
+
+    /// Says all changes since the checkpoint again, as references, if they fit the page under construction, and tells how
+    /// many commits that reaches back. A mount after a cut then reads this one page, however many commits there were.
+    pub(super) fn repeat_changes(&mut self, commit: &Commit) -> Result<Option<u32>, Error> {
+        let before = commit.transaction.checked_sub(self.checkpoint.transaction + 1);
+        let reach = before.and_then(|before| u32::try_from(before).ok()).filter(|reach| *reach <= REACH_MAX);
+        if reach.is_none() || !self.say_changes(commit, false)? {
+            return Ok(None);
+        }
+        self.say_changes(commit, true)?;
+        Ok(reach)
+    }
+
+    /// Goes through the committed rows that the running transaction does not hide, and tells whether they and the commit fit
+    /// the page under construction; with `append` they are said again on the way.
+    fn say_changes(&mut self, commit: &Commit, append: bool) -> Result<bool, Error> {
+        let reserve = commit.len_max() + KEYLESS_HEADER_BYTES_MAX;
+        let Some(mut room) = self.room_in_page(HeadId::Front).checked_sub(reserve) else { return Ok(false) };
+        let mut index = 0;
+        while let Some(row) = self.table.row(index).filter(|row| row.level == 0) {
+            index += 1;
+            if row.pending || self.table.row(index).is_some_and(|newer| newer.level == 0 && newer.key == row.key) {
+                continue;
+            }
+            let (kind, len) = match &row.place {
+                Some(place) => (ItemKind::Reference, reference_len(&self.pages.space, place)),
+                None => (ItemKind::Delete, 0),
+            };
+            let header = ItemHeader { kind, key: row.key, len };
+            let Some(rest) = room.checked_sub(header.encoded_len() + len) else { return Ok(false) };
+            room = rest;
+            match &row.place {
+                Some(place) if append => self.append_reference(row.key, place)?,
+                None if append => self.begin(HeadId::Front, kind, row.key, 0)?,
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 
     /// The next page of the moved head, counted through the volume.

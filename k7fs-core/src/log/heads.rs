@@ -261,10 +261,9 @@ impl<'b, F: Flash> Log<'b, F> {
         Err(Error::InvalidOption)
     }
 
-    /// Bytes of payload left in the page under construction; none where there is no such page.
+    /// Bytes of payload left in the page under construction, or in the one that will be.
     pub(super) fn room_in_page(&self, id: HeadId) -> u32 {
-        let head = self.head(id);
-        if head.fill == 0 { 0 } else { self.pages.space.payload.saturating_sub(head.fill) }
+        self.pages.space.payload.saturating_sub(self.head(id).fill)
     }
 
     /// Makes sure that the head stands on a page that can be programmed.

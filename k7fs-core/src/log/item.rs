@@ -10,7 +10,7 @@
 
 use core::cmp::Ordering;
 
-use crate::varint::{Reader, Writer};
+use crate::varint::{Reader, Writer, uleb_len};
 
 /// Bytes of the longest item header.
 pub(crate) const ITEM_HEADER_BYTES_MAX: usize = 36;
@@ -201,6 +201,15 @@ impl ItemHeader {
             writer.uleb(self.key.index.into());
         }
         writer.uleb(self.len.into());
+    }
+
+    /// Bytes of the encoded header.
+    pub(crate) fn encoded_len(&self) -> u32 {
+        let key = &self.key;
+        let key_len = 1 + uleb_len(key.object) + uleb_len(key.position) + uleb_len(key.index.into());
+        let has_key = self.kind.code() & KEYLESS == 0;
+        let key_len = if has_key { key_len } else { 0 };
+        (1 + key_len + uleb_len(self.len.into())) as u32
     }
 
     /// Reads a header and tells its length; `Ok(None)` at the end of a page's items, `Err` where it makes no sense.

@@ -72,6 +72,8 @@ pub(crate) struct Log<'b, F> {
     commit_tag: u32,
     /// The next object number.
     pub(crate) next_object: u64,
+    /// There may be jobs, merged or not.
+    pub(crate) has_jobs: bool,
     /// Blocks that failed under a head since the mount, the last few.
     relocations: heapless::Vec<Relocation, RELOCATIONS_MAX>,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
@@ -214,6 +216,7 @@ impl<F: Flash> Log<'_, F> {
         self.flush_partial(HeadId::Front)?;
         let mut checkpoint = Checkpoint {
             clean: false,
+            has_jobs: self.has_jobs,
             root,
             root_level,
             front_block: self.front.block.unwrap_or(0),
@@ -259,6 +262,7 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
         let mut checkpoint = self.checkpoint;
         checkpoint.clean = true;
+        checkpoint.has_jobs = self.has_jobs;
         self.write_checkpoint(&mut checkpoint, true)
     }
 
@@ -279,7 +283,7 @@ impl<F: Flash> Log<'_, F> {
             self.push(HeadId::Front, piece)?;
             let (word, erases) = self.alloc.stored(&space, block);
             let mut writer = Writer::new(&mut bytes);
-            writer.uleb(word);
+            writer.bytes(&word);
             writer.uleb(erases);
             piece = writer.finish().unwrap_or_default();
         }

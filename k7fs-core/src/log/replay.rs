@@ -9,10 +9,19 @@ use super::table::{Place, Row};
 use super::{BlockState, HeadId, Item, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::varint::Reader;
+use crate::page::Space;
+use crate::tree::{KIND_EXTENT, KIND_JOB};
+use crate::varint::{Reader, uleb_len};
 
 /// Bytes moved at a time when content is copied.
 const CHUNK_BYTES: usize = 64;
+/// Bytes of the longest body of a reference: an address of 39 bits and a length of 32.
+const REFERENCE_BYTES_MAX: usize = 16;
+
+/// Bytes of a reference's body.
+pub(super) fn reference_len(space: &Space, place: &Place) -> u32 {
+    (uleb_len(space.number(place.address)) + uleb_len(place.len.into())) as u32
+}
 
 /// The pages of one transaction, or of a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +43,7 @@ impl<F: Flash> Log<'_, F> {
         self.commit_tag = self.checkpoint.commit_tag;
         self.transaction = self.checkpoint.transaction;
         self.next_object = self.checkpoint.next_object;
+        self.has_jobs = self.checkpoint.has_jobs;
         let Some(newest) = newest else { return Ok(()) };
         let mut page = newest;
         let mut expected: Option<(u64, u32)> = None;
@@ -56,6 +66,9 @@ impl<F: Flash> Log<'_, F> {
             }
             self.replay_commit(page, &commit)?;
             self.commits_in_tail += 1;
+            if commit.reaches(self.checkpoint.transaction) {
+                break;
+            }
             let before = commit.transaction - 1;
             let Some(predecessor) = commit.predecessor.filter(|_| before > self.checkpoint.transaction) else { break };
             expected = Some((before, commit.predecessor_tag));
@@ -118,14 +131,13 @@ impl<F: Flash> Log<'_, F> {
         if self.table.find(0, &key).is_some_and(|row| !row.pending) {
             return Ok(());
         }
-        let taken = self.table.put(&Row { level: 0, key, pending: true, place });
-        if taken { Ok(()) } else { Err(Error::Corrupt { page }) }
+        self.put_row(key, place).map_err(|_| Error::Corrupt { page })
     }
 
     /// Reads the body of a reference.
     pub(crate) fn reference(&mut self, item: &Item) -> Result<Place, Error> {
         let page = self.pages.space.page_of(item.body);
-        let mut body = [0u8; 16];
+        let mut body = [0u8; REFERENCE_BYTES_MAX];
         let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
         self.read(item.body, body)?;
         let mut reader = Reader::new(body);
@@ -217,37 +229,38 @@ impl<F: Flash> Log<'_, F> {
         let first_page = self.replacement(if commit.replaced.is_some() { commit.first_page } else { page });
         let last_page = self.replacement(page);
         let span = Span { first_page, last_page, last_commit: header.last_commit, with_last: true };
-        let mut failed = None;
-        self.walk(&span, &mut |log, item| {
-            if let Err(error) = log.repeat_item(item, &span) {
-                failed = Some(error);
-            }
-        })?;
-        failed.map_or(Ok(()), Err)?;
+        let mut again = Commit { replaced: Some(replaced), next_object: self.next_object, reach: None, ..commit };
         self.repeat_bodies(&span)?;
-        self.append_commit(Commit {
-            first_page: 0,
-            replaced: Some(replaced),
-            next_object: self.next_object,
-            ..commit
-        })?;
+        again.reach = self.repeat_changes(&again)?;
+        if again.reach.is_none() {
+            self.repeat_items(&span)?;
+        }
+        self.append_commit(again)?;
         self.table.commit_pending();
         Ok(())
     }
 
-    /// Says one item again as a change of its key, unless its bytes must be moved as well.
-    fn repeat_item(&mut self, item: &Item, span: &Span) -> Result<(), Error> {
+    /// Says the items of a span again as changes of their keys, but for those whose bytes were moved.
+    fn repeat_items(&mut self, span: &Span) -> Result<(), Error> {
+        let mut failed = None;
+        self.walk(span, &mut |log, item| {
+            if let Err(error) = log.repeat_item(item) {
+                failed = Some(error);
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Says one item again. The table has its row already.
+    fn repeat_item(&mut self, item: &Item) -> Result<(), Error> {
         if !matches!(item.header.kind, ItemKind::Value | ItemKind::Reference | ItemKind::Delete) {
             return Ok(());
         }
         let key = item.header.key;
-        let Some(row) = self.table.find(0, &key) else { return Ok(()) };
-        if row.pending || row.place.is_some_and(|place| self.part_in(&place, span) > 0) {
-            return Ok(());
-        }
-        match row.place {
-            None => self.put_delete(key),
-            Some(place) => self.put_reference(key, &place),
+        match self.table.find(0, &key) {
+            Some(Row { pending: false, place: Some(place), .. }) => self.append_reference(key, &place),
+            Some(Row { pending: false, place: None, .. }) => self.begin(HeadId::Front, ItemKind::Delete, key, 0),
+            _ => Ok(()),
         }
     }
 
@@ -293,7 +306,7 @@ impl<F: Flash> Log<'_, F> {
     /// Appends a value again: extents keep the part that is safe where it is.
     fn repeat_body(&mut self, key: Key, place: &Place, keep: u32) -> Result<(), Error> {
         let space = self.pages.space;
-        let divisible = key.kind == crate::tree::KIND_EXTENT;
+        let divisible = key.kind == KIND_EXTENT;
         let keep = if divisible { keep } else { 0 };
         if keep > 0 {
             self.put_reference(key, &Place::value(place.address, keep))?;
@@ -341,7 +354,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Appends a reference to bytes that are on flash; the table is not told.
     pub(crate) fn append_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
-        let mut body = [0u8; 16];
+        let mut body = [0u8; REFERENCE_BYTES_MAX];
         let mut writer = crate::varint::Writer::new(&mut body);
         writer.uleb(self.pages.space.number(place.address));
         writer.uleb(place.len.into());
@@ -358,6 +371,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// A pending change of a key.
     pub(crate) fn put_row(&mut self, key: Key, place: Option<Place>) -> Result<(), Error> {
+        self.has_jobs |= key.kind == KIND_JOB;
         let taken = self.table.put(&Row { level: 0, key, pending: true, place });
         if taken { Ok(()) } else { Err(Error::NeedsRemount) }
     }

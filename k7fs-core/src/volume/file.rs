@@ -317,6 +317,9 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
+        if !self.tree.log.has_jobs {
+            return Ok(());
+        }
         let mut bytes = [0u8; JOB_BYTES_MAX];
         let mut reader = match self.tree.load(&job_key(object), &mut bytes) {
             Err(inner::Error::NotFound) => return Ok(()),
@@ -339,14 +342,21 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off what earlier commits left to be done, but for objects that are open.
     pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
+        if !self.tree.log.has_jobs {
+            return Ok(());
+        }
         let mut from = job_key(0);
         let mut entry = Entry::EMPTY;
+        let mut has_jobs = false;
         while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_JOB {
             from = entry.key.successor();
-            if !self.is_open(entry.key.object) {
+            if self.is_open(entry.key.object) {
+                has_jobs = true;
+            } else {
                 self.run_job(entry.key.object)?;
             }
         }
+        self.tree.log.has_jobs = has_jobs;
         Ok(())
     }
 

@@ -99,7 +99,9 @@ fn tables(report: &Report, profile: bool, output: &mut Output) -> Result<(), Cli
         }
     }
     if !report.mounts.is_empty() {
-        output.line("chip       block  mount              % full     ms  target  pages read  programs  erases")?;
+        output.line(
+            "chip       block  mount              % full       ms   max ms  target  pages read  programs  erases",
+        )?;
     }
     for mount in &report.mounts {
         output.line(&mount_line(mount))?;
@@ -155,18 +157,19 @@ fn profile_lines(phase: &Phase, output: &mut Output) -> Result<(), CliError> {
 fn mount_line(mount: &MountCost) -> String {
     let after = match mount.after {
         MountPoint::Clean => "clean".to_owned(),
-        MountPoint::Cut { synced_writes } => format!("cut, {synced_writes} syncs"),
+        MountPoint::Cut { synced_writes } => format!("cut, {synced_writes}+ syncs"),
     };
     let target = mount
         .target_ms
-        .map_or("-".to_owned(), |target| format!("{target:.1} {}", if mount.ms <= target { "ok" } else { "NO" }));
+        .map_or("-".to_owned(), |target| format!("{target:.1} {}", if mount.ms_max <= target { "ok" } else { "NO" }));
     format!(
-        "{:<10} {:>3}K  {:<17} {:>6}  {:>7.3}  {:>6}  {:>9}  {:>8}  {:>6}",
+        "{:<10} {:>3}K  {:<17} {:>6}  {:>7.3}  {:>7.3}  {:>6}  {:>10}  {:>8}  {:>6}",
         mount.chip,
         mount.block_size / 1024,
         after,
         mount.percent_full,
         mount.ms,
+        mount.ms_max,
         target,
         mount.pages_read,
         mount.programs,

@@ -234,7 +234,7 @@ pub(super) fn erase_counts(pages: &Pages<'_>, checkpoint: &Checkpoint) -> Result
             return Err(format!("segment {index} of the table is another one"));
         }
         for _ in 0..per_segment.min(blocks - counts.len() as u32) {
-            if cursor.number()? & 7 > 6 {
+            if u16::from_le_bytes(cursor.array()?) & 7 > 6 {
                 return Err("a block of an unknown state".to_owned());
             }
             counts.push(cursor.number()?);

@@ -23,6 +23,7 @@ struct Commit {
     names: Option<u32>,
     /// The first page of the transaction that it says again, and the page in whose place it stands.
     replaced: Option<(u32, u32)>,
+    reach: Option<u64>,
 }
 
 /// What a log block's header says.
@@ -50,8 +51,20 @@ impl<'l, 'i> Log<'l, 'i> {
             seen.commits += 1;
             seen.replaced += u32::from(commit.replaced.is_some());
             self.apply(commit, &mut changes)?;
+            if commit.reach.is_some_and(|reach| commit.transaction - 1 - reach <= self.checkpoint.transaction) {
+                seen.reaching += 1;
+                self.check_reach(commit, &changes)?;
+            }
         }
         Ok(changes)
+    }
+
+    /// A commit that reaches back to the checkpoint says alone what all commits up to it say together.
+    fn check_reach(&self, commit: &Commit, changes: &Changes) -> Result<()> {
+        let mut alone = Changes::new();
+        self.apply(commit, &mut alone)?;
+        let number = commit.transaction;
+        if alone == *changes { Ok(()) } else { Err(format!("commit {number} does not reach as far as it says")) }
     }
 
     /// The page in whose place this one is read.
@@ -133,7 +146,11 @@ impl<'l, 'i> Log<'l, 'i> {
             Some(first_page) => Some((first_page, cursor.small()?)),
             None => None,
         };
-        Ok(Commit { page: number, transaction, first_page, predecessor, tag, names: page.last_commit, replaced })
+        let (reach, names) = (cursor.optional()?, page.last_commit);
+        if reach.is_some_and(|reach| reach >= transaction) {
+            return Err(format!("the commit on page {number} reaches back beyond the first one"));
+        }
+        Ok(Commit { page: number, transaction, first_page, predecessor, tag, names, replaced, reach })
     }
 
     /// Commits behind the checkpoint, newest first.

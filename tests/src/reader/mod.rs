@@ -50,6 +50,8 @@ pub struct Seen {
     pub commits: u32,
     /// Of these, ones that replace a page.
     pub replaced: u32,
+    /// Commits that say again everything since the checkpoint.
+    pub reaching: u32,
     /// Jumps of the checkpoint.
     pub jumps: u32,
     /// Pages that had to be mended.
