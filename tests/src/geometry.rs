@@ -100,6 +100,16 @@ pub fn buffer_for(flash: &impl Flash) -> Vec<u8> {
     vec![0; buffer_bytes(&flash.geometry())]
 }
 
+/// A formatted chip of this part, with the part's own pages and blocks.
+///
+/// # Panics
+/// Where `format` fails: the tests' chips are large enough.
+pub fn formatted_chip(spec: &ChipSpec, seed: u64) -> SimFlash {
+    let mut flash = SimFlash::new(Chip::new(spec, seed));
+    format(&mut flash).unwrap_or_else(|error| panic!("{}: {error}", spec.name));
+    flash
+}
+
 /// Formats with the tests' options.
 ///
 /// # Errors

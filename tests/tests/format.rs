@@ -43,7 +43,6 @@ struct Met {
     jumped: u32,
     mended: u32,
     root_level: u32,
-    single_roots: u32,
 }
 
 impl Met {
@@ -56,7 +55,6 @@ impl Met {
         self.jumped += u32::from(seen.jumps > 0);
         self.mended += u32::from(seen.mended > 0);
         self.root_level = self.root_level.max(seen.root_level);
-        self.single_roots += seen.single_roots;
     }
 }
 

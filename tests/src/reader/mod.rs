@@ -60,8 +60,6 @@ pub struct Seen {
     pub nodes: u32,
     /// Level of its root.
     pub root_level: u32,
-    /// Roots without the second copy that the signature asks for.
-    pub single_roots: u32,
 }
 
 /// Reads a whole image: every path with what it names, `/` included.

@@ -47,22 +47,26 @@ impl Walk<'_, '_> {
             return Err(format!("a node of {} bytes", pointer.length));
         }
         let twice = kind != NodeKind::Leaf && self.signature.second_copies;
-        if kind == NodeKind::RootLeaf && twice && pointer.copy.is_none() {
-            self.seen.single_roots += 1;
-        } else if pointer.copy.is_some() != twice {
-            return Err(format!("a node with a wrong number of copies: {pointer:?}"));
+        if pointer.copy.is_some() != twice {
+            let wrong = if twice { "lacks its second copy" } else { "has a second copy" };
+            let page = self.page_of(pointer.address);
+            return Err(format!("the {kind:?} node at {}, page {page}, {wrong}: {pointer:?}", pointer.address));
         }
         let body = self.pages.bytes(pointer.address, pointer.length)?;
         if hash(&[&body]) != pointer.hash {
             return Err(format!("the node at {} has another hash", pointer.address));
         }
         if let Some(copy) = pointer.copy {
-            let block = |address| self.pages.block_of((address / u64::from(self.pages.geometry.page_size)) as u32);
+            let block = |address| self.pages.block_of(self.page_of(address));
             if self.pages.bytes(copy, pointer.length)? != body || block(copy) == block(pointer.address) {
                 return Err(format!("the copies of the node at {} are not two of one", pointer.address));
             }
         }
         Ok(body)
+    }
+
+    fn page_of(&self, address: u64) -> u32 {
+        (address / u64::from(self.pages.geometry.page_size)) as u32
     }
 
     /// One node and all below it. Its keys lie from `bounds.0` to below `bounds.1`.
