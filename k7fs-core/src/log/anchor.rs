@@ -82,9 +82,10 @@ fn checkpoint_item<'b>(space: &Space, checkpoint: &Checkpoint, bytes: &'b mut [u
 impl<F: Flash> Log<'_, F> {
     /// Makes a checkpoint durable. On return a mount finds it, and what only the one before needed may be erased.
     ///
-    /// `fresh` says that the log's tail begins with it; else it repeats the last one with its tail.
+    /// `fresh` says that the log's tail begins with it; else it begins where the checkpoint says.
     pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint, fresh: bool) -> Result<(), Error> {
         checkpoint.generation = self.generation;
+        checkpoint.moved_page = self.moved_page();
         for _ in 0..RETRIES_MAX {
             checkpoint.sequence = self.next_sequence();
             if fresh {

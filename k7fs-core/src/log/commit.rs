@@ -12,6 +12,7 @@
 
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
 use super::replay::reference_len;
+use super::table::Age;
 use super::{HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -156,13 +157,13 @@ impl<F: Flash> Log<'_, F> {
             return Ok(());
         };
         let mut from = Key::MIN;
-        while let Some(row) = self.table.next_in(0, &from, false) {
+        while let Some(row) = self.table.next_in(0, &from, Age::Active) {
             from = row.key.successor();
             let Some(place) = row.place.filter(|_| row.key.kind != KIND_EXTENT) else { continue };
             let newest = self.table.find(0, &row.key);
             if place.len > REPEATED_BYTES_MAX
                 || self.pages.space.page_of(place.address) != last_commit
-                || newest.is_none_or(|newest| newest.pending)
+                || newest.is_none_or(|newest| newest.age == Age::Pending)
             {
                 continue;
             }
@@ -180,7 +181,8 @@ impl<F: Flash> Log<'_, F> {
     pub(super) fn repeat_changes(&mut self, commit: &Commit) -> Result<Option<u32>, Error> {
         let before = commit.transaction.checked_sub(self.checkpoint.transaction + 1);
         let reach = before.and_then(|before| u32::try_from(before).ok()).filter(|reach| *reach <= REACH_MAX);
-        if reach.is_none() || !self.say_changes(commit, false)? {
+        // While a merge is under way, the table lacks what it has taken.
+        if self.merge_start.is_some() || reach.is_none() || !self.say_changes(commit, false)? {
             return Ok(None);
         }
         self.say_changes(commit, true)?;
@@ -194,8 +196,9 @@ impl<F: Flash> Log<'_, F> {
         let Some(mut room) = self.room_in_page(HeadId::Front).checked_sub(reserve) else { return Ok(false) };
         let mut index = 0;
         while let Some(row) = self.table.row(index).filter(|row| row.level == 0) {
+            let is_hidden = self.table.is_hidden(index);
             index += 1;
-            if row.pending || self.table.row(index).is_some_and(|newer| newer.level == 0 && newer.key == row.key) {
+            if row.age == Age::Pending || is_hidden {
                 continue;
             }
             let (kind, len) = match &row.place {

@@ -29,7 +29,7 @@ pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
 pub(crate) use mount::MountReport;
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
-pub(crate) use table::{Place, Row, Table};
+pub(crate) use table::{Age, Place, Row, Table};
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -74,11 +74,27 @@ pub(crate) struct Log<'b, F> {
     pub(crate) next_object: u64,
     /// There may be jobs, merged or not.
     pub(crate) has_jobs: bool,
+    /// Where the tail of the checkpoint begins that is being written in steps.
+    merge_start: Option<TailStart>,
     /// Blocks that failed under a head since the mount, the last few.
     relocations: heapless::Vec<Relocation, RELOCATIONS_MAX>,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,
+}
+
+/// Where the log's tail begins, and what was committed before.
+#[derive(Clone, Copy, Debug)]
+struct TailStart {
+    sequence: u64,
+    front_block: u32,
+    front_page: u32,
+    last_commit: Option<u32>,
+    commit_tag: u32,
+    transaction: u64,
+    /// What the tail that ends here had.
+    commits: u32,
+    pages: u32,
 }
 
 /// An item and where its body is.
@@ -167,7 +183,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// After a checkpoint is durable: blocks that nothing needs any more become free.
-    fn settle(&mut self) -> Result<(), Error> {
+    fn settle(&mut self, start: &TailStart) -> Result<(), Error> {
         for block in [self.front.block, self.front.next, self.moved.block].into_iter().flatten() {
             self.alloc.keep(block);
         }
@@ -175,15 +191,20 @@ impl<F: Flash> Log<'_, F> {
         for (replaced, _) in self.checkpoint.jumps.iter() {
             self.alloc.keep(*replaced);
         }
-        self.keep_running_transaction()?;
+        self.keep_rows();
+        self.keep_chain(start.front_block)?;
+        if let Some(page) = self.transaction_start {
+            // The running transaction's pages are needed until the checkpoint after its commit.
+            self.keep_chain(self.pages.space.block_of_page(page))?;
+        }
         self.alloc.settle();
-        self.commits_in_tail = 0;
-        self.pages_in_tail = 0;
+        self.commits_in_tail = self.commits_in_tail.saturating_sub(start.commits);
+        self.pages_in_tail = self.pages_in_tail.saturating_sub(start.pages);
         Ok(())
     }
 
-    /// A running transaction's pages are needed until the checkpoint after its commit.
-    fn keep_running_transaction(&mut self) -> Result<(), Error> {
+    /// What the table's rows name stays where it is until the checkpoint that takes them.
+    fn keep_rows(&mut self) {
         let space = self.pages.space;
         let mut index = 0;
         while let Some(row) = self.table.row(index) {
@@ -192,9 +213,12 @@ impl<F: Flash> Log<'_, F> {
             }
             index += 1;
         }
-        let Some(start) = self.transaction_start else { return Ok(()) };
-        let mut block = space.block_of_page(start);
-        for _ in 0..space.block_count {
+    }
+
+    /// Keeps the blocks of the log from one on.
+    fn keep_chain(&mut self, first: u32) -> Result<(), Error> {
+        let mut block = first;
+        for _ in 0..self.pages.space.block_count {
             self.alloc.keep(block);
             match self.successor(block)? {
                 Some(next) if Some(block) != self.front.block => block = next,
@@ -204,38 +228,65 @@ impl<F: Flash> Log<'_, F> {
         Ok(())
     }
 
-    /// Writes the changed parts of the allocation table and a checkpoint with this root, and lets go of what only the
-    /// last one needed.
-    pub(crate) fn write_state(&mut self, root: Option<Place>, root_level: u8) -> Result<(), Error> {
-        for segment in 0..self.alloc.segment_count() {
-            if self.alloc.is_dirty(segment) {
-                self.write_segment(segment)?;
-            }
-        }
-        self.flush_partial(HeadId::Moved)?;
-        self.flush_partial(HeadId::Front)?;
-        let mut checkpoint = Checkpoint {
-            clean: false,
-            has_jobs: self.has_jobs,
-            root,
-            root_level,
+    /// A merge begins: it takes what is committed until now, and the tail of its checkpoint begins here.
+    pub(crate) fn begin_merge(&mut self) {
+        self.table.freeze();
+        self.merge_start = Some(self.tail_start());
+    }
+
+    fn tail_start(&self) -> TailStart {
+        TailStart {
+            sequence: self.sequence,
             front_block: self.front.block.unwrap_or(0),
             front_page: self.front.page,
             last_commit: self.last_commit,
             commit_tag: self.commit_tag,
             transaction: self.transaction,
-            moved_page: self.moved_page(),
+            commits: self.commits_in_tail,
+            pages: self.pages_in_tail,
+        }
+    }
+
+    /// Writes the first changed part of the allocation table from a segment on; the next segment, or `None` at the end.
+    pub(crate) fn write_next_segment(&mut self, from: usize) -> Result<Option<usize>, Error> {
+        for segment in from..self.alloc.segment_count() {
+            if self.alloc.is_dirty(segment) {
+                self.write_segment(segment)?;
+                return Ok(Some(segment + 1));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a checkpoint with this root, and lets go of what only the last one needed.
+    pub(crate) fn finish_merge(&mut self, root: Option<Place>, root_level: u8) -> Result<(), Error> {
+        self.flush_partial(HeadId::Moved)?;
+        self.flush_partial(HeadId::Front)?;
+        let now = self.tail_start();
+        // Without a commit on the way the merge itself need not be in the tail.
+        let start = self.merge_start.take().filter(|start| start.transaction != now.transaction).unwrap_or(now);
+        let behind = start.transaction != now.transaction;
+        let mut checkpoint = Checkpoint {
+            has_jobs: self.has_jobs,
+            root,
+            root_level,
+            tail_sequence: start.sequence,
+            front_block: start.front_block,
+            front_page: start.front_page,
+            last_commit: start.last_commit,
+            commit_tag: start.commit_tag,
+            transaction: start.transaction,
             next_object: self.next_object,
             leaves: self.checkpoint.leaves,
             segments: self.alloc.segments,
             ..Checkpoint::new()
         };
-        if self.transaction_start.is_some() {
-            // The running transaction's pages are walked one day, perhaps from a block before the replaced ones.
+        if behind || self.transaction_start.is_some() {
+            // The pages behind it are walked one day, perhaps from a block before the replaced ones.
             checkpoint.jumps.clone_from(&self.checkpoint.jumps);
         }
-        self.write_checkpoint(&mut checkpoint, true)?;
-        self.settle()
+        self.write_checkpoint(&mut checkpoint, !behind)?;
+        self.settle(&start)
     }
 
     /// The number of the last commit.

@@ -122,6 +122,7 @@ impl<'b, F: Flash> Log<'b, F> {
             commit_tag: 0,
             next_object: 0,
             has_jobs: false,
+            merge_start: None,
             relocations: heapless::Vec::new(),
             commits_in_tail: 0,
             pages_in_tail: 0,
@@ -198,6 +199,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.anchors = Anchors::default();
         self.checkpoint = Checkpoint::new();
         self.relocations.clear();
+        self.merge_start = None;
         self.transaction_start = None;
         self.commits_in_tail = 0;
         self.pages_in_tail = 0;

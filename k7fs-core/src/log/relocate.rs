@@ -131,15 +131,16 @@ impl<F: Flash> Log<'_, F> {
         head.first_page = space.first_page(new);
         head.generation = generation;
         if id == HeadId::Moved {
-            self.checkpoint.moved_page = self.checkpoint.moved_page.map(rename);
             return Ok(());
         }
         if self.front.page > 0 {
             self.front.first_sequence = self.pages.header(space.first_page(new))?.sequence;
         }
         self.transaction_start = self.transaction_start.map(rename);
-        if self.checkpoint.front_block == old {
-            self.checkpoint.front_block = new;
+        let begins =
+            [Some(&mut self.checkpoint.front_block), self.merge_start.as_mut().map(|start| &mut start.front_block)];
+        for block in begins.into_iter().flatten().filter(|block| **block == old) {
+            *block = new;
         }
         self.add_jump(old, new)
     }

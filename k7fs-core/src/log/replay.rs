@@ -5,7 +5,7 @@
 
 use super::commit::{Commit, Replaced};
 use super::item::{ItemKind, Key};
-use super::table::{Place, Row};
+use super::table::{Age, Place, Row};
 use super::{BlockState, HeadId, Item, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -62,7 +62,9 @@ impl<F: Flash> Log<'_, F> {
                 self.commit_tag = tag;
                 self.transaction = commit.transaction;
                 self.next_object = commit.next_object;
-                self.place_moved(commit.moved_page);
+                if self.pages.header(page)?.sequence > self.checkpoint.sequence {
+                    self.place_moved(commit.moved_page);
+                }
             }
             self.replay_commit(page, &commit)?;
             self.commits_in_tail += 1;
@@ -128,7 +130,7 @@ impl<F: Flash> Log<'_, F> {
             }
         }
         let key = item.header.key;
-        if self.table.find(0, &key).is_some_and(|row| !row.pending) {
+        if self.table.find(0, &key).is_some_and(|row| row.age != Age::Pending) {
             return Ok(());
         }
         self.put_row(key, place).map_err(|_| Error::Corrupt { page })
@@ -258,8 +260,8 @@ impl<F: Flash> Log<'_, F> {
         }
         let key = item.header.key;
         match self.table.find(0, &key) {
-            Some(Row { pending: false, place: Some(place), .. }) => self.append_reference(key, &place),
-            Some(Row { pending: false, place: None, .. }) => self.begin(HeadId::Front, ItemKind::Delete, key, 0),
+            Some(Row { age: Age::Active, place: Some(place), .. }) => self.append_reference(key, &place),
+            Some(Row { age: Age::Active, place: None, .. }) => self.begin(HeadId::Front, ItemKind::Delete, key, 0),
             _ => Ok(()),
         }
     }
@@ -268,10 +270,10 @@ impl<F: Flash> Log<'_, F> {
     fn repeat_bodies(&mut self, span: &Span) -> Result<(), Error> {
         let mut from = Key::MIN;
         // Every row is looked at once; new rows are pending and have other places.
-        while let Some(row) = self.table.next_in(0, &from, false) {
+        while let Some(row) = self.table.next_in(0, &from, Age::Active) {
             from = row.key.successor();
             let newest = self.table.find(0, &row.key);
-            if let Some(place) = row.place.filter(|_| newest.is_some_and(|newest| !newest.pending)) {
+            if let Some(place) = row.place.filter(|_| newest.is_some_and(|newest| newest.age != Age::Pending)) {
                 let moved = self.part_in(&place, span);
                 if moved > 0 {
                     self.repeat_body(row.key, &place, place.len - moved)?;
@@ -372,7 +374,7 @@ impl<F: Flash> Log<'_, F> {
     /// A pending change of a key.
     pub(crate) fn put_row(&mut self, key: Key, place: Option<Place>) -> Result<(), Error> {
         self.has_jobs |= key.kind == KIND_JOB;
-        let taken = self.table.put(&Row { level: 0, key, pending: true, place });
+        let taken = self.table.put(&Row { level: 0, key, age: Age::Pending, place });
         if taken { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 }

@@ -1,11 +1,12 @@
 //! The table: changes that no checkpoint has merged into the tree yet.
 //!
-//! Rows of fixed size, sorted by level, key and whether they are pending. Level 0 holds changes of keys; higher
-//! levels hold new places of tree nodes while a merge is under way. A pending row belongs to the running
-//! transaction and hides the committed row of the same key until it is committed or rolled back.
+//! Rows of fixed size, sorted by level, key and age. Level 0 holds changes of keys; higher levels hold new places of
+//! tree nodes while a merge is under way. A younger row hides the older ones of its key:
 //!
 //! ```text
-//! level 1 | key 21 | pending 1 | present 1 | address 5 | length 4 | copy 5 | hash 8
+//! frozen ──> being merged into the tree    active ──> committed since    pending ──> of the running transaction
+//!
+//! level 1 | key 21 | age 1 | present 1 | address 5 | length 4 | copy 5 | hash 8
 //! ```
 
 use super::alloc::Alloc;
@@ -15,8 +16,8 @@ use crate::page::{Address, Space};
 
 const LEVEL_AT: usize = 0;
 const KEY_AT: usize = 1;
-const PENDING_AT: usize = KEY_AT + KEY_BYTES;
-const PRESENT_AT: usize = PENDING_AT + 1;
+const AGE_AT: usize = KEY_AT + KEY_BYTES;
+const PRESENT_AT: usize = AGE_AT + 1;
 const ADDRESS_AT: usize = PRESENT_AT + 1;
 const ADDRESS_BYTES: usize = 5;
 const LEN_AT: usize = ADDRESS_AT + ADDRESS_BYTES;
@@ -49,12 +50,41 @@ impl Place {
     }
 }
 
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Age {
+    /// The merge that is under way takes it into the tree. New places of nodes are never anything else.
+    Frozen,
+    /// Committed; the next merge takes it.
+    Active,
+    /// Of the running transaction.
+    Pending,
+}
+
+impl Age {
+    fn code(self) -> u8 {
+        match self {
+            Age::Frozen => 0,
+            Age::Active => 1,
+            Age::Pending => 2,
+        }
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            0 => Age::Frozen,
+            1 => Age::Active,
+            _ => Age::Pending,
+        }
+    }
+}
+
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) level: u8,
     pub(crate) key: Key,
-    pub(crate) pending: bool,
+    pub(crate) age: Age,
     /// `None` deletes the key.
     pub(crate) place: Option<Place>,
 }
@@ -95,18 +125,18 @@ impl<'b> Table<'b> {
         self.raw(index).map(decode)
     }
 
-    fn sort_key(level: u8, key: &Key, pending: bool) -> [u8; SORT_BYTES] {
+    fn sort_key(level: u8, key: &Key, age: Age) -> [u8; SORT_BYTES] {
         let mut bytes = [0; SORT_BYTES];
         let mut writer = crate::varint::Writer::new(&mut bytes);
         writer.byte(level);
         writer.bytes(&key.to_bytes());
-        writer.byte(pending.into());
+        writer.byte(age.code());
         bytes
     }
 
     /// How many rows sort before this one.
-    fn lower_bound(&self, level: u8, key: &Key, pending: bool) -> usize {
-        let wanted = Self::sort_key(level, key, pending);
+    fn lower_bound(&self, level: u8, key: &Key, age: Age) -> usize {
+        let wanted = Self::sort_key(level, key, age);
         let (mut low, mut high) = (0, self.len);
         while low < high {
             let middle = low.midpoint(high);
@@ -122,13 +152,19 @@ impl<'b> Table<'b> {
 
     /// The first key of a level at or after `from`, in its newest version.
     pub(crate) fn next(&self, level: u8, from: &Key) -> Option<Row> {
-        let index = self.lower_bound(level, from, false);
-        let row = self.row(index)?;
-        if row.level != level {
-            return None;
+        let mut index = self.lower_bound(level, from, Age::Frozen);
+        let mut row = self.row(index).filter(|row| row.level == level)?;
+        while self.is_hidden(index) {
+            index += 1;
+            row = self.row(index)?;
         }
-        let newer = self.row(index + 1).filter(|newer| newer.level == level && newer.key == row.key);
-        Some(newer.unwrap_or(row))
+        Some(row)
+    }
+
+    /// Whether the row at a position has a younger one of the same key.
+    pub(crate) fn is_hidden(&self, index: usize) -> bool {
+        let key = |index: usize| self.raw(index).and_then(|raw| raw.get(..AGE_AT));
+        key(index).is_some() && key(index) == key(index + 1)
     }
 
     /// The newest version of a key.
@@ -136,26 +172,22 @@ impl<'b> Table<'b> {
         self.next(level, key).filter(|row| row.key == *key)
     }
 
-    /// The first row of a level at or after `from` that is pending, or that is not.
-    pub(crate) fn next_in(&self, level: u8, from: &Key, pending: bool) -> Option<Row> {
-        let mut index = self.lower_bound(level, from, false);
+    /// The first row of a level and age at or after `from`.
+    pub(crate) fn next_in(&self, level: u8, from: &Key, age: Age) -> Option<Row> {
+        let mut index = self.lower_bound(level, from, Age::Frozen);
         loop {
-            let row = self.row(index)?;
-            if row.level != level {
-                return None;
-            }
-            if row.pending == pending {
+            let row = self.row(index).filter(|row| row.level == level)?;
+            if row.age == age {
                 return Some(row);
             }
             index += 1;
         }
     }
 
-    /// Puts a row in its place, over the one of the same level, key and state. `false` where the table is full.
+    /// Puts a row in its place, over the one of the same level, key and age. `false` where the table is full.
     pub(crate) fn put(&mut self, row: &Row) -> bool {
-        let index = self.lower_bound(row.level, &row.key, row.pending);
-        let same =
-            self.row(index).is_some_and(|old| (old.level, old.key, old.pending) == (row.level, row.key, row.pending));
+        let index = self.lower_bound(row.level, &row.key, row.age);
+        let same = self.row(index).is_some_and(|old| (old.level, old.key, old.age) == (row.level, row.key, row.age));
         let at = index * ROW_BYTES;
         if !same {
             if self.len >= self.capacity() {
@@ -189,32 +221,50 @@ impl<'b> Table<'b> {
         self.len -= 1;
     }
 
-    /// Removes the row of this level, key and state.
-    pub(crate) fn remove_row(&mut self, level: u8, key: &Key, pending: bool) {
-        let index = self.lower_bound(level, key, pending);
-        if self.row(index).is_some_and(|row| (row.level, row.key, row.pending) == (level, *key, pending)) {
+    /// Removes the row of this level, key and age.
+    pub(crate) fn remove_row(&mut self, level: u8, key: &Key, age: Age) {
+        let index = self.lower_bound(level, key, age);
+        if self.row(index).is_some_and(|row| (row.level, row.key, row.age) == (level, *key, age)) {
             self.remove(index);
         }
     }
 
-    /// How many rows are pending.
-    pub(crate) fn pending_len(&self) -> usize {
-        (0..self.len).filter(|index| self.raw(*index).is_some_and(|raw| raw.get(PENDING_AT) == Some(&1))).count()
+    /// How many rows have an age.
+    pub(crate) fn count(&self, age: Age) -> usize {
+        (0..self.len).filter(|index| self.age(*index) == Some(age)).count()
     }
 
-    /// Makes pending rows committed; the rows they hid go.
+    fn age(&self, index: usize) -> Option<Age> {
+        self.raw(index).and_then(|raw| raw.get(AGE_AT)).map(|code| Age::from_code(*code))
+    }
+
+    fn set_age(&mut self, index: usize, age: Age) {
+        if let Some(place) = self.bytes.get_mut(index * ROW_BYTES + AGE_AT) {
+            *place = age.code();
+        }
+    }
+
+    /// Makes pending rows active; the active ones they hid go.
     pub(crate) fn commit_pending(&mut self) {
+        self.advance(Age::Pending, Age::Active);
+    }
+
+    /// Makes active rows frozen, for a merge.
+    pub(crate) fn freeze(&mut self) {
+        self.advance(Age::Active, Age::Frozen);
+    }
+
+    /// Makes all rows of an age one step older; what they hid at that age goes.
+    fn advance(&mut self, from: Age, to: Age) {
         let mut index = 0;
-        while let Some(row) = self.row(index) {
-            if row.pending {
-                let hidden = index.checked_sub(1).and_then(|before| self.row(before));
-                if hidden.is_some_and(|hidden| (hidden.level, hidden.key) == (row.level, row.key)) {
-                    self.remove(index - 1);
-                    index -= 1;
+        while let Some(age) = self.age(index) {
+            if age == from {
+                let before = index.wrapping_sub(1);
+                if self.age(before) == Some(to) && self.is_hidden(before) {
+                    self.remove(before);
+                    index = before;
                 }
-                if let Some(flag) = self.bytes.get_mut(index * ROW_BYTES + PENDING_AT) {
-                    *flag = 0;
-                }
+                self.set_age(index, to);
             }
             index += 1;
         }
@@ -223,8 +273,8 @@ impl<'b> Table<'b> {
     /// Drops pending rows.
     pub(crate) fn roll_back_pending(&mut self) {
         let mut index = 0;
-        while let Some(row) = self.row(index) {
-            if row.pending {
+        while let Some(age) = self.age(index) {
+            if age == Age::Pending {
                 self.remove(index);
             } else {
                 index += 1;
@@ -261,7 +311,7 @@ fn encode(row: &Row, bytes: &mut [u8]) {
     let mut writer = crate::varint::Writer::new(bytes);
     writer.byte(row.level);
     writer.bytes(&row.key.to_bytes());
-    writer.byte(row.pending.into());
+    writer.byte(row.age.code());
     writer.byte(row.place.is_some().into());
     let place = row.place.unwrap_or(Place::value(Address { page: 0, offset: 0 }, 0));
     writer.bytes(&address_bytes(place.address));
@@ -274,14 +324,14 @@ fn decode(bytes: &[u8; ROW_BYTES]) -> Row {
     let mut reader = crate::varint::Reader::new(bytes);
     let level = reader.byte();
     let key = Key::from_bytes(&reader.array());
-    let pending = reader.byte() != 0;
+    let age = Age::from_code(reader.byte());
     let present = reader.byte() != 0;
     let address = read_address(reader.array());
     let len = u32::from_le_bytes(reader.array());
     let copy = reader.array();
     let copy = (copy != NO_COPY).then(|| read_address(copy));
     let hash = reader.array();
-    Row { level, key, pending, place: present.then_some(Place { address, len, copy, hash }) }
+    Row { level, key, age, place: present.then_some(Place { address, len, copy, hash }) }
 }
 
 /// A volume has less than 2^27 pages.
@@ -310,29 +360,34 @@ mod tests {
     }
 
     proptest! {
-        /// The table behaves like two maps, one hidden behind the other.
+        /// The table behaves like three maps, one hidden behind the other.
         #[test]
-        fn pending_rows_hide_committed_ones(steps in proptest::collection::vec((0u8..5, 0u8..12, any::<u16>()), 0..60)) {
-            let mut bytes = [0; ROW_BYTES * 24];
+        fn younger_rows_hide_older_ones(steps in proptest::collection::vec((0u8..6, 0u8..12, any::<u16>()), 0..60)) {
+            let mut bytes = [0; ROW_BYTES * 36];
             let mut table = Table::new(&mut bytes);
-            let (mut committed, mut pending) = (BTreeMap::new(), BTreeMap::new());
+            let (mut frozen, mut active, mut pending) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
             for (step, object, len) in steps {
                 match step {
                     0 | 1 => {
                         let place = (step == 0).then(|| Place::value(Address { page: object.into(), offset: 7 }, len.into()));
-                        let row = Row { level: 0, key: key(object), pending: true, place };
+                        let row = Row { level: 0, key: key(object), age: Age::Pending, place };
                         prop_assert!(table.put(&row));
                         pending.insert(object, place);
                     }
-                    2 => { table.commit_pending(); committed.append(&mut pending); }
+                    2 => { table.commit_pending(); active.append(&mut pending); }
                     3 => { table.roll_back_pending(); pending.clear(); }
+                    4 => { table.freeze(); frozen.append(&mut active); }
                     _ => {
-                        let want = pending.get(&object).or(committed.get(&object));
+                        let want = pending.get(&object).or(active.get(&object)).or(frozen.get(&object));
                         prop_assert_eq!(table.find(0, &key(object)).map(|row| row.place), want.copied());
                     }
                 }
-                prop_assert_eq!(table.len(), committed.len() + pending.len());
-                prop_assert_eq!(table.pending_len(), pending.len());
+                prop_assert_eq!(table.len(), frozen.len() + active.len() + pending.len());
+                for (age, map) in [(Age::Frozen, &frozen), (Age::Active, &active), (Age::Pending, &pending)] {
+                    prop_assert_eq!(table.count(age), map.len());
+                    let first = table.next_in(0, &Key::MIN, age).map(|row| row.place);
+                    prop_assert_eq!(first, map.values().next().copied());
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use super::node::{Content, Entry};
 use super::{KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{BlockState, HeadId, Item, ItemKind, Key, Place, Row};
+use crate::log::{Age, BlockState, HeadId, Item, ItemKind, Key, Place, Row};
 use crate::sabotage::{Step, is_off};
 
 /// Rows that moving one place may need: an extent is cut where a block ends.
@@ -21,6 +21,8 @@ impl<F: Flash> Tree<'_, F> {
     ///
     /// A victim that holds more than the table takes is emptied by several calls. No transaction may be running.
     pub(super) fn clean(&mut self, free_wanted: u32) -> Result<bool, Error> {
+        // Nodes that move while others are merged would be lost on the way.
+        self.end_checkpoint()?;
         let before = self.free_blocks();
         let mut moved = false;
         for emptied in 0..VICTIMS_MAX as u32 {
@@ -68,7 +70,7 @@ impl<F: Flash> Tree<'_, F> {
             self.log.flush_partial(HeadId::Moved)?;
         }
         let mut from = Key::MIN;
-        while let Some(row) = self.log.table.next_in(0, &from, true) {
+        while let Some(row) = self.log.table.next_in(0, &from, Age::Pending) {
             from = row.key.successor();
             if let Some(place) = &row.place {
                 self.log.append_reference(row.key, place)?;
@@ -191,8 +193,7 @@ impl<F: Flash> Tree<'_, F> {
         }
         let [level] = level;
         let Some(found) = self.find_node(level, &key)? else { return Ok(()) };
-        let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
-        let mut place = moved.unwrap_or(found.place);
+        let mut place = found.place;
         let old = place;
         let head = match place {
             Place { address, .. } if address == item.body => HeadId::Front,
@@ -220,7 +221,7 @@ impl<F: Flash> Tree<'_, F> {
             self.hint = None;
             return Ok(());
         }
-        let row = Row { level: level + 1, key: found.low, pending: false, place: Some(place) };
+        let row = Row { level: level + 1, key: found.low, age: Age::Frozen, place: Some(place) };
         if self.log.table.put(&row) { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 

@@ -8,7 +8,7 @@ use super::{Found, INLINE_BYTES_MAX, KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
-use crate::log::{HeadId, ItemKind, Key, Log, Place, Row};
+use crate::log::{Age, HeadId, ItemKind, Key, Log, Place, Row};
 
 /// Old nodes read in one go: the one concerned and, where little is left in it, its right neighbour.
 const SOURCES_MAX: usize = 2;
@@ -16,7 +16,7 @@ const SOURCES_MAX: usize = 2;
 /// Merges old entries with rows.
 struct Merge {
     level: u8,
-    pending: bool,
+    age: Age,
     sources: [Option<Found>; SOURCES_MAX],
     source: usize,
     reader: Option<NodeReader>,
@@ -42,10 +42,10 @@ impl Step {
 }
 
 impl Merge {
-    fn new(level: u8, pending: bool, found: Option<Found>) -> Self {
+    fn new(level: u8, age: Age, found: Option<Found>) -> Self {
         let high = found.as_ref().map_or(Key::MAX, |found| found.high);
         let (peeked, from) = (Entry::EMPTY, Key::MIN);
-        Self { level, pending, sources: [found, None], source: 0, reader: None, peeked, has_peeked: false, from, high }
+        Self { level, age, sources: [found, None], source: 0, reader: None, peeked, has_peeked: false, from, high }
     }
 
     /// Where the right neighbour starts, if it has the same parent.
@@ -88,7 +88,7 @@ impl Merge {
     /// Takes the next step; `false` at the end.
     fn next<F: Flash>(&mut self, tree: &mut Tree<'_, F>, step: &mut Step) -> Result<bool, Error> {
         self.peek(&mut tree.log)?;
-        let row = tree.log.table.next_in(self.level, &self.from, self.pending);
+        let row = tree.log.table.next_in(self.level, &self.from, self.age);
         let comes_next = |row: &Row| row.key.is_before(&self.high) && !(self.has_peeked && self.peeked.key < row.key);
         let Some(row) = row.filter(comes_next) else {
             (step.entry, step.stays, step.from_row) = (self.peeked, true, false);
@@ -108,13 +108,70 @@ impl Merge {
     }
 }
 
+/// How far a checkpoint has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// Nodes of a level are written anew, from a key on.
+    Nodes { level: u8, from: Key },
+    /// The tree is whole; parts of the allocation table are written, from this one on.
+    Segments { next: usize },
+}
+
 impl<F: Flash> Tree<'_, F> {
     /// Merges all committed rows, writes a checkpoint and frees what only the last one needed.
     ///
     /// A running transaction's rows stay as they are.
     pub(crate) fn checkpoint(&mut self) -> Result<(), Error> {
-        self.merge(false)?;
-        self.log.write_state(self.root, self.root_level)
+        self.end_checkpoint()?;
+        self.begin_checkpoint();
+        self.end_checkpoint()
+    }
+
+    /// Begins a checkpoint of everything that is committed now; steps do the rest.
+    pub(super) fn begin_checkpoint(&mut self) {
+        self.log.begin_merge();
+        (self.frozen_rows, self.frozen_bytes) = (self.log.table.count(Age::Frozen), self.committed_bytes);
+        self.stage = Some(Stage::Nodes { level: 0, from: Key::MIN });
+    }
+
+    /// Takes the rest of the steps of a checkpoint that was begun.
+    pub(super) fn end_checkpoint(&mut self) -> Result<(), Error> {
+        while self.stage.is_some() {
+            self.step_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Takes one step of a checkpoint that was begun: a node or a part of the allocation table is written, or, at the end, the
+    /// checkpoint. What only the last one needed becomes free with that.
+    #[inline(never)]
+    pub(super) fn step_checkpoint(&mut self) -> Result<(), Error> {
+        self.stage = match self.stage {
+            None => None,
+            Some(Stage::Nodes { level, from }) => match self.merge_some(Age::Frozen, level, &from)? {
+                Some((level, from)) => Some(Stage::Nodes { level, from }),
+                None => Some(Stage::Segments { next: 0 }),
+            },
+            Some(Stage::Segments { next }) => match self.log.write_next_segment(next)? {
+                Some(next) => Some(Stage::Segments { next }),
+                None => {
+                    self.log.finish_merge(self.root, self.root_level)?;
+                    self.committed_bytes = self.committed_bytes.saturating_sub(self.frozen_bytes);
+                    self.frozen_rows = 0;
+                    None
+                }
+            },
+        };
+        Ok(())
+    }
+
+    /// Merges the running transaction into a new tree and makes that the state of the volume.
+    pub(super) fn checkpoint_spilled(&mut self) -> Result<(), Error> {
+        self.merge_pending()?;
+        self.log.count_transaction();
+        self.frozen_bytes = self.committed_bytes;
+        self.stage = Some(Stage::Segments { next: 0 });
+        self.end_checkpoint()
     }
 
     /// Rows that the table may hold so that a merge, which needs rows of its own, cannot run out of them.
@@ -129,42 +186,49 @@ impl<F: Flash> Tree<'_, F> {
         rows
     }
 
-    /// Merges the committed rows, or the pending ones, into a new tree.
-    pub(super) fn merge(&mut self, pending: bool) -> Result<(), Error> {
+    /// Merges the running transaction's rows into a tree that no checkpoint knows.
+    pub(super) fn merge_pending(&mut self) -> Result<(), Error> {
+        let mut at = Some((0, Key::MIN));
+        while let Some((level, from)) = at {
+            at = self.merge_some(Age::Pending, level, &from)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one node anew, the first that rows of a level concern from a key on; tells where to go on, `None` once the tree is
+    /// whole. In between the tree is read through the rows that say new places.
+    fn merge_some(&mut self, age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
         self.hint = None;
-        for level in 0..LEVELS_MAX - 1 {
-            // Rows above level 0 are never pending.
-            self.merge_level(level, pending && level == 0)?;
+        // New places of nodes are frozen, whatever the rows that made them.
+        let age = if level == 0 { age } else { Age::Frozen };
+        if let Some(row) = self.log.table.next_in(level, from, age) {
+            let high = self.rewrite(level, age, &row.key)?;
+            if high != Key::MAX && self.log.table.next_in(level, &high, age).is_some() {
+                return Ok(Some((level, high)));
+            }
+        }
+        for level in level..LEVELS_MAX - 1 {
             // The nodes above name these: a block that fails under the last page must not take it along from there.
             self.log.flush_partial(HeadId::Front)?;
             self.log.flush_partial(HeadId::Moved)?;
             if level < self.root_level && self.root.is_some() {
-                continue;
+                return Ok(Some((level + 1, Key::MIN)));
             }
             if self.take_root(level)? {
-                self.hint = None;
-                return self.collapse_root();
+                self.collapse_root()?;
+                return Ok(None);
             }
+            // Several nodes where the root was: one above them, at once, since nobody finds anything without a root.
+            self.rewrite(level + 1, Age::Frozen, &Key::MIN)?;
         }
         Err(Error::Exhausted)
-    }
-
-    fn merge_level(&mut self, level: u8, pending: bool) -> Result<(), Error> {
-        let mut from = Key::MIN;
-        while let Some(row) = self.log.table.next_in(level, &from, pending) {
-            from = self.rewrite(level, pending, &row.key)?;
-            if from == Key::MAX {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// After the root's level: the nodes there are one, and the root, or need a root above them.
     #[inline(never)]
     fn take_root(&mut self, level: u8) -> Result<bool, Error> {
         let above = level + 1;
-        let Some(first) = self.log.table.next_in(above, &Key::MIN, false) else { return Ok(true) };
+        let Some(first) = self.log.table.next_in(above, &Key::MIN, Age::Frozen) else { return Ok(true) };
         let mut live: Option<Row> = None;
         let mut next = Some(first);
         while let Some(row) = next {
@@ -177,11 +241,11 @@ impl<F: Flash> Tree<'_, F> {
                 }
                 live = Some(row);
             }
-            next = self.log.table.next_in(above, &row.key.successor(), false);
+            next = self.log.table.next_in(above, &row.key.successor(), Age::Frozen);
         }
         self.root = live.and_then(|row| row.place);
         self.root_level = if self.root.is_some() { level } else { 0 };
-        self.remove_rows(above, false, &Key::MAX);
+        self.remove_rows(above, Age::Frozen, &Key::MAX);
         Ok(true)
     }
 
@@ -209,10 +273,10 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
     #[inline(never)]
-    fn rewrite(&mut self, level: u8, pending: bool, key: &Key) -> Result<Key, Error> {
+    fn rewrite(&mut self, level: u8, age: Age, key: &Key) -> Result<Key, Error> {
         let change = self.log.transaction() + 1;
         let most = self.node.len();
-        let mut merge = Merge::new(level, pending, self.find_node(level, key)?);
+        let mut merge = Merge::new(level, age, self.find_node(level, key)?);
         let mut total = self.measure(&mut merge, change)?;
         if total < most / 4
             && let Some(high) = merge.neighbour_at()
@@ -230,14 +294,14 @@ impl<F: Flash> Tree<'_, F> {
         self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
         self.write_nodes(&mut merge, change, target, is_root)?;
-        self.remove_rows(level, pending, &high);
+        self.remove_rows(level, age, &high);
         Ok(high)
     }
 
     /// Writes everything that a merge yields in nodes of at most `target` bytes.
     #[inline(never)]
     fn write_nodes(&mut self, merge: &mut Merge, change: u64, target: usize, is_root: bool) -> Result<(), Error> {
-        let (level, pending) = (merge.level, merge.pending);
+        let (level, age) = (merge.level, merge.age);
         let mut writer = NodeWriter::new(self.log.pages.space, level);
         let mut separator = merge.low();
         let mut step = Step::EMPTY;
@@ -253,7 +317,7 @@ impl<F: Flash> Tree<'_, F> {
                 separator = entry.key;
             }
             if full || !writer.push(self.node, entry, change) {
-                self.write_node(level, pending, &writer, separator, is_root)?;
+                self.write_node(level, age, &writer, separator, is_root)?;
                 writer = NodeWriter::new(self.log.pages.space, level);
                 separator = entry.key;
                 if !writer.push(self.node, entry, change) {
@@ -261,7 +325,7 @@ impl<F: Flash> Tree<'_, F> {
                 }
             }
         }
-        if writer.is_empty() { Ok(()) } else { self.write_node(level, pending, &writer, separator, is_root) }
+        if writer.is_empty() { Ok(()) } else { self.write_node(level, age, &writer, separator, is_root) }
     }
 
     /// Bytes that all entries would take in one node. The merge starts over afterwards.
@@ -281,10 +345,8 @@ impl<F: Flash> Tree<'_, F> {
     /// The old nodes are dead with the new tree; their pointers go, unless a new node takes their key.
     fn drop_sources(&mut self, level: u8, sources: &[Option<Found>; SOURCES_MAX]) -> Result<(), Error> {
         let space = self.log.pages.space;
-        for found in sources.iter().flatten() {
-            // The cleaner may have moved the node since the checkpoint: then the row above knows its place.
-            let moved = self.log.table.find(level + 1, &found.low).and_then(|row| row.place);
-            self.log.alloc.subtract_place(&space, &moved.unwrap_or(found.place));
+        for found in sources.iter().flatten().filter(|found| found.place.len > 0) {
+            self.log.alloc.subtract_place(&space, &found.place);
             self.put_pointer(level, found.low, None)?;
             if level == 0 {
                 self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_sub(1);
@@ -320,7 +382,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Appends the node that was built, and a second copy of roots and inner nodes.
     fn write_node(
-        &mut self, level: u8, pending: bool, writer: &NodeWriter, separator: Key, is_root: bool,
+        &mut self, level: u8, age: Age, writer: &NodeWriter, separator: Key, is_root: bool,
     ) -> Result<(), Error> {
         let len = writer.len();
         let node = core::mem::take(&mut self.node);
@@ -328,7 +390,7 @@ impl<F: Flash> Tree<'_, F> {
         let place = self.append_node(separator, body, level > 0 || is_root);
         self.node = node;
         // The rows in it are on flash now; taking them out first makes room for the pointer.
-        self.remove_rows(level, pending, &writer.last().successor());
+        self.remove_rows(level, age, &writer.last().successor());
         if level == 0 {
             self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);
         }
@@ -354,17 +416,17 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     fn put_pointer(&mut self, level: u8, key: Key, place: Option<Place>) -> Result<(), Error> {
-        let taken = self.log.table.put(&Row { level: level + 1, key, pending: false, place });
+        let taken = self.log.table.put(&Row { level: level + 1, key, age: Age::Frozen, place });
         if taken { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 
     /// Removes the rows of a level below a key.
-    fn remove_rows(&mut self, level: u8, pending: bool, high: &Key) {
-        while let Some(row) = self.log.table.next_in(level, &Key::MIN, pending) {
+    fn remove_rows(&mut self, level: u8, age: Age, high: &Key) {
+        while let Some(row) = self.log.table.next_in(level, &Key::MIN, age) {
             if !row.key.is_before(high) {
                 break;
             }
-            self.log.table.remove_row(level, &row.key, pending);
+            self.log.table.remove_row(level, &row.key, age);
         }
     }
 }

@@ -12,8 +12,9 @@ pub(crate) use space::Demand;
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Key, Log, Memory, Place, Row};
+use crate::log::{Age, Key, Log, Memory, Place, Row};
 use crate::page::Pages;
+use merge::Stage;
 use node::{LEVELS_MAX, NodeReader};
 
 /// Metadata of an object.
@@ -35,6 +36,11 @@ pub(crate) struct Tree<'b, F> {
     node: &'b mut [u8],
     /// Where the last lookup ended.
     hint: Option<Hint>,
+    /// How far a checkpoint has come that is written in steps.
+    stage: Option<Stage>,
+    /// Rows and bytes of values that it takes.
+    frozen_rows: usize,
+    frozen_bytes: u64,
     /// The running transaction outgrew the table: its changes are in a tree that no checkpoint knows.
     spilled: bool,
     /// Bytes of values since the last checkpoint: committed, and in the running transaction.
@@ -80,7 +86,10 @@ impl Hint {
 #[derive(Clone, Copy, Debug)]
 struct Found {
     place: Place,
+    /// The key of its pointer.
     low: Key,
+    /// The first key that leads here: at the left edge all lower ones do.
+    from: Key,
     /// The first key that no longer leads here; the greatest at the right edge.
     high: Key,
     /// The same for its parent: a neighbour behind it has another parent.
@@ -97,6 +106,9 @@ impl<'b, F: Flash> Tree<'b, F> {
             root_level: 0,
             node,
             hint: None,
+            stage: None,
+            frozen_rows: 0,
+            frozen_bytes: 0,
             spilled: false,
             committed_bytes: 0,
             pending_bytes: 0,
@@ -109,6 +121,8 @@ impl<'b, F: Flash> Tree<'b, F> {
         self.root = self.log.checkpoint.root;
         self.root_level = self.log.checkpoint.root_level;
         self.hint = None;
+        self.stage = None;
+        self.frozen_rows = 0;
         self.spilled = false;
         let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len));
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
@@ -179,8 +193,8 @@ impl<'b, F: Flash> Tree<'b, F> {
     /// As [`Self::next`], in the tree alone.
     fn next_in_tree(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
-        // A leaf without a higher key leads to its right neighbour, which has one.
-        for _ in 0..4 {
+        // A leaf without a higher key leads to its right neighbour, which has one unless a merge has just emptied it.
+        for _ in 0..=self.log.table.capacity() {
             if !self.seek(&from)? {
                 break;
             }
@@ -224,25 +238,44 @@ impl<'b, F: Flash> Tree<'b, F> {
     /// The node of a level that a key leads to; `None` where the tree is not that high.
     fn find_node(&mut self, level: u8, key: &Key) -> Result<Option<Found>, Error> {
         let Some(root) = self.root.filter(|_| level <= self.root_level) else { return Ok(None) };
-        let mut found = Found { place: root, low: Key::MIN, high: Key::MAX, parent_high: Key::MAX };
-        let mut entry = Entry::EMPTY;
+        let (from, high) = (Key::MIN, Key::MAX);
+        let mut found = Found { place: root, low: from, from, high, parent_high: high };
         for at in (level + 1..=self.root_level).rev() {
-            let mut reader = NodeReader::open(&mut self.log, &found.place, at)?;
-            let corrupt = Error::Corrupt { page: found.place.address.page };
-            let mut has_child = false;
-            found.parent_high = found.high;
-            while reader.next(&mut self.log, &mut entry)? {
-                if has_child && entry.key > *key {
-                    found.high = entry.key;
-                    break;
-                }
-                let Content::At(place) = entry.content else { return Err(corrupt) };
-                (found.place, found.low, has_child) = (place, entry.key, true);
-            }
-            if !has_child {
-                return Err(corrupt);
-            }
+            found = self.child(at, &found, key)?;
         }
         Ok(Some(found))
+    }
+
+    /// The child of a node that a key leads to, seen through the rows that say new places: the last one whose key is not
+    /// above it, else the first. One without bytes where a merge has emptied the node.
+    fn child(&mut self, level: u8, parent: &Found, key: &Key) -> Result<Found, Error> {
+        let Found { place, from, high, .. } = *parent;
+        let in_range = |row: &Row| row.key.is_before(&high);
+        let mut reader = NodeReader::open(&mut self.log, &place, level)?;
+        let mut row = self.log.table.next_in(level, &from, Age::Frozen).filter(in_range);
+        let mut found = Found { place: Place::value(place.address, 0), parent_high: high, ..*parent };
+        let mut entry = Entry::EMPTY;
+        let mut has_entry = reader.next(&mut self.log, &mut entry)?;
+        while has_entry || row.is_some() {
+            let (child_key, child) = match row {
+                Some(new) if !has_entry || new.key <= entry.key => (new.key, new.place),
+                _ => (entry.key, Some(entry.content.place().ok_or(Error::Corrupt { page: place.address.page })?)),
+            };
+            if found.place.len > 0 && child_key > *key && child.is_some() {
+                found.high = child_key;
+                break;
+            }
+            if let Some(child) = child {
+                found.from = if found.place.len > 0 { child_key } else { from };
+                (found.place, found.low) = (child, child_key);
+            }
+            if has_entry && entry.key == child_key {
+                has_entry = reader.next(&mut self.log, &mut entry)?;
+            }
+            if let Some(new) = row.filter(|new| new.key == child_key) {
+                row = self.log.table.next_in(level, &new.key.successor(), Age::Frozen).filter(in_range);
+            }
+        }
+        Ok(found)
     }
 }

@@ -77,8 +77,11 @@ pub(crate) struct NodeReader {
 }
 
 impl NodeReader {
-    /// Opens a node that is meant to have this level.
+    /// Opens a node that is meant to have this level. A place without bytes is a node without entries.
     pub(crate) fn open<F: Flash>(log: &mut Log<'_, F>, place: &Place, level: u8) -> Result<Self, Error> {
+        if place.len == 0 {
+            return Ok(Self { place: *place, level, offset: 0, key: [0; KEY_BYTES] });
+        }
         let mut found = [0u8; 1];
         log.read_place(place, 0, &mut found)?;
         if found != [level] || level >= LEVELS_MAX {

@@ -3,12 +3,15 @@
 use super::Tree;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
+use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
 /// The log's tail takes at most this part of the volume.
 const TAIL_FRACTION: u32 = 8;
+/// A checkpoint is begun when the table or the tail has reached this part of its limit.
+const BEGIN_NUMERATOR: usize = 3;
+const BEGIN_DENOMINATOR: usize = 4;
 /// How often a mount starts over because a page read good and then did not.
 const MOUNT_RETRIES_MAX: u32 = 8;
 /// Rounds of cleaning that one call may take before it gives up.
@@ -123,14 +126,19 @@ impl<F: Flash> Tree<'_, F> {
         self.make_blocks(demand, in_transaction)
     }
 
+    /// Makes sure that the table takes so many rows, and that the log's tail stays short.
+    ///
+    /// A checkpoint is begun before either is needed and then advanced with every call, so that mostly none has to wait for
+    /// a whole one.
     #[inline(never)]
     fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
-        let tail_pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
-        let tail_full = self.log.commits_in_tail >= TAIL_COMMITS_MAX
-            || self.log.pages_in_tail >= tail_pages_max
-            || (self.log.checkpoint.jumps.len() > JUMPS_MAX / 2 && !in_transaction);
-        let full = |tree: &Self| tree.log.table.len() + rows > tree.rows_max();
-        if !tail_full && !full(self) {
+        if !self.spilled && rows > 0 {
+            self.advance_checkpoint(rows, in_transaction)?;
+        }
+        // Jumps go with a checkpoint that has no commit behind it.
+        let many_jumps = self.log.checkpoint.jumps.len() > JUMPS_MAX / 2 && !in_transaction;
+        let full = |tree: &Self| tree.rows_to_replay() + rows > tree.rows_max();
+        if !many_jumps && !self.is_tail_full(1, 1) && !full(self) {
             return Ok(());
         }
         self.settle_changes(in_transaction)?;
@@ -141,6 +149,50 @@ impl<F: Flash> Tree<'_, F> {
         if full(self) { Err(Error::NeedsRemount) } else { Ok(()) }
     }
 
+    /// Begins a checkpoint when it is time, or takes some steps of the one that was begun.
+    fn advance_checkpoint(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
+        if self.stage.is_none() {
+            if self.rows_to_replay() < self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR
+                && !self.is_tail_full(BEGIN_NUMERATOR as u32, BEGIN_DENOMINATOR as u32)
+            {
+                return Ok(());
+            }
+            if !in_transaction {
+                self.commit()?;
+            }
+            self.begin_checkpoint();
+        }
+        for _ in 0..self.pace() * rows {
+            if self.stage.is_none() {
+                break;
+            }
+            self.step_checkpoint().map_err(poisoned)?;
+        }
+        Ok(())
+    }
+
+    /// Steps that a checkpoint must take for every row that comes, so that it ends before the table is full.
+    fn pace(&self) -> usize {
+        let frozen = self.frozen_rows;
+        let leaves = frozen.min(self.log.checkpoint.leaves as usize + 1);
+        let steps = leaves + frozen / 8 + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
+        let room = self.rows_max().saturating_sub(self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR);
+        steps.div_ceil(room.max(1))
+    }
+
+    /// Rows that a mount would bring back now: those that a merge has taken since it was begun count as well.
+    fn rows_to_replay(&self) -> usize {
+        let table = &self.log.table;
+        self.frozen_rows + table.len() - table.count(Age::Frozen)
+    }
+
+    /// Whether the log's tail has reached this part of what it may take.
+    fn is_tail_full(&self, numerator: u32, denominator: u32) -> bool {
+        let pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
+        self.log.commits_in_tail >= TAIL_COMMITS_MAX * numerator / denominator
+            || self.log.pages_in_tail >= pages_max * numerator / denominator
+    }
+
     /// Merges what may be merged now.
     fn settle_changes(&mut self, in_transaction: bool) -> Result<(), Error> {
         if self.spilled {
@@ -149,7 +201,7 @@ impl<F: Flash> Tree<'_, F> {
         if !in_transaction {
             self.commit()?;
         }
-        self.checkpoint_counted()
+        self.checkpoint().map_err(poisoned)
     }
 
     #[inline(never)]
@@ -173,7 +225,7 @@ impl<F: Flash> Tree<'_, F> {
                 continue;
             }
             // A running transaction may not be committed on the way: what there is has to do.
-            if in_transaction && self.log.table.pending_len() > 0 {
+            if in_transaction && self.log.table.count(Age::Pending) > 0 {
                 break;
             }
             // A round may lose blocks that the next ones gain: what it writes makes others empty.
@@ -203,15 +255,7 @@ impl<F: Flash> Tree<'_, F> {
         // What is still alive there cannot be read: no use to try again before the next mount.
         let alloc = &self.log.alloc;
         self.cleaned.retain(|block| alloc.live((*block).into()) > 0);
-        self.committed_bytes = 0;
         gained.map_err(poisoned)
-    }
-
-    #[inline(never)]
-    fn checkpoint_counted(&mut self) -> Result<(), Error> {
-        self.checkpoint().map_err(poisoned)?;
-        self.committed_bytes = 0;
-        Ok(())
     }
 
     /// A key gets a value. Values other than extents must fit a block.
@@ -265,12 +309,9 @@ impl<F: Flash> Tree<'_, F> {
     /// Makes everything since the last commit durable and visible.
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
         if self.spilled {
-            self.merge(true).map_err(poisoned)?;
-            self.log.count_transaction();
-            self.log.write_state(self.root, self.root_level).map_err(poisoned)?;
+            self.checkpoint_spilled().map_err(poisoned)?;
             self.spilled = false;
-            self.committed_bytes = 0;
-        } else if self.log.table.pending_len() > 0 {
+        } else if self.log.table.count(Age::Pending) > 0 {
             self.log_commit()?;
             self.committed_bytes += self.pending_bytes;
         }
@@ -280,7 +321,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Commits the log's pending rows, if any.
     pub(super) fn log_commit(&mut self) -> Result<(), Error> {
-        if self.log.table.pending_len() > 0 { self.log.commit().map_err(poisoned) } else { Ok(()) }
+        if self.log.table.count(Age::Pending) > 0 { self.log.commit().map_err(poisoned) } else { Ok(()) }
     }
 
     /// Merges the running transaction into a private tree, because the table is full.
@@ -288,14 +329,14 @@ impl<F: Flash> Tree<'_, F> {
     fn spill(&mut self) -> Result<(), Error> {
         if !self.spilled {
             // From here on, the checkpoint is the state to go back to.
-            self.checkpoint_counted()?;
+            self.checkpoint().map_err(poisoned)?;
             self.spilled = true;
         }
         let needed = self.checkpoint_blocks() + 3;
         if self.free_blocks() < needed {
             return Err(Error::NoSpace);
         }
-        self.merge(true).map_err(poisoned)?;
+        self.merge_pending().map_err(poisoned)?;
         self.pending_bytes = 0;
         Ok(())
     }
@@ -352,7 +393,7 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.commit()?;
         if self.log.commits_in_tail > 0 || self.log.table.len() > 0 || self.log.pages_in_tail > 0 {
-            self.checkpoint_counted()?;
+            self.checkpoint().map_err(poisoned)?;
         }
         self.log.write_clean_stop().map_err(poisoned)
     }
