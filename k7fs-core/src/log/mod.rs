@@ -289,9 +289,9 @@ impl<F: Flash> Log<'_, F> {
         self.settle(&start)
     }
 
-    /// The number of the last commit.
-    pub(crate) fn transaction(&self) -> u64 {
-        self.transaction
+    /// The number of the last commit that a merge takes.
+    pub(crate) fn merged_transaction(&self) -> u64 {
+        self.merge_start.map_or(self.transaction, |start| start.transaction)
     }
 
     /// A checkpoint commits the running transaction: it takes a number, and its pages are nobody's start any more.

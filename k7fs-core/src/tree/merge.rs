@@ -274,7 +274,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Writes one node anew with the rows that concern it. Tells where its range ends.
     #[inline(never)]
     fn rewrite(&mut self, level: u8, age: Age, key: &Key) -> Result<Key, Error> {
-        let change = self.log.transaction() + 1;
+        let change = self.log.merged_transaction() + 1;
         let most = self.node.len();
         let mut merge = Merge::new(level, age, self.find_node(level, key)?);
         let mut total = self.measure(&mut merge, change)?;

@@ -41,6 +41,8 @@ pub(crate) struct Tree<'b, F> {
     /// Rows and bytes of values that it takes.
     frozen_rows: usize,
     frozen_bytes: u64,
+    /// Rows in use when it was advanced last.
+    rows_before: usize,
     /// The running transaction outgrew the table: its changes are in a tree that no checkpoint knows.
     spilled: bool,
     /// Bytes of values since the last checkpoint: committed, and in the running transaction.
@@ -109,6 +111,7 @@ impl<'b, F: Flash> Tree<'b, F> {
             stage: None,
             frozen_rows: 0,
             frozen_bytes: 0,
+            rows_before: 0,
             spilled: false,
             committed_bytes: 0,
             pending_bytes: 0,

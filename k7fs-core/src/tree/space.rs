@@ -137,22 +137,23 @@ impl<F: Flash> Tree<'_, F> {
         }
         // Jumps go with a checkpoint that has no commit behind it.
         let many_jumps = self.log.checkpoint.jumps.len() > JUMPS_MAX / 2 && !in_transaction;
-        let full = |tree: &Self| tree.rows_to_replay() + rows > tree.rows_max();
-        if !many_jumps && !self.is_tail_full(1, 1) && !full(self) {
+        if !many_jumps && !self.is_tail_full(1, 1) && self.has_room_for(rows) {
             return Ok(());
         }
         self.settle_changes(in_transaction)?;
-        if full(self) && in_transaction {
+        if !self.has_room_for(rows) && in_transaction {
             self.spill()?;
         }
         // A table that cannot take one operation is a buffer that is too small for the geometry.
-        if full(self) { Err(Error::NeedsRemount) } else { Ok(()) }
+        if self.has_room_for(rows) { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 
     /// Begins a checkpoint when it is time, or takes some steps of the one that was begun.
     fn advance_checkpoint(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
+        let used = self.rows_to_replay() + rows;
+        let come = used.saturating_sub(core::mem::replace(&mut self.rows_before, used));
         if self.stage.is_none() {
-            if self.rows_to_replay() < self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR
+            if used <= self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR
                 && !self.is_tail_full(BEGIN_NUMERATOR as u32, BEGIN_DENOMINATOR as u32)
             {
                 return Ok(());
@@ -162,7 +163,11 @@ impl<F: Flash> Tree<'_, F> {
             }
             self.begin_checkpoint();
         }
-        for _ in 0..self.pace() * rows {
+        // So many for every row that it ends before the table is full.
+        let left =
+            self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
+        let pace = left.div_ceil(self.rows_max().saturating_sub(used).max(1));
+        for _ in 0..pace * come.max(1) {
             if self.stage.is_none() {
                 break;
             }
@@ -171,13 +176,9 @@ impl<F: Flash> Tree<'_, F> {
         Ok(())
     }
 
-    /// Steps that a checkpoint must take for every row that comes, so that it ends before the table is full.
-    fn pace(&self) -> usize {
-        let frozen = self.frozen_rows;
-        let leaves = frozen.min(self.log.checkpoint.leaves as usize + 1);
-        let steps = leaves + frozen / 8 + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
-        let room = self.rows_max().saturating_sub(self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR);
-        steps.div_ceil(room.max(1))
+    /// Whether the table takes so many rows now.
+    pub(crate) fn has_room_for(&self, rows: usize) -> bool {
+        self.rows_to_replay() + rows <= self.rows_max()
     }
 
     /// Rows that a mount would bring back now: those that a merge has taken since it was begun count as well.

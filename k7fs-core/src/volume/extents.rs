@@ -21,8 +21,10 @@ const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 8;
 const JOINED_PART: u64 = 4;
 /// A run of neighbours this long is worth merging.
 const RUN_MIN: usize = 4;
-/// Rows that writing one piece may need: extents it deletes, what it cuts, its own, a merge, the inode.
-pub(super) const PIECE_ROWS: usize = FRAGMENTS_SEEN;
+/// Rows that writing one piece needs besides those for extents it deletes: what it cuts, its own, the inode.
+const PIECE_ROWS_MIN: usize = 6;
+/// Rows that writing one piece may need.
+pub(super) const PIECE_ROWS_MAX: usize = FRAGMENTS_SEEN + PIECE_ROWS_MIN;
 
 /// Bytes of a file on flash.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +125,26 @@ impl<F: Flash> Volume<'_, F> {
             }
         }
         Ok(covered)
+    }
+
+    /// Rows that writing a piece needs, looked up: all extents of its logical block where they have to be merged, else those
+    /// within its range.
+    pub(super) fn piece_rows(&mut self, object: u64, offset: u64, len: u64) -> Result<usize, Error> {
+        let block = self.logical_block();
+        let start = offset - offset % block;
+        let (mut all, mut covered) = (0, 0);
+        let mut from = start;
+        while let Some(extent) = self.next_extent(object, from)?.filter(|extent| extent.start < start + block) {
+            all += 1;
+            covered += usize::from(extent.end() > offset && extent.start < offset + len);
+            if all >= FRAGMENTS_SEEN {
+                break;
+            }
+            from = extent.start + 1;
+        }
+        // Cutting an extent in two makes one more, and the piece is one.
+        let dropped = if all + 2 > FRAGMENTS_MAX { all } else { covered };
+        Ok(dropped + PIECE_ROWS_MIN)
     }
 
     /// Takes a range out of the extents, within one logical block. The extent that starts at `offset` stays for the caller to

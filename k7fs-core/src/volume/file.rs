@@ -1,6 +1,6 @@
 //! Files: handles, reading, writing, truncating.
 
-use super::extents::{PIECE_ROWS, extent_key};
+use super::extents::{PIECE_ROWS_MAX, extent_key};
 use super::inode::{Inode, inode_key, job_key};
 use super::namespace::Target;
 use super::types::{File, Kind, Metadata, OpenOptions};
@@ -11,7 +11,7 @@ use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
 /// Extents that are deleted together with an object; more are left to a job.
-const EXTENTS_AT_ONCE: usize = 8;
+pub(super) const EXTENTS_AT_ONCE: usize = 8;
 /// Bytes that the bookkeeping of an operation appends at most.
 pub(super) const BOOKKEEPING_BYTES: u64 = 1024;
 
@@ -202,7 +202,13 @@ impl<F: Flash> Volume<'_, F> {
     /// Room for writing a piece: only what it adds to the file counts against the capacity. Tells whether space is short,
     /// so that the piece has to be joined with its neighbours.
     fn make_room_for(&mut self, object: u64, offset: u64, len: u64) -> Result<bool, inner::Error> {
-        let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows: PIECE_ROWS };
+        // Looking up how many rows it takes is only worth the while where the table is nearly full.
+        let rows = if self.tree.has_room_for(2 * PIECE_ROWS_MAX) {
+            PIECE_ROWS_MAX
+        } else {
+            self.piece_rows(object, offset, len)?
+        };
+        let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows };
         match self.tree.make_room(&demand, self.in_transaction) {
             Err(inner::Error::NoSpace) => {}
             result => return result.map(|()| false),
@@ -213,6 +219,7 @@ impl<F: Flash> Volume<'_, F> {
             return Err(inner::Error::NoSpace);
         }
         demand.bytes += self.logical_block().min(self.record_max());
+        demand.rows = PIECE_ROWS_MAX;
         self.tree.make_room(&demand, self.in_transaction).map(|()| true)
     }
 

@@ -1,12 +1,17 @@
 //! Names: paths, directories, links.
 
-use super::file::BOOKKEEPING_BYTES;
+use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::tree::{Demand, Entry};
+
+/// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
+const NAME_ROWS: usize = 6;
+/// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents.
+const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -104,12 +109,12 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Room for an operation on names, which commits by itself: everything before it becomes durable first.
-    fn begin_names(&mut self, growth: u64) -> Result<(), inner::Error> {
+    fn begin_names(&mut self, growth: u64, rows: usize) -> Result<(), inner::Error> {
         self.writable()?;
         if !self.in_transaction {
             self.commit()?;
         }
-        let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows: 18 };
+        let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows };
         self.tree.make_room(&demand, self.in_transaction)
     }
 
@@ -125,7 +130,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_object(
         &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
     ) -> Result<u64, inner::Error> {
-        self.begin_names(content.len() as u64 + name.len() as u64 + 128)?;
+        self.begin_names(content.len() as u64 + name.len() as u64 + 128, NAME_ROWS)?;
         let object = self.tree.log.next_object;
         if object == u64::MAX {
             return Err(inner::Error::Exhausted);
@@ -161,7 +166,7 @@ impl<F: Flash> Volume<'_, F> {
     /// `NotFound`, `ReadOnly`, `NoSpace`, those of the path.
     pub fn set_modified(&mut self, path: &str, time: Timestamp) -> Result<(), Error> {
         let (object, mut inode) = self.existing(path)?;
-        self.begin_names(0)?;
+        self.begin_names(0, NAME_ROWS)?;
         inode.modified = time;
         self.change(|volume| volume.put_inode(object, &inode))?;
         Ok(self.commit_unless_running()?)
@@ -225,7 +230,7 @@ impl<F: Flash> Volume<'_, F> {
         if inode.links >= LINKS_MAX {
             return Err(Error::TooManyLinks);
         }
-        self.begin_names(name.len() as u64 + 64)?;
+        self.begin_names(name.len() as u64 + 64, NAME_ROWS)?;
         inode.links += 1;
         self.change(|volume| {
             volume.put_name(directory, position, object, inode.kind, name)?;
@@ -270,7 +275,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
-        self.begin_names(0)?;
+        self.begin_names(0, UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
             volume.unlink(name.object)?;
@@ -343,7 +348,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         // A longer name is growth; any other rename works on a full volume.
         let old_len = components(from).last().map_or(0, str::len);
-        self.begin_names(new_name.len().saturating_sub(old_len) as u64)?;
+        self.begin_names(new_name.len().saturating_sub(old_len) as u64, NAME_ROWS + UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(from_directory, source.position))?;
             if let Some(replaced) = replaced {
