@@ -217,15 +217,32 @@ impl<F: Flash> Log<'_, F> {
 
     /// Keeps the blocks of the log from one on.
     fn keep_chain(&mut self, first: u32) -> Result<(), Error> {
-        let mut block = first;
+        let mut next = Some(first);
         for _ in 0..self.pages.space.block_count {
+            let Some(block) = next else { break };
             self.alloc.keep(block);
-            match self.successor(block)? {
-                Some(next) if Some(block) != self.front.block => block = next,
-                _ => break,
-            }
+            next = self.next_in_chain(block)?;
         }
         Ok(())
+    }
+
+    /// The block behind one of the log's; none behind the front head's.
+    fn next_in_chain(&mut self, block: u32) -> Result<Option<u32>, Error> {
+        if self.front.block == Some(block) { Ok(None) } else { self.successor(block) }
+    }
+
+    /// A block of the tail that may be cleaned or used again.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn loose_in_tail(&mut self) -> Result<Option<u32>, Error> {
+        let mut next = Some(self.checkpoint.front_block);
+        for _ in 0..self.pages.space.block_count {
+            let Some(block) = next else { break };
+            if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
+                return Ok(Some(block));
+            }
+            next = self.next_in_chain(block)?;
+        }
+        Ok(None)
     }
 
     /// A merge begins: it takes what is committed until now, and the tail of its checkpoint begins here.

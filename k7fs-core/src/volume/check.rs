@@ -119,6 +119,15 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.tree.audit()?)
     }
 
+    /// A block of the log's tail that may be cleaned or used again, if there is one: a mount would lose its way there. For tests.
+    ///
+    /// # Errors
+    /// Those of reading.
+    #[cfg(feature = "sabotage")]
+    pub fn loose_in_tail(&mut self) -> Result<Option<u32>, Error> {
+        Ok(self.tree.log.loose_in_tail()?)
+    }
+
     fn check_tree(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let mut failed = Ok(());
         self.tree.check_nodes(&mut |place, found| {

@@ -1,0 +1,78 @@
+//! What is committed while a checkpoint is being written in steps survives a power cut behind every operation.
+//!
+//! Many small files keep checkpoints coming; large pieces that are overwritten at once leave blocks of the log in which
+//! nothing is alive, but which the chain leads through. After every operation a copy of the chip is mounted as a cut would
+//! leave it, and must show every file.
+
+use std::collections::BTreeMap;
+
+use k7fs_core::{MountOptions, OpenOptions, Volume};
+use k7fs_sim::chip::SimFlash;
+use k7fs_sim::model::{Content, Random};
+use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::parallel;
+use k7fs_tests::seed::{mix, replay, seed};
+
+const FILES: u64 = 24;
+/// Bytes of the pieces that are overwritten at once: more than a small block.
+const PIECE_BYTES: u32 = 4096;
+const OPERATIONS: u32 = 1500;
+/// Blocks besides the least that a volume needs: enough for checkpoints to be taken in steps.
+const SPARE_BLOCKS: u32 = 40;
+
+const GEOMETRIES: [&str; 4] = ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nand-2048-64"];
+
+type Expected = BTreeMap<String, Vec<u8>>;
+
+/// Mounts a copy of the chip as it is now and compares all files.
+fn look(flash: SimFlash, expected: &Expected) {
+    let mut buffer = buffer_for(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("mounts after a cut");
+    let mut bytes = vec![0; 2 * PIECE_BYTES as usize];
+    for (path, content) in expected {
+        let length = volume.read(path, &mut bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(bytes[..length] == content[..], "{path} has other content than was committed");
+    }
+}
+
+fn run(name: &str, seed: u64) {
+    let flash = Case::named(name).formatted(SPARE_BLOCKS, seed);
+    let mut buffer = buffer_for(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
+    let big = volume.open("/big", OpenOptions::new().write(true).create(true)).expect("opens");
+    let mut expected = Expected::from([("/big".to_owned(), Vec::new())]);
+    let mut random = Random::new(seed);
+    for operation in 0..OPERATIONS {
+        let content = |random: &mut Random, length| Content::seeded(random.next_u64(), length).bytes();
+        if random.below(3) == 0 {
+            // Twice, so that what the first one wrote is dead before the checkpoint is done.
+            for _ in 0..2 {
+                let bytes = content(&mut random, PIECE_BYTES);
+                volume.write_at(&big, 0, &bytes).expect("writes");
+                volume.sync().expect("syncs");
+                expected.insert("/big".to_owned(), bytes);
+            }
+        } else {
+            let path = format!("/{}", random.below(FILES));
+            let length = 1 + random.below(90) as u32;
+            let bytes = content(&mut random, length);
+            volume.write(&path, &bytes).expect("writes");
+            expected.insert(path, bytes);
+        }
+        let loose = volume.loose_in_tail().expect("reads");
+        assert_eq!(loose, None, "{name}: operation {operation}: a block of the log's tail may be used again");
+        let copy = volume.flash_mut().clone();
+        let outcome = std::panic::catch_unwind(|| look(copy, &expected));
+        assert!(
+            outcome.is_ok(),
+            "{name}: operation {operation}\nreplay: {}",
+            replay("interleaved", "every_file", k7fs_tests::seed::seed())
+        );
+    }
+}
+
+#[test]
+fn every_file_survives_a_cut_behind_every_operation() {
+    let jobs: Vec<(usize, &str)> = GEOMETRIES.into_iter().enumerate().collect();
+    parallel::run(&jobs, |(place, name)| run(name, mix(seed(), *place as u64)));
+}
