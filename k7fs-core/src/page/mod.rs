@@ -248,11 +248,16 @@ impl<'b, F: Flash> Pages<'b, F> {
         raw.get(..HEADER_BYTES).and_then(Header::decode).ok_or(Error::Corrupt { page })
     }
 
-    /// Copies payload bytes of one page.
+    /// Copies payload bytes of one page. One that is read as a whole is content on its way through: it gives way first, so that
+    /// a long read does not push out the tree's nodes.
     pub(crate) fn read_payload(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let slot = self.load(page)?;
         let source = self.slot(slot).get(HEADER_BYTES + offset..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(source.ok_or(Error::Corrupt { page })?);
+        let whole = bytes.len() >= self.space.payload as usize;
+        if let Some(age) = self.ages.get_mut(slot).filter(|_| whole) {
+            *age = 0;
+        }
         Ok(())
     }
 
