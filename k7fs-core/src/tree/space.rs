@@ -9,6 +9,8 @@ use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport,
 const TAIL_COMMITS_MAX: u32 = 256;
 /// The log's tail takes at most this part of the volume.
 const TAIL_FRACTION: u32 = 8;
+/// The moved head and a pair of checkpoint blocks, and one to spare.
+const SPARE_BLOCKS: u32 = 4;
 /// A checkpoint is begun when the table or the tail has reached this part of its limit.
 const BEGIN_NUMERATOR: usize = 3;
 const BEGIN_DENOMINATOR: usize = 4;
@@ -135,8 +137,7 @@ impl<F: Flash> Tree<'_, F> {
         if !self.spilled && rows > 0 {
             self.advance_checkpoint(rows, in_transaction)?;
         }
-        // Jumps go with a checkpoint that has no commit behind it.
-        let many_jumps = self.log.checkpoint.jumps.len() > JUMPS_MAX / 2 && !in_transaction;
+        let many_jumps = self.has_many_jumps() && !in_transaction;
         if !many_jumps && !self.is_tail_full(1, 1) && self.has_room_for(rows) {
             return Ok(());
         }
@@ -156,6 +157,10 @@ impl<F: Flash> Tree<'_, F> {
             if used <= self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR
                 && !self.is_tail_full(BEGIN_NUMERATOR as u32, BEGIN_DENOMINATOR as u32)
             {
+                return Ok(());
+            }
+            // With blocks to spare only: what a checkpoint frees comes back at its end.
+            if self.free_blocks() < 2 * self.checkpoint_blocks() + SPARE_BLOCKS {
                 return Ok(());
             }
             if !in_transaction {
@@ -202,7 +207,18 @@ impl<F: Flash> Tree<'_, F> {
         if !in_transaction {
             self.commit()?;
         }
+        if self.stage.is_some() {
+            self.end_checkpoint().map_err(poisoned)?;
+            if self.log.table.count(Age::Active) == 0 && !self.has_many_jumps() {
+                return Ok(());
+            }
+        }
         self.checkpoint().map_err(poisoned)
+    }
+
+    /// Whether jumps have to go: a checkpoint without commits behind it needs none.
+    fn has_many_jumps(&self) -> bool {
+        self.log.checkpoint.jumps.len() > JUMPS_MAX / 2
     }
 
     #[inline(never)]
@@ -213,8 +229,9 @@ impl<F: Flash> Tree<'_, F> {
         let mut most_free = 0;
         let mut in_vain = 0;
         for round in 0..CLEANING_ROUNDS_MAX {
-            // The moved head and a pair of checkpoint blocks, and one to spare.
-            let needed = self.checkpoint_blocks() + own + 4;
+            // One that was begun is followed by another.
+            let checkpoints = if self.stage.is_some() { 2 } else { 1 };
+            let needed = checkpoints * self.checkpoint_blocks() + own + SPARE_BLOCKS;
             if self.free_blocks() >= needed {
                 return Ok(());
             }

@@ -16,14 +16,14 @@ use crate::tree::{Content, Entry, KIND_EXTENT};
 /// Extents in a logical block before the small ones are merged.
 const FRAGMENTS_MAX: usize = 16;
 /// Extents that one look at a logical block takes in.
-const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 8;
+const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
 /// Extents are joined with what is appended to them up to this part of a page.
 const JOINED_PART: u64 = 4;
 /// A run of neighbours this long is worth merging.
 const RUN_MIN: usize = 4;
 /// Rows that writing one piece needs besides those for extents it deletes: what it cuts, its own, the inode.
 const PIECE_ROWS_MIN: usize = 6;
-/// Rows that writing one piece may need.
+/// Rows that writing one piece may need; the smallest table takes 28.
 pub(super) const PIECE_ROWS_MAX: usize = FRAGMENTS_SEEN + PIECE_ROWS_MIN;
 
 /// Bytes of a file on flash.

@@ -402,7 +402,7 @@ impl<F: Flash> Volume<'_, F> {
                 if bytes.len() as u64 <= self.logical_block() {
                     return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
                 }
-                self.atomically(|volume| {
+                self.atomically(bytes.len() as u64, |volume| {
                     let object = volume.create_object(directory, position, name, Kind::File, &[])?;
                     let inode = volume.inode(object)?;
                     volume.write_object(object, inode, 0, bytes)
@@ -421,7 +421,7 @@ impl<F: Flash> Volume<'_, F> {
         let size = bytes.len() as u64;
         let small = size <= self.logical_block() && inode.size <= self.logical_block();
         if !small {
-            return self.atomically(|volume| {
+            return self.atomically(bytes.len() as u64, |volume| {
                 // First over the old content, so that only what is added counts as growth; then the rest is cut off.
                 volume.write_object(object, inode, 0, bytes)?;
                 if inode.size > size {

@@ -187,9 +187,20 @@ impl<'b, F: Flash> Volume<'b, F> {
         self.run_transaction(run)
     }
 
-    /// As [`Self::transaction`], but part of a running one.
-    fn atomically<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>) -> Result<R, inner::Error> {
-        if self.in_transaction { run(self) } else { self.run_transaction(run) }
+    /// As [`Self::transaction`], but part of a running one. `bytes` of content will be written.
+    fn atomically<R>(
+        &mut self, bytes: u64, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>,
+    ) -> Result<R, inner::Error> {
+        if self.in_transaction {
+            return run(self);
+        }
+        self.writable()?;
+        self.commit()?;
+        // Nothing can be cleaned once it runs. Whether it all fits is seen piece by piece.
+        match self.tree.make_room(&Demand { bytes, ..Demand::default() }, false) {
+            Ok(()) | Err(inner::Error::NoSpace) => self.run_transaction(run),
+            Err(error) => Err(error),
+        }
     }
 
     fn run_transaction<R, E: From<inner::Error>>(
