@@ -261,6 +261,14 @@ impl<'b, F: Flash> Log<'b, F> {
         Err(Error::InvalidOption)
     }
 
+    /// Bytes that a head can append before it opens a block, but for what the last item may leave unused.
+    pub(crate) fn room_in_block(&self, id: HeadId) -> u32 {
+        let head = self.head(id);
+        let pages = if head.block.is_some() { self.pages.space.pages_per_block.saturating_sub(head.page) } else { 0 };
+        let unused = self.signature.node_bytes_max + ITEM_HEADER_BYTES_MAX as u32;
+        (pages * self.pages.space.payload).saturating_sub(head.fill + unused)
+    }
+
     /// Bytes of payload left in the page under construction, or in the one that will be.
     pub(super) fn room_in_page(&self, id: HeadId) -> u32 {
         self.pages.space.payload.saturating_sub(self.head(id).fill)

@@ -256,8 +256,27 @@ impl<F: Flash> Tree<'_, F> {
         // Short of comfort; but as long as this operation and a checkpoint fit, it goes on.
         // Growth leaves some more, so that there is always room to delete.
         let kept = if demand.growth > 0 { 3 + self.log.alloc.blocks() / 32 } else { 0 };
-        let hard = self.checkpoint_blocks_now() + own + 1 + kept + self.log.checkpoint_move_blocks();
+        let opened = self.blocks_to_open(bytes).min(self.checkpoint_blocks_now() + own);
+        let hard = opened + 1 + kept + self.log.checkpoint_move_blocks();
         if self.free_blocks() >= hard { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// Blocks that the heads will open while so many bytes and a checkpoint of the present table are written: what is left of
+    /// the ones they stand in counts, which is much where blocks are large. Where they are small, whole blocks tell better.
+    fn blocks_to_open(&self, bytes: u32) -> u32 {
+        let space = self.log.pages.space;
+        let node = self.log.signature.node_bytes_max + 48;
+        let rows = self.log.table.len() as u32 + 2;
+        let leaves = rows.min(self.log.checkpoint.leaves + 1);
+        let inner = leaves.div_ceil(16) + u32::from(self.root_level) + 1;
+        // Commits and the ends of levels leave pages that are not full.
+        let padding = 8 * space.payload;
+        let front = bytes + bytes / 3 + (leaves + inner) * node + self.log.alloc.blocks() * 4 + padding;
+        let moved = inner * node + padding;
+        // A header at the start, and a node that does not fit at the end.
+        let usable = space.block_payload().saturating_sub(space.payload + node).max(node);
+        let beyond = |need: u32, head| need.saturating_sub(self.log.room_in_block(head)).div_ceil(usable);
+        beyond(front, HeadId::Front) + beyond(moved, HeadId::Moved)
     }
 
     /// Blocks that a checkpoint of the present table would take.
