@@ -1,0 +1,2 @@
+//! The page code against its limits.
+pub mod bounds;
