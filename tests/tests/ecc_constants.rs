@@ -16,7 +16,7 @@ fn all() -> &'static [(Layout, Plan, Found)] {
             let found = search(&plan).expect("the plan's salt gives a code");
             (plan, found)
         });
-        Layout::ALL.into_iter().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
+        Layout::ALL.iter().copied().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
     })
 }
 

@@ -11,7 +11,7 @@
 //! once: the counts of violated checks are kept as bit planes and added with word-wide half adders.
 
 use super::graph::{Code, Edges, Offsets, SUM_WORDS};
-use super::{Correction, Layout, Uncorrectable, syndrome, weight};
+use super::{Correction, Layout, Rung, Tier, Uncorrectable, syndrome, weight};
 
 /// Bits that one sweep may flip.
 const CANDIDATES_MAX: usize = 64;
@@ -29,7 +29,14 @@ const PLANES: usize = 5;
 const SCORE_NONE: i8 = i8::MIN;
 
 /// Scratch bytes that this code's decoder needs.
-pub(super) const fn scratch_bytes(code: &Code) -> usize {
+pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
+    match tier {
+        Tier::Small => small_bytes(code),
+        Tier::Full => small_bytes(code) + code.words as usize * 32,
+    }
+}
+
+const fn small_bytes(code: &Code) -> usize {
     CANDIDATES_MAX * 2 + DOUBTS_MAX * 4 + touched_max(code) * 4
 }
 
@@ -50,11 +57,27 @@ const fn touched_max(code: &Code) -> usize {
 /// 2000 sweeps.
 ///
 /// # Errors
-/// [`Uncorrectable`] if no accepted codeword was found, the page has the wrong length or the scratch is too small. The
-/// page is then unchanged.
+/// [`Uncorrectable`] says which: no accepted codeword was found, with or without hope in a larger scratch; the page has
+/// the wrong length; the scratch is too small. The page is then unchanged.
 pub fn decode(
     layout: &Layout, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Correction, Uncorrectable> {
+    decode_with(layout.code(), page, scratch, accept)
+}
+
+/// [`decode`] for a page of which some bits are known to be weak.
+///
+/// `weak` is as long as the page; a one marks a bit that read differently at another time or near the threshold between
+/// 0 and 1. With an empty slice, no bit is weak. Only [`Tier::Full`] makes use of it.
+///
+/// # Errors
+/// As [`decode`]; `PageLength` also where `weak` has neither length.
+pub fn decode_soft(
+    layout: &Layout, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    if !weak.is_empty() && weak.len() != page.len() {
+        return Err(Uncorrectable::PageLength { needed: page.len(), given: weak.len() });
+    }
     decode_with(layout.code(), page, scratch, accept)
 }
 
@@ -64,20 +87,24 @@ pub fn decode_with(
     code: &Code, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Correction, Uncorrectable> {
     if page.len() != usize::from(code.words) * 4 {
-        return Err(Uncorrectable);
+        return Err(Uncorrectable::PageLength { needed: usize::from(code.words) * 4, given: page.len() });
     }
-    let scratch = scratch.get_mut(..scratch_bytes(code)).ok_or(Uncorrectable)?;
-    let (candidates, rest) = scratch.split_at_mut_checked(CANDIDATES_MAX * 2).ok_or(Uncorrectable)?;
-    let (doubts, touched) = rest.split_at_mut_checked(DOUBTS_MAX * 4).ok_or(Uncorrectable)?;
+    let too_small = Uncorrectable::ScratchTooSmall { needed: small_bytes(code), given: scratch.len() };
+    let full_bytes = scratch_bytes(code, Tier::Full);
+    let failure = Uncorrectable::LargerDecoder { scratch_bytes: full_bytes };
+    let scratch = scratch.get_mut(..small_bytes(code)).ok_or(too_small)?;
+    let (candidates, rest) = scratch.split_at_mut_checked(CANDIDATES_MAX * 2).ok_or(too_small)?;
+    let (doubts, touched) = rest.split_at_mut_checked(DOUBTS_MAX * 4).ok_or(too_small)?;
     let sums = &mut [0; SUM_WORDS];
     syndrome(code, page, sums);
     let violated = weight(code, sums);
     if violated == 0 {
-        return if accept(page) { Ok(Correction { bits: 0 }) } else { Err(Uncorrectable) };
+        let clean = Correction { margin: code.safe_bits as i16, ..Correction::default() };
+        return if accept(page) { Ok(clean) } else { Err(Uncorrectable::Beyond) };
     }
     // Beyond correction every check is a coin toss; torn pages must not cost a full search.
     if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
-        return Err(Uncorrectable);
+        return Err(Uncorrectable::Beyond);
     }
     // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
     // would find it again and again. Other codewords have more ones: their parity alone.
@@ -90,23 +117,24 @@ pub fn decode_with(
         candidates: List { slots: candidates.as_chunks_mut().0, len: 0 },
         touched: List { slots: touched.as_chunks_mut().0, len: 0 },
         random: 0,
+        sweeps: 0,
     };
     let mut doubts = List { slots: doubts.as_chunks_mut().0, len: 0 };
     search.rank_doubts(&mut doubts);
     for attempt in 1..=ATTEMPTS {
         if search.attempt(attempt, None, SWEEPS_MAX) && accept(search.page) {
-            return Ok(search.correction());
+            return Ok(search.correction(Rung::Flip));
         }
         search.take_back();
     }
     for index in 0..if is_near_zero { 0 } else { doubts.len } {
         let Some(doubt) = doubts.get(index) else { break };
         if search.attempt(ATTEMPTS + 1, Some(doubt.position), CHASE_SWEEPS_MAX) && accept(search.page) {
-            return Ok(search.correction());
+            return Ok(search.correction(Rung::FlipChase));
         }
         search.take_back();
     }
-    Err(Uncorrectable)
+    Err(failure)
 }
 
 /// Share of violated checks above which a page is not worth a search.
@@ -258,6 +286,7 @@ struct Search<'a> {
     /// Bits flipped or assumed in this attempt, in ascending order.
     touched: List<'a, 4>,
     random: u32,
+    sweeps: u16,
 }
 
 impl Search<'_> {
@@ -270,6 +299,7 @@ impl Search<'_> {
         }
         // The stamp of an untouched bit is long ago, hence the start beyond the reach of the penalty.
         for sweep in 8..8 + sweeps_max {
+            self.sweeps = self.sweeps.saturating_add(1);
             if !self.sweep(sweep) {
                 return false;
             }
@@ -376,9 +406,11 @@ impl Search<'_> {
     }
 
     /// What the flips of the attempt amount to.
-    fn correction(&self) -> Correction {
+    fn correction(&self, rung: Rung) -> Correction {
         let flipped = (0..self.touched.len).filter_map(|index| self.touched.get(index));
-        Correction { bits: flipped.filter(|bit| bit.flags & FLIPPED != 0).count() as u32 }
+        let bits = flipped.filter(|bit| bit.flags & FLIPPED != 0).count() as u32;
+        let margin = i32::from(self.code.safe_bits).saturating_sub_unsigned(bits) as i16;
+        Correction { bits, rung, iterations: self.sweeps, margin }
     }
 
     /// Lists the bits of the page as read that have the highest scores, best first.

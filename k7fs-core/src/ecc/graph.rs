@@ -4,11 +4,13 @@
 
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.
-pub const SUM_WORDS: usize = 128;
+///
+/// Archives have twice as many as flash pages, and no small part's stack holds them.
+pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") { 256 } else { 128 };
 /// Where the upper half of that array starts; no code has more parity words than this.
 const SPARE: usize = SUM_WORDS / 2;
 /// Weight of the heaviest block column.
-pub const WEIGHT_MAX: usize = 16;
+pub const WEIGHT_MAX: usize = 20;
 /// Parity block columns that are solved together, through one inverse.
 pub const GAP: usize = 3;
 /// Value of [`Code::mark_word`] for codes without factory-mark bytes.
@@ -23,6 +25,8 @@ pub struct Code {
     pub parity_words: u8,
     /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
     pub mark_word: u16,
+    /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
+    pub safe_bits: u16,
     /// Start value of all hashes.
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.
@@ -124,6 +128,16 @@ impl Offsets {
 }
 
 impl Code {
+    /// Where the factory mark's two bytes are.
+    pub const fn mark_byte(&self) -> Option<usize> {
+        if self.mark_word == NO_MARK { None } else { Some(self.mark_word as usize * 4) }
+    }
+
+    /// Bytes of this constant and what it refers to.
+    pub const fn table_bytes(&self) -> usize {
+        size_of::<Self>() + self.weights.len() + self.data_seeds.len() + self.parity_seeds.len()
+    }
+
     /// Block columns that hold data.
     pub fn data_words(&self) -> usize {
         usize::from(self.words).saturating_sub(usize::from(self.parity_words))

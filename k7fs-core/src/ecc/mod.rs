@@ -45,35 +45,31 @@ mod codes;
 mod decode;
 #[doc(hidden)]
 pub mod graph;
+mod layout;
 
 use graph::{Code, SUM_WORDS};
 
-pub use decode::decode;
 #[doc(hidden)]
 pub use decode::decode_with;
+pub use decode::{decode, decode_soft};
+pub use layout::{Layout, Tier};
 
-/// The code of one page layout.
-///
-/// The discriminants are stored on flash (they are [`Layout::id`]) and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which part of the [`decode`] ladder did it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-#[repr(u8)]
-pub enum Layout {
-    /// NOR, 128-byte pages, 16 bytes of parity.
-    Nor128 = 1,
-    /// NOR, 256-byte pages, 32 bytes of parity.
-    Nor256 = 2,
-    /// NOR, 512-byte pages, 64 bytes of parity.
-    Nor512 = 3,
-    /// NOR, 1024-byte pages, 128 bytes of parity.
-    Nor1024 = 4,
-    /// NAND, 2048 + 64 bytes, 56 of them parity.
-    Nand2048Plus64 = 5,
-    /// NAND, 2048 + 128 bytes, 112 of them parity.
-    Nand2048Plus128 = 6,
-    /// NAND, 4096 + 224 bytes, 208 of them parity.
-    Nand4096Plus224 = 7,
+pub enum Rung {
+    /// Nothing was wrong.
+    #[default]
+    Clean,
+    /// Gradient-descent bit flipping.
+    Flip,
+    /// Bit flipping with one doubtful bit taken for wrong.
+    FlipChase,
+    /// Belief propagation.
+    Belief,
+    /// Belief propagation with doubtful bits taken for wrong.
+    BeliefChase,
 }
 
 /// What a successful [`decode`] did.
@@ -82,100 +78,60 @@ pub enum Layout {
 pub struct Correction {
     /// Bits of the page that were wrong and have been flipped.
     pub bits: u32,
+    /// What found them.
+    pub rung: Rung,
+    /// Sweeps and iterations that it took, those of failed attempts included; saturates.
+    pub iterations: u16,
+    /// How many more wrong bits the small tier would still mend in all but one page of a million ([`Layout::safe_bits`]);
+    /// negative where the page was beyond that. What scrubbing goes by.
+    pub margin: i16,
 }
 
-/// More errors than the decoder could mend; or the page or scratch had the wrong size.
+/// Why a page was not mended. It is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uncorrectable;
+#[non_exhaustive]
+pub enum Uncorrectable {
+    /// Every rung has been tried.
+    Beyond,
+    /// More wrong bits than this scratch, or a build without the feature `full-decoder`, can mend; a decoder with
+    /// [`Tier::Full`] scratch may.
+    LargerDecoder {
+        /// Bytes of scratch that lead to the end of the ladder.
+        scratch_bytes: usize,
+    },
+    /// Not a page of this layout.
+    PageLength {
+        /// [`Layout::codeword_bytes`].
+        needed: usize,
+        /// The length of what was given.
+        given: usize,
+    },
+    /// The scratch is too small for any rung.
+    ScratchTooSmall {
+        /// Bytes that [`Tier::Small`] needs.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+}
 
 impl core::fmt::Display for Uncorrectable {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("more wrong bits than the page code can mend")
+        match self {
+            Self::Beyond => f.write_str("more wrong bits than the page code can mend"),
+            Self::LargerDecoder { scratch_bytes } => {
+                write!(f, "more wrong bits than this decoder can mend; one with {scratch_bytes} bytes of scratch may")
+            }
+            Self::PageLength { needed, given } => write!(f, "a page of this layout has {needed} bytes, not {given}"),
+            Self::ScratchTooSmall { needed, given } => {
+                write!(f, "the smallest decoder needs {needed} bytes of scratch, {given} were given")
+            }
+        }
     }
 }
 
 impl core::error::Error for Uncorrectable {}
-
-impl Layout {
-    /// Every layout, in the order of their identities.
-    pub const ALL: [Self; 7] = [
-        Self::Nor128,
-        Self::Nor256,
-        Self::Nor512,
-        Self::Nor1024,
-        Self::Nand2048Plus64,
-        Self::Nand2048Plus128,
-        Self::Nand4096Plus224,
-    ];
-
-    /// The layout of pages with `page_size` data and `spare_size` spare bytes (0 on NOR), if there is a code for it.
-    pub const fn for_page(page_size: u32, spare_size: u32) -> Option<Self> {
-        match (page_size, spare_size) {
-            (128, 0) => Some(Self::Nor128),
-            (256, 0) => Some(Self::Nor256),
-            (512, 0) => Some(Self::Nor512),
-            (1024, 0) => Some(Self::Nor1024),
-            (2048, 64) => Some(Self::Nand2048Plus64),
-            (2048, 128) => Some(Self::Nand2048Plus128),
-            (4096, 224) => Some(Self::Nand4096Plus224),
-            _ => None,
-        }
-    }
-
-    /// The layout with this [`id`](Self::id).
-    pub const fn from_id(id: u8) -> Option<Self> {
-        match id {
-            1 => Some(Self::Nor128),
-            2 => Some(Self::Nor256),
-            3 => Some(Self::Nor512),
-            4 => Some(Self::Nor1024),
-            5 => Some(Self::Nand2048Plus64),
-            6 => Some(Self::Nand2048Plus128),
-            7 => Some(Self::Nand4096Plus224),
-            _ => None,
-        }
-    }
-
-    /// The code's identity on flash. Changes whenever a single bit of parity would.
-    pub const fn id(self) -> u8 {
-        self as u8
-    }
-
-    /// Bytes of a codeword: the raw page with its spare area, factory mark included.
-    pub const fn codeword_bytes(self) -> usize {
-        self.code().words as usize * 4
-    }
-
-    /// Bytes of parity, the last of the codeword.
-    pub const fn parity_bytes(self) -> usize {
-        self.code().parity_words as usize * 4
-    }
-
-    /// Bits of parity, which is the largest [`syndrome_weight`].
-    pub const fn parity_bits(self) -> usize {
-        self.parity_bytes() * 8
-    }
-
-    /// Bytes of scratch memory that [`decode`] needs beside the page.
-    pub const fn scratch_bytes(self) -> usize {
-        decode::scratch_bytes(self.code())
-    }
-
-    /// The constants behind this layout.
-    #[doc(hidden)]
-    pub const fn code(self) -> &'static Code {
-        match self {
-            Self::Nor128 => &codes::NOR_128,
-            Self::Nor256 => &codes::NOR_256,
-            Self::Nor512 => &codes::NOR_512,
-            Self::Nor1024 => &codes::NOR_1024,
-            Self::Nand2048Plus64 => &codes::NAND_2048_64,
-            Self::Nand2048Plus128 => &codes::NAND_2048_128,
-            Self::Nand4096Plus224 => &codes::NAND_4096_224,
-        }
-    }
-}
 
 /// Writes the parity into the last [`Layout::parity_bytes`] of `page`, a whole raw page.
 ///

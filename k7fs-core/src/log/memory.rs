@@ -2,7 +2,7 @@
 
 use super::alloc::BLOCK_BYTES;
 use super::table::ROW_BYTES;
-use crate::ecc::Layout;
+use crate::ecc::{Layout, Tier};
 use crate::flash::Geometry;
 use crate::page::payload_bytes;
 
@@ -52,9 +52,9 @@ pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
 }
 
 const fn scratch_bytes(geometry: &Geometry) -> usize {
-    let signature = Layout::Nor256.scratch_bytes();
+    let signature = Layout::Nor256.scratch_bytes(Tier::Small);
     match Layout::for_page(geometry.page_size, geometry.spare_size) {
-        Some(layout) if layout.scratch_bytes() > signature => layout.scratch_bytes(),
+        Some(layout) if layout.scratch_bytes(Tier::Small) > signature => layout.scratch_bytes(Tier::Small),
         _ => signature,
     }
 }

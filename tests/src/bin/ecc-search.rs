@@ -69,6 +69,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         parity_words: plan.parity_words as u8,
         mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
         salt: plan.salt,
+        safe_bits: plan.safe_bits,
         weights: plan.weights.clone().leak(),
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
