@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use k7fs_core::ecc::{Layout, Tier};
+use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::ecc::{
-    Campaign, CampaignLock, Channel, Count, Curve, GOALS, LayoutReport, MEDIAN, Report, Session, Share, Tally,
-    bounds::Binomial, curves, recorded, shares, shares_of, tier_name,
+    Campaign, CampaignLock, Channel, Count, Curve, FACTORS, GOALS, LayoutReport, Life, MEDIAN, Report, Session, Share,
+    Tally, bounds::Binomial, curves, live, recorded, shares, shares_of, tier_name,
 };
 use serde::Serialize;
 
+use super::image::chip;
 use super::output::JsonOption;
 use super::{CliError, Output};
 
@@ -64,6 +66,9 @@ pub(super) struct Ecc {
     /// Threads; without it one for each core
     #[arg(long, value_name = "N", conflicts_with = "recorded")]
     threads: Option<NonZero<usize>>,
+    /// Instead of single pages, run a volume on this chip, or on `all`, at 1, 3 and 10 times its rated bit error rate
+    #[arg(long, value_name = "CHIP", conflicts_with_all = ["recorded", "campaign", "errors", "rber", "curves", "layout"])]
+    volume: Option<String>,
     /// Write a plot of each layout into this directory
     #[arg(long, value_name = "DIR")]
     curves: Option<PathBuf>,
@@ -103,6 +108,9 @@ struct Direct {
 
 impl Ecc {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        if let Some(name) = &self.volume {
+            return lives(name, self.seed, &self.json, output);
+        }
         let layouts = layouts(&self.layout)?;
         self.refuse_impossible(&layouts)?;
         self.json.refuse_unwritable()?;
@@ -240,6 +248,51 @@ impl Ecc {
         })
         .collect()
     }
+}
+
+/// Volumes at the end of their chips' lives.
+#[derive(Debug, Serialize)]
+struct Lives {
+    seed: u64,
+    volumes: Vec<Life>,
+}
+
+fn lives(name: &str, seed: u64, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
+    let chips: Vec<&ChipSpec> =
+        if name.eq_ignore_ascii_case("all") { ChipSpec::all().iter().collect() } else { vec![chip(name)?] };
+    json.refuse_unwritable()?;
+    let all = chips.iter().flat_map(|chip| FACTORS.map(|factor| live(chip, factor, seed)));
+    let lives = Lives { seed, volumes: all.collect() };
+    if output.json(json.target(), &lives)? {
+        output
+            .line("chip              layout     rated x     bits wrong  pages read    clean  mended by rung  lost")?;
+        for life in &lives.volumes {
+            output.line(&life_line(life))?;
+        }
+    }
+    let lost = lives.volumes.iter().filter(|life| life.factor == 1 && life.lost > 0);
+    match lost.map(|life| (life.chip, life.failure.as_deref().unwrap_or_default())).next() {
+        None => Ok(()),
+        Some((chip, what)) => Err(CliError::Violations(format!("{chip} at its rated bit error rate: {what}"))),
+    }
+}
+
+fn life_line(life: &Life) -> String {
+    let rungs: Vec<String> = life.corrected.iter().map(|(rung, pages)| format!("{rung} {pages}")).collect();
+    let rungs = if rungs.is_empty() { "-".to_owned() } else { rungs.join(", ") };
+    let failure = life.failure.as_ref().map_or(String::new(), |what| format!(": {what}"));
+    format!(
+        "{:<16}  {:<9} {:.1e} x{:<3} {:>10}  {:>10}  {:>7}  {rungs}, read again {}  {}{failure}",
+        life.chip,
+        life.layout,
+        life.rated_rber,
+        life.factor,
+        life.corrected_bits,
+        life.pages_read,
+        life.clean,
+        life.uncorrected,
+        life.lost,
+    )
 }
 
 /// The layout with this name, or all of them. Case, spaces and a missing `nor-` are forgiven.

@@ -7,6 +7,7 @@
 //! campaign     the counts as files that a later run continues
 //! rates        counts by number of wrong bits -> frame error rate -> bit error rate, and the rule for what is unknown
 //! plan         which frames tell most; session does them until the time is up
+//! life         a volume on a chip at its rated end-of-life error rate, and beyond
 //! report       the figures of `k7fs ecc`; shares and curves show more of them
 //! ```
 
@@ -16,6 +17,7 @@ mod confidence;
 pub mod curves;
 mod fingerprint;
 mod frame;
+mod life;
 mod measure;
 mod plan;
 mod random;
@@ -30,6 +32,7 @@ pub use campaign::{Campaign, CampaignError, CampaignLock, Stretch, tier_name};
 pub use confidence::upper_bound;
 pub use fingerprint::fingerprint;
 pub use frame::{Bench, Channel, Judge, rung_name};
+pub use life::{FACTORS, Life, live};
 pub use measure::Task;
 pub use plan::{GOALS, Goal, Planner};
 pub use rates::{BOUND, Count, Curve, Losses, MEDIAN};
