@@ -309,7 +309,8 @@ pub fn source(plan: &Plan, found: &Found) -> String {
     }
     let _ = writeln!(text, "#[rustfmt::skip]\npub(super) static {}: Code = Code {{", plan.name);
     let _ = writeln!(text, "    words: {},\n    parity_words: {},", plan.words, plan.parity_words);
-    let _ = writeln!(text, "    safe_bits: {},", plan.safe_bits);
+    let row_weight_max = row_weights(plan, found).into_iter().max().unwrap_or(0);
+    let _ = writeln!(text, "    row_weight_max: {row_weight_max},\n    safe_bits: {},", plan.safe_bits);
     let _ = writeln!(text, "    mark_word: {mark},\n    salt: {:#010x},\n    weights: &{:?},", plan.salt, plan.weights);
     bytes(&mut text, "data_seeds", &packed(&found.data_seeds));
     bytes(&mut text, "parity_seeds", &found.parity_seeds);

@@ -6,6 +6,7 @@ use super::graph::{Code, NO_MARK};
 pub(super) static NOR_128: Code = Code {
     words: 32,
     parity_words: 4,
+    row_weight_max: 33,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000082,
@@ -27,6 +28,7 @@ pub(super) static NOR_128: Code = Code {
 pub(super) static NOR_256: Code = Code {
     words: 64,
     parity_words: 8,
+    row_weight_max: 43,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000033,
@@ -49,6 +51,7 @@ pub(super) static NOR_256: Code = Code {
 pub(super) static NOR_512: Code = Code {
     words: 128,
     parity_words: 16,
+    row_weight_max: 51,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000018,
@@ -72,6 +75,7 @@ pub(super) static NOR_512: Code = Code {
 pub(super) static NOR_1024: Code = Code {
     words: 256,
     parity_words: 32,
+    row_weight_max: 49,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000005,
@@ -98,6 +102,7 @@ pub(super) static NOR_1024: Code = Code {
 pub(super) static NAND_2048_64: Code = Code {
     words: 528,
     parity_words: 14,
+    row_weight_max: 255,
     safe_bits: 0,
     mark_word: 512,
     salt: 0x00000004,
@@ -129,6 +134,7 @@ pub(super) static NAND_2048_64: Code = Code {
 pub(super) static NAND_2048_128: Code = Code {
     words: 544,
     parity_words: 28,
+    row_weight_max: 141,
     safe_bits: 0,
     mark_word: 512,
     salt: 0x00000019,
@@ -161,6 +167,7 @@ pub(super) static NAND_2048_128: Code = Code {
 pub(super) static NAND_4096_224: Code = Code {
     words: 1080,
     parity_words: 52,
+    row_weight_max: 139,
     safe_bits: 0,
     mark_word: 1024,
     salt: 0x00000008,
@@ -205,6 +212,7 @@ pub(super) static NAND_4096_224: Code = Code {
 pub(super) static NAND_4096_128: Code = Code {
     words: 1056,
     parity_words: 28,
+    row_weight_max: 255,
     safe_bits: 0,
     mark_word: 1024,
     salt: 0x00000001,
@@ -248,6 +256,7 @@ pub(super) static NAND_4096_128: Code = Code {
 pub(super) static NAND_4096_256: Code = Code {
     words: 1088,
     parity_words: 60,
+    row_weight_max: 121,
     safe_bits: 0,
     mark_word: 1024,
     salt: 0x00000001,
@@ -293,6 +302,7 @@ pub(super) static NAND_4096_256: Code = Code {
 pub(super) static ARCHIVE_4096_256: Code = Code {
     words: 1024,
     parity_words: 64,
+    row_weight_max: 113,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000001,
@@ -336,6 +346,7 @@ pub(super) static ARCHIVE_4096_256: Code = Code {
 pub(super) static ARCHIVE_4096_512: Code = Code {
     words: 1024,
     parity_words: 128,
+    row_weight_max: 59,
     safe_bits: 0,
     mark_word: NO_MARK,
     salt: 0x00000001,

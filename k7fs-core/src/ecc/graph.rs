@@ -23,6 +23,8 @@ pub struct Code {
     pub words: u16,
     /// Words of parity, at the end of the page; also the number of block rows.
     pub parity_words: u8,
+    /// Edges of the heaviest block row.
+    pub row_weight_max: u8,
     /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
     pub mark_word: u16,
     /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
@@ -175,6 +177,32 @@ impl Code {
             hash = mix_next(hash);
         }
         out
+    }
+
+    /// Visits the edges of block row `row`, column and rotation, in an order that never changes.
+    pub fn each_in_row(&self, row: usize, mut visit: impl FnMut(u16, u8)) {
+        let rows = usize::from(self.parity_words);
+        let data_words = self.data_words();
+        for (group, first) in (0..data_words).step_by(rows.max(1)).enumerate() {
+            for (index, &offset) in Offsets::of(self, group).as_slice().iter().enumerate() {
+                let offset = usize::from(offset);
+                let column = first + if row >= offset { row - offset } else { row + rows - offset };
+                if column >= data_words {
+                    continue;
+                }
+                let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
+                let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
+                for _ in 0..index / 6 {
+                    hash = mix_next(hash);
+                }
+                visit(column as u16, (hash >> (index % 6 * 5) & 31) as u8);
+            }
+        }
+        for index in 0..rows {
+            for edge in self.parity_edges(index).as_slice().iter().filter(|edge| usize::from(edge.row) == row) {
+                visit((data_words + index) as u16, edge.shift);
+            }
+        }
     }
 
     /// The edges of parity column `index`, counted from the first parity word.

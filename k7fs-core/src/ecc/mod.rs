@@ -39,13 +39,18 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! `graph` expands the constants in `codes`, `decode` mends.
+//! `graph` expands the constants in `codes`; `decode` is the ladder of decoders, `flip` and `belief` are its rungs.
 
+#[cfg(feature = "full-decoder")]
+mod belief;
 mod codes;
 mod decode;
+mod flip;
 #[doc(hidden)]
 pub mod graph;
 mod layout;
+#[cfg(feature = "full-decoder")]
+mod sliced;
 
 use graph::{Code, SUM_WORDS};
 
@@ -199,6 +204,11 @@ fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
     sums.fill(0);
     code.add_data(page, sums);
     code.add_parity(page, sums);
+}
+
+/// The bits of a column that may be flipped: all but the factory mark.
+fn open_bits(code: &Code, column: u16) -> u32 {
+    if column == code.mark_word { 0xFFFF_0000 } else { u32::MAX }
 }
 
 /// The number of ones among the code's sums.

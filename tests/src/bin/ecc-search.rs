@@ -69,6 +69,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         parity_words: plan.parity_words as u8,
         mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
         salt: plan.salt,
+        row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
         safe_bits: plan.safe_bits,
         weights: plan.weights.clone().leak(),
         data_seeds: packed(&found.data_seeds).leak(),
@@ -85,7 +86,7 @@ fn failures(code: &Code, errors: usize, frames: usize) -> usize {
         mix(state)
     };
     let mut page = vec![0u8; usize::from(code.words) * 4];
-    let mut scratch = vec![0u8; 2048];
+    let mut scratch = vec![0u8; 100_000];
     let mark = usize::from(code.mark_word) * 4;
     let failed = (0..frames).filter(|_| {
         page.iter_mut().for_each(|byte| *byte = random() as u8);
@@ -99,7 +100,7 @@ fn failures(code: &Code, errors: usize, frames: usize) -> usize {
                 flipped += 1;
             }
         }
-        decode_with(code, &mut page, &mut scratch, &mut |page| page == good).is_err()
+        decode_with(code, &mut page, &[], &mut scratch, &mut |page| page == good).is_err()
     });
     failed.count()
 }
