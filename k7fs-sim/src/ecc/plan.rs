@@ -1,13 +1,14 @@
 //! Which frames tell most.
 //!
-//! The frame error rate is a sum over numbers of wrong bits. Its uncertainty is smallest for a given time if the frames
-//! of each count are in proportion to how much that count weighs, times the root of its failure rate over the time of
-//! a frame (Neyman's allocation). So the count that falls shortest of this comes next.
+//! The frame error rate is a sum over numbers of wrong bits, and so is the distance between its bound and its estimate.
+//! The count whose next second of frames takes most off that distance comes next. A count without a failure speaks for
+//! all counts below it, so that frames go to the highest of those; as soon as one fails, the one below takes over.
 
 use k7fs_core::ecc::{Layout, Tier};
 
 use super::bounds::{Binomial, SpherePacking};
 use super::campaign::Campaign;
+use super::confidence::upper_bound;
 use super::rates::{BOUND, Losses, MEDIAN};
 
 /// A figure to find: the bit error rate at which a tier loses this share of the frames.
@@ -30,8 +31,15 @@ pub const GOALS: [Goal; 3] = [
 const CLOSE: [f64; 3] = [0.8, 0.93, 0.98];
 /// A count that fails so often counts as always failing, and so do those above it.
 const HOPELESS: f64 = 0.95;
-/// Counts that add less than this share of the goal's frame error rate are left alone.
-const WORTH: f64 = 1e-3;
+/// Frames that a count about which nothing is known is taken to need.
+const FIRST_FRAMES: f64 = 16.0;
+/// Of the standard deviation of the number of wrong bits, the share that measured counts may be apart: what lies
+/// between takes the bound of the next larger one, and fewer counts have more frames each.
+const STEP: f64 = 0.25;
+/// In search of where decoding fails, the count grows by one part in so many.
+const CLIMB: usize = 10;
+/// The confidence for guesses: what was not seen to fail does not.
+const HOPEFUL: f64 = 0.0;
 /// Where the search starts, as a share of the sphere-packing bound.
 const START: f64 = 0.5;
 
@@ -70,24 +78,108 @@ impl Planner {
 
     /// The number of wrong bits whose frames tell most about `goal`.
     pub fn errors(&self, losses: &Losses, goal: Goal, cost: impl Fn(usize) -> f64) -> usize {
-        let curve = losses.curve(MEDIAN);
         let highest = losses.counts().next_back().map(|(errors, _)| errors);
-        let start = self.packing.rate(goal.limit) * START;
         let Some(highest) = highest else {
-            return (start * self.binomial.bits() as f64).round().max(1.0) as usize;
+            let start = self.packing.rate(goal.limit) * START * self.binomial.bits() as f64;
+            return start.round().max(1.0) as usize;
         };
+        // First up to where it fails: below that, every count would only say that it does not.
+        let has_edge = losses.counts().any(|(_, count)| count.lost * 2 >= count.frames);
+        if !has_edge && highest < self.binomial.bits() / 2 {
+            return highest + 1 + highest / CLIMB;
+        }
         let hopeless = losses.counts().find(|(_, count)| count.lost as f64 > count.frames as f64 * HOPELESS);
         let end = hopeless.map_or(highest + 1 + highest / 8, |(errors, _)| errors);
-        let rate = curve.rate_within(&self.binomial, goal.limit);
-        let value = |errors: usize| {
+        // Where the figure will be in the end: bounds from few frames would lead far below it.
+        let rate = losses.curve(HOPEFUL).rate_within(&self.binomial, goal.limit);
+        let step = ((self.binomial.bits() as f64 * rate).sqrt() * STEP).max(1.0) as usize;
+        let gains = self.gains(losses, rate, end);
+        let on_grid = |errors: &usize| errors.is_multiple_of(step) || losses.count(*errors).frames > 0;
+        let value = |errors: usize| (gains[errors] / cost(errors).max(1e-9), errors);
+        let best = (1..=end).filter(on_grid).map(value).fold((0.0, highest), |a, b| if b.0 > a.0 { b } else { a });
+        best.1
+    }
+
+    /// By number of wrong bits up to `end`, what the next frame takes off the distance between bound and estimate of
+    /// the frame error rate at bit error rate `rate`.
+    fn gains(&self, losses: &Losses, rate: f64, end: usize) -> Vec<f64> {
+        let bound = losses.curve(BOUND);
+        // Frames without a failure at each count and above it, up to the first that failed.
+        let mut pools = vec![0.0; end + 1];
+        for errors in (0..=end).rev() {
+            let count = losses.count(errors);
+            let above = pools.get(errors + 1).copied().unwrap_or(0.0);
+            pools[errors] = if count.lost > 0 { 0.0 } else { above + count.frames as f64 };
+        }
+        let mut gains = Vec::with_capacity(end + 1);
+        // What the counts below that have no failure, or that lie in a gap, gain from a frame at this one.
+        let (mut unfailed, mut gap) = (0.0, 0.0);
+        for errors in 0..=end {
             let weight = self.binomial.probability(errors, rate);
-            let failing = curve.rate_of(errors);
-            if weight * failing < goal.limit * WORTH {
-                return 0.0;
+            let count = losses.count(errors);
+            let distance = weight * bound.rate_of(errors);
+            if count.lost > 0 {
+                // Its own bound, whatever the counts above it say: those change with their frames.
+                let frames = count.frames as f64;
+                let own = upper_bound(count.lost, count.frames, BOUND) - count.lost as f64 / frames;
+                gains.push((weight * own + gap) / (2.0 * frames));
+                (unfailed, gap) = (0.0, 0.0);
+            } else if count.frames > 0 {
+                unfailed += (gap + distance) / pools[errors];
+                gap = 0.0;
+                gains.push(unfailed);
+            } else {
+                gap += distance;
+                gains.push(gap / FIRST_FRAMES + unfailed);
             }
-            weight * (failing / cost(errors).max(1e-9)).sqrt() / losses.count(errors).frames.max(1) as f64
-        };
-        let best = (1..=end).map(|errors| (value(errors), errors)).fold((0.0, 0), |a, b| if b.0 > a.0 { b } else { a });
-        if best.1 == 0 { highest } else { best.1 }
+        }
+        gains
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ecc::tally::Tally;
+
+    /// A decoder that fails with this probability, measured by the plan; the frames that it took.
+    fn frames_until(close: f64, failing: impl Fn(usize) -> f64) -> (u64, Losses) {
+        let planner = Planner::new(Layout::Nor256);
+        let goal = Goal { tier: Tier::Full, limit: 1e-4 };
+        let (mut losses, mut frames) = (Losses::default(), 0);
+        let mut expected = vec![0.0; 200];
+        for _ in 0..5000 {
+            if planner.closeness(&losses, goal) > close {
+                break;
+            }
+            let errors = planner.errors(&losses, goal, |_| 1e-4);
+            let batch = (losses.count(errors).frames / 4).max(16);
+            frames += batch;
+            // As many failures as are expected, without chance.
+            expected[errors] += batch as f64 * failing(errors);
+            let failures = expected[errors] as u64 - losses.count(errors).lost;
+            losses.add(errors, &Tally { frames: batch, failures, ..Tally::default() });
+        }
+        (frames, losses)
+    }
+
+    #[test]
+    fn the_plan_finds_the_rate_of_a_known_decoder() {
+        let failing = |errors: usize| (10.0_f64.powf((errors as f64 - 22.0) / 2.5)).min(1.0);
+        let (frames, losses) = frames_until(0.95, failing);
+        let binomial = Binomial::new(2048);
+        let truth = crate::ecc::bounds::rate_at(1e-4, |rate| binomial.expect(rate, failing));
+        let found = losses.curve(MEDIAN).rate(&binomial, 1e-4).unwrap();
+        assert!((found / truth - 1.0).abs() < 0.03, "{found:e} for {truth:e}");
+        assert!(frames < 500_000, "{frames} frames");
+    }
+
+    #[test]
+    fn a_layout_without_data_starts_between_nothing_and_the_bound() {
+        let planner = Planner::new(Layout::Nor256);
+        for goal in GOALS {
+            let errors = planner.errors(&Losses::default(), goal, |_| 1.0);
+            assert!((4..12).contains(&errors), "{errors}");
+        }
     }
 }

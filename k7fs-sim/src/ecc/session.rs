@@ -14,10 +14,11 @@ use super::plan::{Goal, Planner};
 const BATCH_SECONDS: f64 = 1.0;
 /// Seconds between saves: what a killed run loses.
 const SAVE_SECONDS: u64 = 20;
-/// Frames at a count about which nothing is known.
-const FIRST_FRAMES: u64 = 16;
-/// Seconds of the same.
-const FRAME_SECONDS: f64 = 1e-3;
+/// Frames at a count about which nothing is known, and the seconds that they may take.
+const FIRST_FRAMES: (u64, u64) = (2, 16);
+const FIRST_SECONDS: f64 = 0.2;
+/// Seconds of a frame of which nothing is known.
+const FRAME_SECONDS: f64 = 1e-2;
 
 /// A run on one layout.
 #[derive(Debug)]
@@ -48,9 +49,11 @@ impl<'c> Session<'c> {
         while Instant::now() < deadline {
             let costs = &self.costs;
             let (goal, errors) = self.planner.next(self.campaign, goals, |tier, errors| cost(costs, tier, errors));
-            let known = self.costs.contains_key(&(goal.tier, errors));
-            let frames = (BATCH_SECONDS * self.threads as f64 / cost(&self.costs, goal.tier, errors)) as u64;
-            let frames = if known { frames.clamp(FIRST_FRAMES, 1 << 20) } else { FIRST_FRAMES };
+            // Not more at once than there are already: the first few may show that others tell more.
+            let done = self.campaign.losses(goal.tier).count(errors).frames;
+            let each = cost(&self.costs, goal.tier, errors) / self.threads as f64;
+            let first = ((FIRST_SECONDS / each) as u64).clamp(FIRST_FRAMES.0, FIRST_FRAMES.1);
+            let frames = ((BATCH_SECONDS / each) as u64).min(done).max(first);
             self.batch(goal.tier, Channel::Errors(errors), frames, deadline)?;
             progress(self.campaign.tally(None).frames);
         }
