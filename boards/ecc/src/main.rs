@@ -24,8 +24,8 @@ use ticks::ticks;
 const MEMORY_BYTES: usize = if cfg!(target_arch = "arm") && cfg!(feature = "full") { 256 * 1024 } else { 10 * 1024 };
 /// Pages decoded with each number of wrong bits.
 const FRAMES: u32 = 6;
-/// Wrong bits, in sixteenths of what the layout's small decoder is rated for.
-const LOADS: &[u32] = if cfg!(feature = "full") { &[1, 4, 8, 12, 16, 20, 24] } else { &[1, 4, 8, 12, 16] };
+/// Wrong bits, in sixteenths of one for every sixteen bits of parity: from few to what only belief propagation mends.
+const LOADS: &[usize] = if cfg!(feature = "full") { &[0, 4, 8, 10, 12, 14, 16] } else { &[0, 4, 8, 12] };
 /// The table that firmware for parts of this kind has.
 const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
 
@@ -76,7 +76,7 @@ fn decode_some(layout: Layout, tier: Tier, [page, good, scratch]: [&mut [u8]; 3]
         return;
     };
     for load in LOADS {
-        let errors = (layout.safe_bits() * load / 16).max(1);
+        let errors = (layout.parity_bits() * load / 256).max(1);
         for _ in 0..FRAMES {
             spoil(page, layout.mark_byte(), errors, random);
             let mut result = None;
@@ -97,7 +97,7 @@ fn decode_some(layout: Layout, tier: Tier, [page, good, scratch]: [&mut [u8]; 3]
 }
 
 /// Flips that many bits of the page, the factory mark's excepted.
-fn spoil(page: &mut [u8], mark: Option<usize>, errors: u32, random: &mut Random) {
+fn spoil(page: &mut [u8], mark: Option<usize>, errors: usize, random: &mut Random) {
     for _ in 0..errors {
         // Now and then a bit is hit twice and right again, which changes no average that matters.
         let bit = random.next() as usize % (page.len() * 8);

@@ -106,15 +106,16 @@ impl Planner {
         let bound = losses.curve(BOUND);
         // Frames without a failure at each count and above it, up to the first that failed.
         let mut pools = vec![0.0; end + 1];
-        for errors in (0..=end).rev() {
+        let mut above = 0.0;
+        for (errors, pool) in pools.iter_mut().enumerate().rev() {
             let count = losses.count(errors);
-            let above = pools.get(errors + 1).copied().unwrap_or(0.0);
-            pools[errors] = if count.lost > 0 { 0.0 } else { above + count.frames as f64 };
+            above = if count.lost > 0 { 0.0 } else { above + count.frames as f64 };
+            *pool = above;
         }
         let mut gains = Vec::with_capacity(end + 1);
         // What the counts below that have no failure, or that lie in a gap, gain from a frame at this one.
         let (mut unfailed, mut gap) = (0.0, 0.0);
-        for errors in 0..=end {
+        for (errors, pool) in pools.iter().enumerate() {
             let weight = self.binomial.probability(errors, rate);
             let count = losses.count(errors);
             let distance = weight * bound.rate_of(errors);
@@ -125,7 +126,7 @@ impl Planner {
                 gains.push((weight * own + gap) / (2.0 * frames));
                 (unfailed, gap) = (0.0, 0.0);
             } else if count.frames > 0 {
-                unfailed += (gap + distance) / pools[errors];
+                unfailed += (gap + distance) / pool;
                 gap = 0.0;
                 gains.push(unfailed);
             } else {
