@@ -8,10 +8,10 @@
 //! A code cannot tell its own codewords apart, so every one that a rung arrives at is put before the caller's judge. The
 //! checksum of a page comes before all this, in `page`: what is undamaged costs no decoding.
 
-use super::graph::{Code, SUM_WORDS};
-use super::{Correction, Layout, Rung, Tier, Uncorrectable, flip, syndrome, weight};
 #[cfg(feature = "full-decoder")]
 use super::belief::{self, Attempt, Rule};
+use super::graph::{Code, SUM_WORDS};
+use super::{Correction, Layout, Rung, Tier, Uncorrectable, flip, syndrome, weight};
 
 /// Share of violated checks above which a page is not worth a search.
 const HOPELESS_PERCENT: usize = 42;
@@ -109,9 +109,7 @@ struct Ladder<'a> {
 }
 
 impl Ladder<'_> {
-    fn climb(
-        mut self, scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<Correction, Uncorrectable> {
+    fn climb(mut self, scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool) -> Result<Correction, Uncorrectable> {
         let scratch_bytes = scratch_bytes(self.code, Tier::Full);
         let is_full = cfg!(feature = "full-decoder") && scratch.len() >= scratch_bytes;
         let effort = match (is_full, self.has_chase) {
