@@ -191,7 +191,11 @@ pub fn rung_name(rung: Rung) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use k7fs_core::flash::Flash;
+    use k7fs_core::{FormatOptions, MountOptions, Volume, buffer_bytes};
+
     use super::*;
+    use crate::chip::{Chip, ChipSpec, SimFlash};
 
     #[test]
     fn few_errors_are_mended_and_many_are_not() {
@@ -242,6 +246,42 @@ mod tests {
                 assert_eq!(judge.accepts(&bench.good), unseen, "{layout:?} byte {byte}");
                 bench.good[byte] ^= 0x10;
             }
+        }
+    }
+
+    /// The seed of a volume's page checksums, as FORMAT.md has it.
+    fn seed_of(volume_id: &[u8; 16], salt: u64, layout: Layout) -> u32 {
+        let mut digest = CRC.digest_with_initial(0);
+        digest.update(volume_id);
+        digest.update(&salt.to_le_bytes());
+        digest.update(&[layout.id()]);
+        digest.finalize()
+    }
+
+    #[test]
+    fn the_judge_is_the_one_of_real_volumes() {
+        for name in ["W25Q16JV", "W25N01GV", "MT29F1G01ABAFD", "GENERIC-4096-224"] {
+            let spec = ChipSpec::named(name).unwrap();
+            let mut flash = SimFlash::new(Chip::new(spec, 1));
+            let geometry = flash.geometry();
+            let layout = Layout::for_page(geometry.page_size, geometry.spare_size).unwrap();
+            let mut buffer = vec![0; buffer_bytes(&geometry)];
+            Volume::format(&mut flash, &mut buffer, &FormatOptions::default()).unwrap();
+            let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).unwrap();
+            volume.write("/file", &[7; 5000]).unwrap();
+            let volume_id = volume.info().volume_id;
+            volume.unmount().unwrap();
+            // The salt is part of the signature; it is small for a volume's first format.
+            let seeds: Vec<u32> = (0..64).map(|salt| seed_of(&volume_id, salt, layout)).collect();
+            let mut raw = vec![0; layout.codeword_bytes()];
+            let mut accepted = 0;
+            for page in 0..geometry.pages_per_block * 8 {
+                flash.read(page, 0, &mut raw).unwrap();
+                let judge = |seed: &u32| Judge::new(layout, *seed, page).accepts(&raw);
+                accepted += u32::from(seeds.iter().any(judge));
+                assert!(!seeds.iter().any(|seed| Judge::new(layout, *seed, page + 1).accepts(&raw)), "{name} {page}");
+            }
+            assert!(accepted >= 3, "{name}: {accepted}");
         }
     }
 }
