@@ -104,6 +104,13 @@ fn direct_measurement_stands_beside_the_method() {
     }
 }
 
+#[test]
+fn direct_measurement_ends_at_the_pages_asked_for() {
+    let report = json(&["--layout", "nor-128", "--rber", "0.001", "--frames", "500", "--tier", "full"]);
+    assert_eq!(report["direct"][0]["frames"], 500);
+    assert_eq!(report["layouts"][0]["frames"], 500);
+}
+
 /// Measures 200 and then up to `frames` pages with 12 wrong bits; gives the campaign's file.
 fn campaign(scratch: &Scratch, name: &str, threads: &str, frames: &[&str]) -> String {
     let directory = scratch.path(name);
@@ -186,6 +193,22 @@ fn curves_are_written_for_each_layout() {
 }
 
 #[test]
+fn volumes_at_the_end_of_their_chips_lives_lose_nothing() {
+    let report = json(&["--volume", "mt29f1g01abafd", "--seed", "3"]);
+    assert_eq!(keys(&report), ["seed", "volumes"]);
+    let volumes = report["volumes"].as_array().unwrap();
+    assert_eq!(volumes.iter().map(|life| life["factor"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3, 10]);
+    for life in volumes {
+        assert_eq!((life["chip"].as_str(), life["layout"].as_str()), (Some("MT29F1G01ABAFD"), Some("2048+128")));
+        assert_eq!((life["lost"].as_u64(), life["failure"].is_null()), (Some(0), true));
+        let mended: u64 = life["corrected"].as_object().unwrap().values().map(|pages| pages.as_u64().unwrap()).sum();
+        assert!(mended > 0 && life["corrected_bits"].as_u64() > Some(0));
+        let read = life["clean"].as_u64().unwrap() + mended + life["uncorrected"].as_u64().unwrap();
+        assert_eq!(life["pages_read"].as_u64(), Some(read));
+    }
+}
+
+#[test]
 fn nonsense_is_refused_by_name() {
     let refused = |arguments: &[&str], parts: &[&str]| {
         let mut all = vec![s("ecc")];
@@ -203,8 +226,11 @@ fn nonsense_is_refused_by_name() {
     refused(&["--recorded", "--seconds", "3"], &["--recorded"]);
     refused(&["--recorded", "--rber", "0.1"], &["--recorded"]);
     refused(&["--errors", "3"], &["--frames"]);
+    refused(&["--frames", "3"], &["--frames", "--errors or --rber is missing"]);
     refused(&["--layout", "256", "--errors", "2049", "--frames", "1"], &["2049 wrong bits", "nor-256", "2048"]);
     refused(&["--tier", "medium"], &["medium"]);
+    refused(&["--volume", "W25Q"], &["W25Q"]);
+    refused(&["--volume", "all", "--layout", "256"], &["--volume", "--layout"]);
 }
 
 #[test]

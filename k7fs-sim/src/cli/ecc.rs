@@ -57,8 +57,8 @@ pub(super) struct Ecc {
     /// Instead of what tells most, measure pages with these numbers of wrong bits
     #[arg(long, value_name = "T,...", value_delimiter = ',', requires = "frames", conflicts_with = "recorded")]
     errors: Vec<usize>,
-    /// Measure until there are this many pages of each number of wrong bits
-    #[arg(long, value_name = "N", requires = "errors", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Measure until there are this many pages of each number of wrong bits, or spoilt by --rber
+    #[arg(long, value_name = "N", conflicts_with = "recorded", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
     /// Only this part of the decoder
     #[arg(long, value_name = "TIER", value_enum, conflicts_with = "recorded")]
@@ -137,8 +137,13 @@ impl Ecc {
         }
     }
 
-    /// Numbers of wrong bits that a page does not have.
+    /// A number of pages of nothing, and numbers of wrong bits that a page does not have.
     fn refuse_impossible(&self, layouts: &[Layout]) -> Result<(), CliError> {
+        if self.frames.is_some() && self.errors.is_empty() && self.rber.is_none() {
+            return Err(CliError::Usage(
+                "--frames says how many, but not of what: --errors or --rber is missing".to_owned(),
+            ));
+        }
         for (errors, layout) in self.errors.iter().flat_map(|errors| layouts.iter().map(move |layout| (errors, layout)))
         {
             if *errors > layout.codeword_bits() {
@@ -191,30 +196,26 @@ impl Ecc {
             bar.set_message(format!("{name}: {frames} pages"));
             bar.tick();
         };
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut session = Session::new(campaign, self.seed, self.threads());
         let tiers = self.tiers();
         if let Some(rate) = self.rber {
-            let share = left * DIRECT_PER_HUNDRED / 100 / u32::try_from(tiers.len()).unwrap_or(1);
+            // Where nothing else is to be done, all of the time.
+            let share = if self.frames.is_some() { 100 } else { DIRECT_PER_HUNDRED };
+            let left = deadline.saturating_duration_since(Instant::now()) * share / 100;
             for tier in &tiers {
-                let until = Instant::now() + share;
-                session.complete(*tier, Channel::Rate(rate), u64::MAX, until, &mut progress).map_err(failed)?;
+                let until = Instant::now() + left / u32::try_from(tiers.len()).unwrap_or(1);
+                let frames = self.frames.unwrap_or(u64::MAX);
+                session.complete(*tier, Channel::Rate(rate), frames, until, &mut progress).map_err(failed)?;
             }
         }
-        match self.frames {
-            Some(frames) => {
-                for (errors, tier) in self.errors.iter().flat_map(|errors| tiers.iter().map(move |tier| (errors, tier)))
-                {
-                    let channel = Channel::Errors(*errors);
-                    session.complete(*tier, channel, frames, deadline, &mut progress).map_err(failed)?;
-                }
-                Ok(())
-            }
-            None => {
-                let goals: Vec<_> = GOALS.into_iter().filter(|goal| tiers.contains(&goal.tier)).collect();
-                session.pursue(&goals, deadline, &mut progress).map_err(failed)
-            }
+        let Some(frames) = self.frames else {
+            let goals: Vec<_> = GOALS.into_iter().filter(|goal| tiers.contains(&goal.tier)).collect();
+            return session.pursue(&goals, deadline, &mut progress).map_err(failed);
+        };
+        for (errors, tier) in self.errors.iter().flat_map(|errors| tiers.iter().map(move |tier| (errors, tier))) {
+            session.complete(*tier, Channel::Errors(*errors), frames, deadline, &mut progress).map_err(failed)?;
         }
+        Ok(())
     }
 
     fn tiers(&self) -> Vec<Tier> {
@@ -348,6 +349,10 @@ fn tables(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut Output) -> R
     )?;
     for layout in &answer.report.layouts {
         output.line(&rates_line(layout))?;
+    }
+    let missing = |layout: &LayoutReport| [layout.tier_s_1e4, layout.full_1e4, layout.full_1e6].contains(&None);
+    if answer.report.layouts.iter().any(missing) {
+        output.line("- was not measured: the figure would rest on pages not tried; more --seconds would tell")?;
     }
     output.line("")?;
     output.line("layout        scratch S / full  tables  pages tried  wrong codewords refused  undetected  gate")?;
