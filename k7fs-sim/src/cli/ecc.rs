@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use k7fs_core::ecc::{Layout, Tier};
-use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::ecc::{
-    Campaign, CampaignLock, Channel, Count, Curve, FACTORS, GOALS, LayoutReport, Life, MEDIAN, Report, Session, Share,
-    Tally, bounds::Binomial, curves, live, recorded, shares, shares_of, tier_name,
+    Campaign, CampaignLock, Channel, GOALS, LayoutReport, MEDIAN, Report, Session, bounds::Binomial, curves, recorded,
+    tier_name,
 };
-use serde::Serialize;
 
-use super::image::chip;
+use super::ecc_report::{Answer, Direct, lives, tables};
 use super::output::JsonOption;
 use super::{CliError, Output};
 
@@ -80,30 +78,6 @@ pub(super) struct Ecc {
 enum TierName {
     Small,
     Full,
-}
-
-/// The report with what only `--rber` asks for.
-#[derive(Debug, Serialize)]
-struct Answer<'r> {
-    #[serde(flatten)]
-    report: &'r Report,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    direct: Vec<Direct>,
-}
-
-/// Pages whose every bit was spoilt with the same probability.
-#[derive(Debug, Serialize)]
-struct Direct {
-    layout: &'static str,
-    tier: &'static str,
-    rber: f64,
-    frames: u64,
-    lost: u64,
-    undetected: u64,
-    /// What the losses by number of wrong bits say of this rate.
-    expected: Option<f64>,
-    #[serde(skip)]
-    tally: Tally,
 }
 
 impl Ecc {
@@ -243,57 +217,12 @@ impl Ecc {
                 frames: tally.frames,
                 lost: tally.lost(),
                 undetected: tally.undetected,
-                expected: curve(campaign, tier).known_frame_error_rate(&binomial, rber),
+                expected: campaign.losses(tier).curve(MEDIAN).known_frame_error_rate(&binomial, rber),
                 tally,
             }
         })
         .collect()
     }
-}
-
-/// Volumes at the end of their chips' lives.
-#[derive(Debug, Serialize)]
-struct Lives {
-    seed: u64,
-    volumes: Vec<Life>,
-}
-
-fn lives(name: &str, seed: u64, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
-    let chips: Vec<&ChipSpec> =
-        if name.eq_ignore_ascii_case("all") { ChipSpec::all().iter().collect() } else { vec![chip(name)?] };
-    json.refuse_unwritable()?;
-    let all = chips.iter().flat_map(|chip| FACTORS.map(|factor| live(chip, factor, seed)));
-    let lives = Lives { seed, volumes: all.collect() };
-    if output.json(json.target(), &lives)? {
-        output
-            .line("chip              layout     rated x     bits wrong  pages read    clean  mended by rung  lost")?;
-        for life in &lives.volumes {
-            output.line(&life_line(life))?;
-        }
-    }
-    let lost = lives.volumes.iter().filter(|life| life.factor == 1 && life.lost > 0);
-    match lost.map(|life| (life.chip, life.failure.as_deref().unwrap_or_default())).next() {
-        None => Ok(()),
-        Some((chip, what)) => Err(CliError::Violations(format!("{chip} at its rated bit error rate: {what}"))),
-    }
-}
-
-fn life_line(life: &Life) -> String {
-    let rungs: Vec<String> = life.corrected.iter().map(|(rung, pages)| format!("{rung} {pages}")).collect();
-    let rungs = if rungs.is_empty() { "-".to_owned() } else { rungs.join(", ") };
-    let failure = life.failure.as_ref().map_or(String::new(), |what| format!(": {what}"));
-    format!(
-        "{:<16}  {:<9} {:.1e} x{:<3} {:>10}  {:>10}  {:>7}  {rungs}, read again {}  {}{failure}",
-        life.chip,
-        life.layout,
-        life.rated_rber,
-        life.factor,
-        life.corrected_bits,
-        life.pages_read,
-        life.clean,
-        life.uncorrected,
-        life.lost,
-    )
 }
 
 /// The layout with this name, or all of them. Case, spaces and a missing `nor-` are forgiven.
@@ -336,110 +265,6 @@ fn recorded_seed(campaigns: &[Campaign]) -> Option<u64> {
     campaigns.iter().flat_map(Campaign::stretches).map(|stretch| stretch.seed).next()
 }
 
-fn curve(campaign: &Campaign, tier: Tier) -> Curve {
-    campaign.losses(tier).curve(MEDIAN)
-}
-
-fn tables(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut Output) -> Result<(), CliError> {
-    output
-        .line("bit error rates in 1e-3 at which one page of 10^4 / of 10^6 is lost; [..] holds with 95 % confidence")?;
-    output.line(
-        "layout          bits  parity  sphere packing  BCH            tier S           full ladder                     \
-         of bound     of BCH",
-    )?;
-    for layout in &answer.report.layouts {
-        output.line(&rates_line(layout))?;
-    }
-    let missing = |layout: &LayoutReport| [layout.tier_s_1e4, layout.full_1e4, layout.full_1e6].contains(&None);
-    if answer.report.layouts.iter().any(missing) {
-        output.line("- was not measured: the figure would rest on pages not tried; more --seconds would tell")?;
-    }
-    output.line("")?;
-    output.line("layout        scratch S / full  tables  pages tried  wrong codewords refused  undetected  gate")?;
-    for layout in &answer.report.layouts {
-        output.line(&format!(
-            "{:<13} {:>9} / {:<6} {:>6}  {:>11}  {:>23}  {:>10}  {}",
-            layout.layout,
-            layout.ram_s_bytes,
-            layout.ram_full_bytes,
-            layout.table_bytes,
-            layout.frames,
-            layout.rejected,
-            layout.undetected,
-            if layout.gate { "yes" } else { "no" }
-        ))?;
-    }
-    output.line("")?;
-    rung_lines(answer, campaigns, output)?;
-    for direct in &answer.direct {
-        output.line(&direct_line(direct))?;
-    }
-    Ok(())
-}
-
-fn rates_line(layout: &LayoutReport) -> String {
-    let pair = |a: Option<f64>, b: Option<f64>| format!("{} / {}", thousandths(a), thousandths(b));
-    let over = |a: Option<f64>, b: f64| a.map_or("-".to_owned(), |a| format!("{:.2}", a / b));
-    let ratios =
-        |at_1e4: f64, at_1e6: f64| format!("{} / {}", over(layout.full_1e4, at_1e4), over(layout.full_1e6, at_1e6));
-    format!(
-        "{:<13} {:>6}  {:>6}  {:<14}  {:<13}  {:<15}  {:<30}  {:<11}  {}",
-        layout.layout,
-        layout.n_bits,
-        layout.parity_bits,
-        pair(Some(layout.sphere_packing_1e4), Some(layout.sphere_packing_1e6)),
-        pair(Some(layout.bch_1e4), Some(layout.bch_1e6)),
-        format!("{} [{}]", thousandths(layout.tier_s_1e4), thousandths(layout.bounds.tier_s_1e4)),
-        format!(
-            "{} [{}]",
-            pair(layout.full_1e4, layout.full_1e6),
-            pair(layout.bounds.full_1e4, layout.bounds.full_1e6)
-        ),
-        ratios(layout.sphere_packing_1e4, layout.sphere_packing_1e6),
-        ratios(layout.bch_1e4, layout.bch_1e6),
-    )
-}
-
-/// Which rung mends how much where one page in 10^4 is lost, and how often it was tried.
-fn rung_lines(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut Output) -> Result<(), CliError> {
-    for (campaign, report) in campaigns.iter().zip(&answer.report.layouts) {
-        let points = [(Tier::Small, report.tier_s_1e4), (Tier::Full, report.full_1e4)];
-        for (tier, rate) in points.into_iter().filter_map(|(tier, rate)| Some((tier, rate?))) {
-            let parts = shares(campaign, tier, rate);
-            let text = rung_text(parts.iter());
-            output.line(&format!("{} {} at {rate:.2e}: {text}", report.layout, tier_name(tier)))?;
-        }
-    }
-    Ok(())
-}
-
-fn rung_text<'s>(parts: impl Iterator<Item = (&'s String, &'s Share)>) -> String {
-    let part = |(rung, share): (&String, &Share)| {
-        format!("{rung} {:.2} % ({:.1} iterations)", share.frames * 100.0, share.iterations)
-    };
-    parts.map(part).collect::<Vec<_>>().join(", ")
-}
-
-fn direct_line(direct: &Direct) -> String {
-    let count = Count { frames: direct.frames, lost: direct.lost };
-    let expected = direct.expected.map_or("not known".to_owned(), |rate| format!("{rate:.2e}"));
-    format!(
-        "{} {} directly at {:e}: {} of {} pages lost, {:.2e}; by number of wrong bits {expected}; {}",
-        direct.layout,
-        direct.tier,
-        direct.rber,
-        count.lost,
-        count.frames,
-        count.lost as f64 / count.frames.max(1) as f64,
-        rung_text(shares_of(&direct.tally).iter())
-    )
-}
-
-fn thousandths(rate: Option<f64>) -> String {
-    rate.map_or("-".to_owned(), |rate| format!("{:.3}", rate * 1e3).chars().take(5).collect())
-}
-
-/// The directory is part of the help's promise.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 mod bench;
 mod chips;
 mod ecc;
+mod ecc_report;
 mod error;
 mod files;
 mod image;
