@@ -71,7 +71,7 @@ fn the_parity_part_is_invertible_and_columns_differ() {
     for (layout, plan, found) in all() {
         let columns = columns(plan, found);
         // Circulants of size 32 over two elements are invertible together when their weights modulo 2 are.
-        let mut rows = vec![0u64; plan.parity_words];
+        let mut rows = vec![0u128; plan.parity_words];
         for (index, edges) in columns[plan.words - plan.parity_words..].iter().enumerate() {
             edges.iter().for_each(|(row, _)| rows[*row] ^= 1 << index);
         }
