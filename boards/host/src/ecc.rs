@@ -1,7 +1,7 @@
 //! What the page code costs: builds its firmware, runs it under an emulator whose timer counts instructions, and works
 //! out costs per byte, sweep and iteration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -136,6 +136,7 @@ impl Layout {
         let per_byte = |operation: &str| self.pages.get(operation).map(|(bytes, cost)| cost / bytes);
         let one_error = self.decodes.iter().filter(|decode| decode.errors == 1 && decode.rung == "flip");
         let one_error: Vec<f64> = one_error.map(|decode| decode.instructions).collect();
+        let few = self.few();
         let belief = self.slope("full", "belief");
         json!({
             "core": core,
@@ -147,10 +148,26 @@ impl Layout {
             "syndrome_per_byte": per_byte("syndrome").map(tenths),
             "checksum_per_byte": per_byte("checksum").map(tenths),
             "flip_one_error": mean(&one_error).map(f64::round),
+            "few_errors": few,
+            "flip_few_errors_max": few.and_then(|errors| self.dearest(errors)).map(f64::round),
             "flip_per_sweep": self.slope("small", "flip").map(f64::round),
             "belief_per_iteration": belief.map(f64::round),
             "belief_per_edge": belief.zip(self.edges).map(|(cost, edges)| tenths(cost / edges)),
         })
+    }
+
+    /// The second smallest number of wrong bits that was tried, which is a quarter of what the code is for.
+    fn few(&self) -> Option<u32> {
+        let all: BTreeSet<u32> = self.decodes.iter().map(|decode| decode.errors).collect();
+        all.into_iter().nth(1)
+    }
+
+    /// The most that a page with so many wrong bits took; `None` where not all were mended by bit flipping.
+    fn dearest(&self, errors: u32) -> Option<f64> {
+        let costs = self.decodes.iter().filter(|decode| decode.errors == errors);
+        costs
+            .map(|decode| (decode.rung == "flip").then_some(decode.instructions))
+            .try_fold(0.0, |a, b| Some(f64::max(a, b?)))
     }
 
     /// Instructions per iteration of the pages that this rung mended: the slope of the line through them, by least
@@ -184,6 +201,8 @@ fn print(rows: &[Value]) {
         ("syndrome_per_byte", "syndrome/B"),
         ("checksum_per_byte", "checksum/B"),
         ("flip_one_error", "one error"),
+        ("few_errors", "few"),
+        ("flip_few_errors_max", "few errors"),
         ("flip_per_sweep", "per sweep"),
         ("belief_per_iteration", "per iteration"),
         ("belief_per_edge", "per edge"),
@@ -220,6 +239,7 @@ mod tests {
         let row = layouts["nor-256"].row("Cortex-M4", "3", "nor-256");
         assert_eq!(row["encode_per_byte"], 10.0);
         assert_eq!(row["flip_one_error"], 1000.0);
+        assert_eq!((&row["few_errors"], &row["flip_few_errors_max"]), (&json!(4), &json!(2000.0)));
         assert_eq!(row["flip_per_sweep"], 500.0);
         assert_eq!(row["belief_per_edge"], Value::Null);
         assert_eq!(layouts.len(), 1);
