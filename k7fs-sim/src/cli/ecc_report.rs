@@ -3,7 +3,8 @@
 use k7fs_core::ecc::Tier;
 use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::ecc::{
-    Campaign, Count, FACTORS, LayoutReport, Life, Report, Share, Tally, live, shares, shares_of, tier_name,
+    BOUND, Campaign, Count, FACTORS, LayoutReport, Life, Report, Share, Tally, live, shares, shares_of, tier_name,
+    upper_bound,
 };
 use serde::Serialize;
 
@@ -110,12 +111,25 @@ pub(super) fn tables(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut O
             if layout.gate { "yes" } else { "no" }
         ))?;
     }
+    output.line(&undetected_line(&answer.report.layouts))?;
     output.line("")?;
     rung_lines(answer, campaigns, output)?;
     for direct in &answer.direct {
         output.line(&direct_line(direct))?;
     }
     Ok(())
+}
+
+/// What follows from the wrong pages seen, or not seen, in all layouts together.
+fn undetected_line(layouts: &[LayoutReport]) -> String {
+    let sum = |of: fn(&LayoutReport) -> u64| layouts.iter().map(of).sum::<u64>();
+    let (undetected, frames, rejected) = (sum(|of| of.undetected), sum(|of| of.frames), sum(|of| of.rejected));
+    format!(
+        "{undetected} of {frames} pages came out wrong: fewer than one in {:.0} with 95 % confidence. The checksum refused \
+         {rejected} wrong codewords; it lets one in 2^32 pass, which makes {:.0e} per page tried",
+        1.0 / upper_bound(undetected, frames, BOUND),
+        rejected as f64 / frames.max(1) as f64 / 2f64.powi(32),
+    )
 }
 
 fn rates_line(layout: &LayoutReport) -> String {

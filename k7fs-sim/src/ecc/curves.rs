@@ -14,6 +14,8 @@ use super::rates::MEDIAN;
 const SIZE: (u32, u32) = (900, 640);
 /// Frame error rates shown.
 const LOST: (f64, f64) = (1e-8, 1.0);
+/// Bit error rates are shown in thousandths.
+const SCALE: f64 = 1e3;
 /// Points of a line.
 const POINTS: usize = 160;
 
@@ -67,23 +69,24 @@ fn draw(campaign: &Campaign, area: &Area<'_>) -> Result<(), Box<dyn std::error::
         .caption(title, ("sans-serif", 20))
         .x_label_area_size(42)
         .y_label_area_size(66)
-        .build_cartesian_2d((low..high).log_scale(), (LOST.0..LOST.1).log_scale())?;
+        .build_cartesian_2d(low * SCALE..high * SCALE, (LOST.0..LOST.1).log_scale())?;
     chart
         .configure_mesh()
-        .x_desc("bit error rate")
+        .x_desc("bit error rate in 1e-3")
         .y_desc("pages lost")
-        .x_label_formatter(&|rate| format!("{rate:.1e}"))
+        .x_labels(12)
+        .x_label_formatter(&|rate| format!("{rate:.1}"))
         .y_label_formatter(&|lost| format!("{lost:.0e}"))
         .draw()?;
     for line in lines {
         let color = line.color;
         chart
-            .draw_series(LineSeries::new(line.points, color.stroke_width(2)))?
+            .draw_series(LineSeries::new(line.points.into_iter().map(scaled), color.stroke_width(2)))?
             .label(line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], color.stroke_width(2)));
     }
     let dots = direct(campaign).into_iter().filter(|(rate, lost)| (low..high).contains(rate) && *lost > LOST.0);
-    chart.draw_series(dots.map(|point| Circle::new(point, 4, BLACK.filled())))?;
+    chart.draw_series(dots.map(|point| Circle::new(scaled(point), 4, BLACK.filled())))?;
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerRight)
@@ -92,6 +95,10 @@ fn draw(campaign: &Campaign, area: &Area<'_>) -> Result<(), Box<dyn std::error::
         .draw()?;
     area.present()?;
     Ok(())
+}
+
+fn scaled((rate, lost): (f64, f64)) -> (f64, f64) {
+    (rate * SCALE, lost)
 }
 
 fn lines(campaign: &Campaign, packing: &SpherePacking, bch: &Bch, rates: &[f64]) -> Vec<Line> {
