@@ -370,3 +370,27 @@ fn apply(code: &Code, page: &mut [u8], beliefs: &[[u8; BELIEF_BYTES]]) -> u32 {
     }
     bits
 }
+
+/// Lists the least sure bits after a failed attempt, least sure first, as many as there are places; returns how many.
+pub(super) fn list_unsure(code: &Code, scratch: &[u8], places: &mut [[u8; 4]]) -> usize {
+    let mut len = 0;
+    for (column, belief) in scratch.as_chunks::<BELIEF_BYTES>().0.iter().take(usize::from(code.words)).enumerate() {
+        let sure = how_sure(&load(belief));
+        // The least sure of all; 15 stands for many bits.
+        let mut open = open_bits(code, column as u16) & !(sure[0] & sure[1] & sure[2] & sure[3]);
+        while open != 0 {
+            let bit = open.trailing_zeros();
+            open &= open - 1;
+            let rank = sure.iter().rev().fold(0, |rank, plane| rank << 1 | (plane >> bit & 1) as u8);
+            let index = places.iter().take(len).take_while(|place| place[2] <= rank).count();
+            let Some(room) = places.get_mut(index..) else { continue };
+            let [low, high] = ((column as u16) << 5 | bit as u16).to_le_bytes();
+            let mut moved = [low, high, rank, 0];
+            for place in room.iter_mut().take(len + 1 - index) {
+                moved = core::mem::replace(place, moved);
+            }
+            len = (len + 1).min(places.len());
+        }
+    }
+    len
+}

@@ -141,13 +141,27 @@ impl Ladder<'_> {
             return None;
         }
         let (scratch, doubts) = scratch.split_at_mut_checked(belief::scratch_bytes(self.code))?;
-        let doubts = flip::Doubts::rank(self.code, self.sums, doubts.get_mut(..DOUBTS_BYTES)?);
-        for attempt in &CHASE {
-            for position in doubts.iter() {
-                let attempt = Attempt { weak: self.weak, assumed: Some(position), ..*attempt };
-                if let Some(bits) = self.attempt(scratch, &attempt, accept) {
-                    return Some(correction(self.code, Rung::BeliefChase, bits, self.steps));
-                }
+        let (doubts, _) = doubts.get_mut(..DOUBTS_BYTES)?.as_chunks_mut();
+        // Those that belief propagation was least sure of, then those that the checks as read accuse most.
+        let unsure = belief::list_unsure(self.code, scratch, doubts);
+        let found = self.chase(scratch, doubts.get(..unsure)?, &CHASE[0], accept);
+        if found.is_some() {
+            return found;
+        }
+        flip::Doubts::rank(self.code, self.sums, doubts.as_flattened_mut());
+        self.chase(scratch, doubts, &CHASE[1], accept)
+    }
+
+    /// One trial for each doubtful bit.
+    #[cfg(feature = "full-decoder")]
+    fn chase(
+        &mut self, scratch: &mut [u8], doubts: &[[u8; 4]], attempt: &Attempt<'_>, accept: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Correction> {
+        for &[low, high, ..] in doubts {
+            let assumed = Some(u16::from_le_bytes([low, high]));
+            let attempt = Attempt { weak: self.weak, assumed, ..*attempt };
+            if let Some(bits) = self.attempt(scratch, &attempt, accept) {
+                return Some(correction(self.code, Rung::BeliefChase, bits, self.steps));
             }
         }
         None
@@ -165,13 +179,15 @@ impl Ladder<'_> {
 #[cfg(feature = "full-decoder")]
 const ATTEMPTS: [Attempt<'static>; 3] = [
     Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 30, reversed: false, assumed: None, weak: &[] },
-    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 30, reversed: false, assumed: None, weak: &[] },
     Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 60, reversed: true, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 30, reversed: false, assumed: None, weak: &[] },
 ];
-/// One trial of Chase for each doubtful bit.
+/// Trials of Chase, one for each doubtful bit.
 #[cfg(feature = "full-decoder")]
-const CHASE: [Attempt<'static>; 1] =
-    [Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] }];
+const CHASE: [Attempt<'static>; 2] = [
+    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
+];
 
 /// What has been done.
 fn correction(code: &Code, rung: Rung, bits: u32, iterations: u16) -> Correction {
