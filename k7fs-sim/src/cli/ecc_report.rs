@@ -126,9 +126,9 @@ fn undetected_line(layouts: &[LayoutReport]) -> String {
     let (undetected, frames, rejected) = (sum(|of| of.undetected), sum(|of| of.frames), sum(|of| of.rejected));
     format!(
         "{undetected} of {frames} pages came out wrong: fewer than one in {:.0} with 95 % confidence. The checksum refused \
-         {rejected} wrong codewords; it lets one in 2^32 pass, which makes {:.0e} per page tried",
+         {rejected} wrong codewords; it lets one in 2^32 pass, which makes fewer than {:.0e} of the pages tried",
         1.0 / upper_bound(undetected, frames, BOUND),
-        rejected as f64 / frames.max(1) as f64 / 2f64.powi(32),
+        upper_bound(rejected, frames, BOUND) / 2f64.powi(32),
     )
 }
 

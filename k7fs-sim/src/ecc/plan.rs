@@ -35,7 +35,7 @@ const HOPELESS: f64 = 0.95;
 const FIRST_FRAMES: f64 = 16.0;
 /// Of the standard deviation of the number of wrong bits, the share that measured counts may be apart: what lies
 /// between takes the bound of the next larger one, and fewer counts have more frames each.
-const STEP: f64 = 0.25;
+const STEP: f64 = 0.35;
 /// In search of where decoding fails, the count grows by one part in so many.
 const CLIMB: usize = 10;
 /// The confidence for guesses: what was not seen to fail does not.
