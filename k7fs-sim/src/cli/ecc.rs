@@ -58,13 +58,14 @@ pub(super) struct Ecc {
     /// Measure until there are this many pages of each number of wrong bits, or spoilt by --rber
     #[arg(long, value_name = "N", conflicts_with = "recorded", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Only this part of the decoder
+    /// Only this part of the decoder: what small parts have room for, or all of it
     #[arg(long, value_name = "TIER", value_enum, conflicts_with = "recorded")]
     tier: Option<TierName>,
     /// Threads; without it one for each core
     #[arg(long, value_name = "N", conflicts_with = "recorded")]
     threads: Option<NonZero<usize>>,
-    /// Instead of single pages, run a volume on this chip, or on `all`, at 1, 3 and 10 times its rated bit error rate
+    /// Instead of single pages, run a volume on this chip, or on `all`, at 1, 3 and 10 times its rated bit error rate; with the
+    /// small decoder unless --tier says otherwise
     #[arg(long, value_name = "CHIP", conflicts_with_all = ["recorded", "campaign", "errors", "rber", "curves", "layout"])]
     volume: Option<String>,
     /// Write a plot of each layout into this directory
@@ -80,10 +81,20 @@ enum TierName {
     Full,
 }
 
+impl TierName {
+    fn tier(self) -> Tier {
+        match self {
+            Self::Small => Tier::Small,
+            Self::Full => Tier::Full,
+        }
+    }
+}
+
 impl Ecc {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         if let Some(name) = &self.volume {
-            return lives(name, self.seed, &self.json, output);
+            let tier = self.tier.map_or(Tier::Small, TierName::tier);
+            return lives(name, tier, self.seed, &self.json, output);
         }
         let layouts = layouts(&self.layout)?;
         self.refuse_impossible(&layouts)?;
@@ -195,8 +206,7 @@ impl Ecc {
     fn tiers(&self) -> Vec<Tier> {
         match self.tier {
             None => Tier::ALL.to_vec(),
-            Some(TierName::Small) => vec![Tier::Small],
-            Some(TierName::Full) => vec![Tier::Full],
+            Some(name) => vec![name.tier()],
         }
     }
 

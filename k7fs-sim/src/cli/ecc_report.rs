@@ -43,11 +43,11 @@ struct Lives {
     volumes: Vec<Life>,
 }
 
-pub(super) fn lives(name: &str, seed: u64, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
+pub(super) fn lives(name: &str, tier: Tier, seed: u64, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
     let chips: Vec<&ChipSpec> =
         if name.eq_ignore_ascii_case("all") { ChipSpec::all().iter().collect() } else { vec![chip(name)?] };
     json.refuse_unwritable()?;
-    let all = chips.iter().flat_map(|chip| FACTORS.map(|factor| live(chip, factor, seed)));
+    let all = chips.iter().flat_map(|chip| FACTORS.map(|factor| live(chip, factor, tier, seed)));
     let lives = Lives { seed, volumes: all.collect() };
     if output.json(json.target(), &lives)? {
         output

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use k7fs_core::ecc::{Layout, Tier, decode, is_codeword, looks_erased};
 use k7fs_core::flash::{Flash, FlashError, Geometry};
-use k7fs_core::{Error, FormatOptions, MountOptions, Volume, buffer_bytes};
+use k7fs_core::{Error, FormatOptions, MountOptions, Volume, buffer_bytes_with};
 use serde::Serialize;
 
+use super::campaign::tier_name;
 use super::frame::rung_name;
 use super::random::Random;
 use crate::chip::{Chip, ChipSpec, SimFlash};
@@ -31,6 +32,8 @@ pub struct Life {
     pub chip: &'static str,
     /// The page layout.
     pub layout: &'static str,
+    /// The part of the decoder that the volume has room for.
+    pub tier: &'static str,
     /// Share of bits that read wrong at the end of the rated life.
     pub rated_rber: f64,
     /// The multiple of it.
@@ -55,15 +58,17 @@ pub struct Life {
     pub failure: Option<String>,
 }
 
-/// Runs a volume on a new chip of this kind, with bits flipped at `factor` times the rated rate.
-pub fn live(spec: &ChipSpec, factor: u32, seed: u64) -> Life {
+/// Runs a volume with the decoder of this tier on a new chip of this kind, with bits flipped at `factor` times the rated
+/// rate.
+pub fn live(spec: &ChipSpec, factor: u32, tier: Tier, seed: u64) -> Life {
     let rber = spec.rated_bit_error_rate() * f64::from(factor);
     let mut chip = Chip::new(spec, seed);
     chip.faults_mut().bit_flip_rate = rber;
-    let mut watch = Watch::new(SimFlash::new(chip));
+    let mut watch = Watch::new(SimFlash::new(chip), tier);
     let mut life = Life {
         chip: spec.name,
         layout: watch.layout.map_or("", Layout::name),
+        tier: tier_name(tier),
         rated_rber: spec.rated_bit_error_rate(),
         factor,
         rber,
@@ -88,7 +93,7 @@ impl Life {
 
 /// Formats and fills, then mounts, reads everything and writes one file anew, until enough pages have been read.
 fn run(watch: &mut Watch, seed: u64, life: &mut Life) -> Result<(), Error> {
-    let mut buffer = vec![0; buffer_bytes(&watch.geometry())];
+    let mut buffer = vec![0; buffer_bytes_with(&watch.geometry(), watch.tier)];
     Volume::format(&mut *watch, &mut buffer, &FormatOptions::default())?;
     let mut volume = Volume::mount(&mut *watch, &mut buffer, MountOptions::default())?;
     let files = (volume.usage()?.capacity_bytes / 2 / FILE_BYTES as u64).clamp(1, FILES_MAX);
@@ -133,6 +138,7 @@ fn content(seed: u64, file: u64, version: u64) -> Vec<u8> {
 /// Looks at what the volume reads.
 struct Watch {
     flash: SimFlash,
+    tier: Tier,
     layout: Option<Layout>,
     scratch: Vec<u8>,
     pages_read: u64,
@@ -142,11 +148,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(flash: SimFlash) -> Self {
+    fn new(flash: SimFlash, tier: Tier) -> Self {
         let geometry = flash.geometry();
         let layout = Layout::for_page(geometry.page_size, geometry.spare_size);
-        let scratch = vec![0; layout.map_or(0, |layout| layout.scratch_bytes(Tier::Full))];
-        Self { flash, layout, scratch, pages_read: 0, clean: 0, corrected: BTreeMap::new(), uncorrected: 0 }
+        let scratch = vec![0; layout.map_or(0, |layout| layout.scratch_bytes(tier))];
+        Self { flash, tier, layout, scratch, pages_read: 0, clean: 0, corrected: BTreeMap::new(), uncorrected: 0 }
     }
 
     fn look(&mut self, raw: &[u8]) {
@@ -219,7 +225,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_at_the_rated_end_of_life() {
         for spec in ChipSpec::all() {
-            let life = live(spec, 1, 1);
+            let life = live(spec, 1, Tier::Small, 1);
             assert_eq!((life.lost, &life.failure), (0, &None), "{}", spec.name);
             assert!(life.pages_read >= PAGES_MIN, "{}", spec.name);
             let corrected: u64 = life.corrected.values().sum();
@@ -231,7 +237,13 @@ mod tests {
     fn losses_are_seen() {
         let mut spec = ChipSpec::named("W25N01GV").unwrap().scaled(64);
         spec.rated_bit_errors_e12 = 2_000_000_000;
-        let life = live(&spec, 1, 1);
+        let life = live(&spec, 1, Tier::Small, 1);
         assert!(life.lost > 0 && life.failure.is_some() && life.uncorrected > 0);
+        // What the small decoder cannot mend, the full one does not give up.
+        let mut spec = ChipSpec::named("W25N01GV").unwrap().scaled(64);
+        spec.rated_bit_errors_e12 = 700_000_000;
+        let [small, full] = [Tier::Small, Tier::Full].map(|tier| live(&spec, 1, tier, 1));
+        assert!(full.lost == 0 && full.corrected.contains_key("belief"), "{full:?}");
+        assert!(small.uncorrected > full.uncorrected, "{small:?}");
     }
 }
