@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use k7fs_core::ecc::{Layout, Tier};
-use k7fs_sim::ecc::{
-    Campaign, CampaignLock, Channel, GOALS, LayoutReport, MEDIAN, Report, Session, bounds::Binomial, curves, recorded,
-    tier_name,
-};
+use k7fs_sim::ecc::{Campaign, CampaignLock, Channel, GOALS, LayoutReport, Report, Session, curves, recorded};
 
 use super::ecc_report::{Answer, Direct, lives, tables};
 use super::output::JsonOption;
@@ -106,7 +103,8 @@ impl Ecc {
         let campaigns = if self.recorded { self.read(&layouts)? } else { self.measure(&layouts)? };
         let seed = recorded_seed(&campaigns).filter(|_| self.recorded).unwrap_or(self.seed);
         let report = Report { seed, layouts: campaigns.iter().map(LayoutReport::new).collect() };
-        let answer = Answer { report: &report, direct: self.direct(&campaigns) };
+        let direct = self.direct(&campaigns);
+        let answer = Answer { report: &report, direct, is_asked_for: self.rber.is_some() };
         if output.json(self.json.target(), &answer)? {
             tables(&answer, &campaigns, output)?;
         }
@@ -214,24 +212,24 @@ impl Ecc {
         self.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get)
     }
 
+    /// What was measured directly: at the rate asked for, or at every rate that was recorded.
     fn direct(&self, campaigns: &[Campaign]) -> Vec<Direct> {
-        let Some(rber) = self.rber else { return Vec::new() };
-        let all = campaigns.iter().flat_map(|campaign| self.tiers().into_iter().map(move |tier| (campaign, tier)));
-        all.map(|(campaign, tier)| {
-            let tally = campaign.tally(Some((tier, Channel::Rate(rber))));
-            let binomial = Binomial::new(campaign.layout().codeword_bits());
-            Direct {
-                layout: campaign.layout().name(),
-                tier: tier_name(tier),
-                rber,
-                frames: tally.frames,
-                lost: tally.lost(),
-                undetected: tally.undetected,
-                expected: campaign.losses(tier).curve(MEDIAN).known_frame_error_rate(&binomial, rber),
-                tally,
+        let wanted = |rate: f64| self.rber.map_or(self.recorded, |rber| rber == rate);
+        let mut all: Vec<Direct> = Vec::new();
+        for campaign in campaigns {
+            let mut kinds: Vec<(Tier, f64)> = Vec::new();
+            for stretch in campaign.stretches() {
+                match stretch.channel {
+                    // Several seeds make several stretches of one kind, next to each other or not.
+                    Channel::Rate(rate) if wanted(rate) && !kinds.contains(&(stretch.tier, rate)) => {
+                        kinds.push((stretch.tier, rate));
+                    }
+                    _ => {}
+                }
             }
-        })
-        .collect()
+            all.extend(kinds.into_iter().map(|(tier, rate)| Direct::new(campaign, tier, rate)));
+        }
+        all
     }
 }
 

@@ -3,37 +3,68 @@
 use k7fs_core::ecc::Tier;
 use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::ecc::{
-    BOUND, Campaign, Count, FACTORS, LayoutReport, Life, Report, Share, Tally, live, shares, shares_of, tier_name,
-    upper_bound,
+    BOUND, Campaign, Channel, Count, FACTORS, LayoutReport, Life, MEDIAN, Report, Share, Tally, bounds::Binomial, live,
+    shares, shares_of, tier_name, upper_bound,
 };
 use serde::Serialize;
+use serde::ser::SerializeStruct;
 
 use super::image::chip;
 use super::output::JsonOption;
 use super::{CliError, Output};
 
-/// The report with what only `--rber` asks for.
-#[derive(Debug, Serialize)]
+/// The report, and what was measured directly.
+#[derive(Debug)]
 pub(super) struct Answer<'r> {
-    #[serde(flatten)]
     pub(super) report: &'r Report,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) direct: Vec<Direct>,
+    /// Whether the direct measurement was asked for: only then it is part of the JSON.
+    pub(super) is_asked_for: bool,
+}
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Answer", 3)?;
+        fields.serialize_field("seed", &self.report.seed)?;
+        fields.serialize_field("layouts", &self.report.layouts)?;
+        if self.is_asked_for {
+            fields.serialize_field("direct", &self.direct)?;
+        }
+        fields.end()
+    }
 }
 
 /// Pages whose every bit was spoilt with the same probability.
 #[derive(Debug, Serialize)]
 pub(super) struct Direct {
-    pub(super) layout: &'static str,
-    pub(super) tier: &'static str,
-    pub(super) rber: f64,
-    pub(super) frames: u64,
-    pub(super) lost: u64,
-    pub(super) undetected: u64,
+    layout: &'static str,
+    tier: &'static str,
+    rber: f64,
+    frames: u64,
+    lost: u64,
+    undetected: u64,
     /// What the losses by number of wrong bits say of this rate.
-    pub(super) expected: Option<f64>,
+    expected: Option<f64>,
     #[serde(skip)]
-    pub(super) tally: Tally,
+    tally: Tally,
+}
+
+impl Direct {
+    /// What the campaign has of this kind.
+    pub(super) fn new(campaign: &Campaign, tier: Tier, rber: f64) -> Self {
+        let tally = campaign.tally(Some((tier, Channel::Rate(rber))));
+        let binomial = Binomial::new(campaign.layout().codeword_bits());
+        Self {
+            layout: campaign.layout().name(),
+            tier: tier_name(tier),
+            rber,
+            frames: tally.frames,
+            lost: tally.lost(),
+            undetected: tally.undetected,
+            expected: campaign.losses(tier).curve(MEDIAN).known_frame_error_rate(&binomial, rber),
+            tally,
+        }
+    }
 }
 
 /// Volumes at the end of their chips' lives.
