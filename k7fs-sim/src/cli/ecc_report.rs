@@ -155,6 +155,9 @@ pub(super) fn tables(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut O
 fn undetected_line(layouts: &[LayoutReport]) -> String {
     let sum = |of: fn(&LayoutReport) -> u64| layouts.iter().map(of).sum::<u64>();
     let (undetected, frames, rejected) = (sum(|of| of.undetected), sum(|of| of.frames), sum(|of| of.rejected));
+    if frames == 0 {
+        return "no page was tried".to_owned();
+    }
     format!(
         "{undetected} of {frames} pages came out wrong: fewer than one in {:.0} with 95 % confidence. The checksum refused \
          {rejected} wrong codewords; it lets one in 2^32 pass, which makes fewer than {:.0e} of the pages tried",
