@@ -11,6 +11,32 @@
 //! - **Decoding** flips the bits that most of their checks accuse, looks again, and goes on until no check fails.
 //!   A wrong flip makes other checks fail, which is how the next sweep finds it out.
 //!
+//! # A worked example
+//! Seven bits and three checks, each over the bits marked in its row:
+//!
+//! ```text
+//!            data      parity
+//!            a b c d   p q r
+//! check 1    1 1 0 1   1 . .
+//! check 2    1 0 1 1   . 1 .
+//! check 3    0 1 1 1   . . 1
+//! ```
+//!
+//! - **Encode** 1 0 1 1: check 1 sees 1 ^ 0 ^ 1 = 0, so p = 0; check 2 sees 1 ^ 1 ^ 1 = 1, so q = 1; check 3 sees
+//!   0 ^ 1 ^ 1 = 0, so r = 0. The codeword is 1 0 1 1 0 1 0.
+//! - **Read** it with `c` wrong: 1 0 0 1 0 1 0. Check 1 holds, checks 2 and 3 fail: the syndrome is 0 1 1, its weight 2.
+//! - **Accuse**: failed and good checks of each bit are a 1:1, b 1:1, c 2:0, d 2:1, p 0:1, q 1:0, r 1:0. All checks of `c`
+//!   fail and it has the most of them: flip it, and every check holds.
+//!
+//! Had `p` and `q` been wrong instead, checks 1 and 2 would fail, and flipping `a` alone would mend both: a codeword, but not
+//! the one that was written. That is what the checksum is for. Here every bit shares checks with every other; in the codes of
+//! pages the checks are so sparse that wrong bits rarely meet, and each can be seen on its own.
+//!
+//! Where wrong bits do meet, their failures cancel or pile up on innocent bits. Then *belief propagation* helps: instead of
+//! deciding, each bit keeps a number that says how sure it is, checks tell their bits what they think given how sure
+//! the others are, and after some rounds of this the wrong bits stand out. It needs memory for those numbers, which is
+//! why the decoder is a ladder: see [`decode`] and [`Tier`].
+//!
 //! # Why words and rotations
 //! Which bit is in which check could be any table, but tables are big. Here bits come in 32s. The page is a row of
 //! little-endian words, the checks are a column of words, and where word `c` meets check word `r` all 32 bits take part
@@ -20,7 +46,7 @@
 //! ```text
 //!          data words                        parity words
 //!        +---------------------------------+-----------+---+
-//!  check | each column: 4 to 16 rotations  | 0         | . |
+//!  check | each column: 4 to 20 rotations  | 0         | . |
 //!  words | in different rows               | . 0       | . |   0: unrotated, on the diagonal
 //!        |                                 | . . 0     | . |   .: rotations anywhere
 //!        |                                 | . . . 0   | . |

@@ -5,7 +5,7 @@
 //! were picked: it tries COUNT salts from FIRST, keeps the KEEP with the fewest short cycles, and counts failures among
 //! PAGES pages with ERRORS wrong bits each.
 
-use k7fs_core::ecc::graph::{Code, NO_MARK, mix};
+use k7fs_core::ecc::graph::{Code, NO_MARK, mix, steps};
 use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 
@@ -24,7 +24,7 @@ fn main() {
 
 fn print_all() {
     println!("//! The constants of every code, as printed by `cargo run -p k7fs-tests --bin ecc-search`.\n");
-    println!("use super::graph::{{Code, NO_MARK}};");
+    println!("use super::graph::{{Code, NO_MARK, steps}};");
     for plan in plans() {
         match search(&plan) {
             Some(found) => {
@@ -72,6 +72,12 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
         safe_bits: plan.safe_bits,
         weights: plan.weights.clone().leak(),
+        steps: plan
+            .weights
+            .iter()
+            .map(|weight| steps(plan.parity_words as u8, [*weight])[0])
+            .collect::<Vec<_>>()
+            .leak(),
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
