@@ -105,9 +105,10 @@ impl<'a> Doubts<'a> {
     pub(super) fn rank(code: &Code, sums: &[u32; SUM_WORDS], memory: &'a mut [u8]) -> Self {
         let mut list = List::<4> { slots: memory.as_chunks_mut().0, len: 0 };
         let size = list.slots.len();
-        for (column, edges) in Columns::new(code) {
-            let counts = Counts::of(&edges, sums);
-            let weight = edges.as_slice().len() as i8;
+        let mut columns = Columns::new(code);
+        while let Some(column) = columns.advance() {
+            let counts = Counts::of(&columns.edges, sums);
+            let weight = columns.edges.as_slice().len() as i8;
             let mut mask = open_bits(code, column);
             while mask != 0 {
                 let place = mask.trailing_zeros();
@@ -201,6 +202,10 @@ impl Counts {
         for edge in edges.as_slice() {
             let mut carry = sums[usize::from(edge.row) % SUM_WORDS].rotate_left(u32::from(edge.shift));
             for plane in &mut planes {
+                // Mostly there is nothing to carry, or nothing at all.
+                if carry == 0 {
+                    break;
+                }
                 let both = *plane & carry;
                 *plane ^= carry;
                 carry = both;
@@ -235,18 +240,17 @@ struct Columns<'a> {
     column: usize,
     group: usize,
     place: usize,
+    /// Those of the column that was last returned.
+    edges: Edges,
 }
 
 impl<'a> Columns<'a> {
     fn new(code: &'a Code) -> Self {
-        Self { code, offsets: Offsets::of(code, 0), column: 0, group: 0, place: 0 }
+        Self { code, offsets: Offsets::of(code, 0), column: 0, group: 0, place: 0, edges: Edges::EMPTY }
     }
-}
 
-impl Iterator for Columns<'_> {
-    type Item = (u16, Edges);
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next column; its edges are in place. No iterator, as copies of the edges would take longer than the count.
+    fn advance(&mut self) -> Option<u16> {
         let column = self.column;
         if column >= usize::from(self.code.words) {
             return None;
@@ -254,16 +258,17 @@ impl Iterator for Columns<'_> {
         self.column += 1;
         let data_words = self.code.data_words();
         if column >= data_words {
-            return Some((column as u16, self.code.parity_edges(column - data_words)));
+            self.code.parity_edges(column - data_words, &mut self.edges);
+            return Some(column as u16);
         }
         if self.place == usize::from(self.code.parity_words) {
             self.place = 0;
             self.group += 1;
             self.offsets = Offsets::of(self.code, self.group);
         }
-        let place = self.place;
+        self.code.data_edges(&self.offsets, column, self.place, &mut self.edges);
         self.place += 1;
-        Some((column as u16, self.code.data_edges(&self.offsets, column, place)))
+        Some(column as u16)
     }
 }
 
@@ -317,9 +322,10 @@ impl Search<'_> {
         let mut best = SCORE_NONE;
         let mut next_touched = 0;
         self.candidates.len = 0;
-        for (column, edges) in Columns::new(self.code) {
-            let counts = Counts::of(&edges, self.sums);
-            let weight = edges.as_slice().len() as i8;
+        let mut columns = Columns::new(self.code);
+        while let Some(column) = columns.advance() {
+            let counts = Counts::of(&columns.edges, self.sums);
+            let weight = columns.edges.as_slice().len() as i8;
             let mut open = open_bits(self.code, column);
             while let Some(bit) = self.touched.get(next_touched).filter(|bit| bit.position >> 5 == column) {
                 next_touched += 1;

@@ -75,7 +75,8 @@ pub struct Edges {
 }
 
 impl Edges {
-    const EMPTY: Self = Self { items: [Edge { row: 0, shift: 0 }; WEIGHT_MAX], len: 0 };
+    /// None yet.
+    pub const EMPTY: Self = Self { items: [Edge { row: 0, shift: 0 }; WEIGHT_MAX], len: 0 };
 
     /// The edges as a slice.
     pub fn as_slice(&self) -> &[Edge] {
@@ -170,18 +171,20 @@ impl Code {
 
     /// The edges of block column `column`, counted from the first data word.
     pub fn edges_at(&self, column: usize) -> Edges {
+        let mut out = Edges::EMPTY;
         match column.checked_sub(self.data_words()) {
-            Some(index) => self.parity_edges(index),
+            Some(index) => self.parity_edges(index, &mut out),
             None => {
                 let rows = usize::from(self.parity_words).max(1);
-                self.data_edges(&Offsets::of(self, column / rows), column, column % rows)
+                self.data_edges(&Offsets::of(self, column / rows), column, column % rows, &mut out);
             }
         }
+        out
     }
 
-    /// The edges of data column `column`, which lies `place` columns into a group with these offsets.
-    pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize) -> Edges {
-        let mut out = Edges::EMPTY;
+    /// Puts the edges of data column `column`, which lies `place` columns into a group with these offsets, into `out`.
+    pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize, out: &mut Edges) {
+        out.len = 0;
         let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
         let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
         for six in offsets.as_slice().chunks(6) {
@@ -194,7 +197,6 @@ impl Code {
             }
             hash = mix_next(hash);
         }
-        out
     }
 
     /// Visits the edges of block row `row`, column and rotation, in an order that never changes.
@@ -216,18 +218,20 @@ impl Code {
                 visit(column as u16, (hash >> (index % 6 * 5) & 31) as u8);
             }
         }
+        let mut edges = Edges::EMPTY;
         for index in 0..rows {
-            for edge in self.parity_edges(index).as_slice().iter().filter(|edge| usize::from(edge.row) == row) {
+            self.parity_edges(index, &mut edges);
+            for edge in edges.as_slice().iter().filter(|edge| usize::from(edge.row) == row) {
                 visit((data_words + index) as u16, edge.shift);
             }
         }
     }
 
-    /// The edges of parity column `index`, counted from the first parity word.
+    /// Puts the edges of parity column `index`, counted from the first parity word, into `out`.
     ///
     /// All but the last three have their first edge on the diagonal, unrotated, and the others below it.
-    pub fn parity_edges(&self, index: usize) -> Edges {
-        let mut out = Edges::EMPTY;
+    pub fn parity_edges(&self, index: usize, out: &mut Edges) {
+        out.len = 0;
         let rows = usize::from(self.parity_words);
         let places = self.parity_hash(index);
         let mut shifts = mix_next(places);
@@ -243,7 +247,6 @@ impl Code {
             bits >>= 8;
             shifts >>= 5;
         }
-        out
     }
 
     /// Adds the check sums of the data columns to `sums`, whose first `parity_words` words hold them afterwards.
