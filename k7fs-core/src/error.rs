@@ -13,6 +13,10 @@ pub enum Error {
     Uncorrectable {
         /// The page, counted through the volume.
         page: u32,
+        /// A larger decoder may still correct it: one whose buffer has
+        /// [`buffer_bytes_with`](crate::buffer_bytes_with) the full tier, such as the one that `k7fs fsck` and `k7fs export`
+        /// use on an image of the chip.
+        larger_decoder: bool,
     },
     /// A structure is readable but makes no sense: never produced by a sound writer.
     Corrupt {
@@ -140,10 +144,20 @@ pub(crate) mod inner {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Error {
         Flash(FlashError),
-        Uncorrectable { page: u32 },
-        Corrupt { page: u32 },
+        Uncorrectable {
+            page: u32,
+        },
+        /// As `Uncorrectable`, for this decoder.
+        BeyondSmallDecoder {
+            page: u32,
+        },
+        Corrupt {
+            page: u32,
+        },
         DamagedSignature,
-        VolumeTooSmall { blocks_min: u32 },
+        VolumeTooSmall {
+            blocks_min: u32,
+        },
         NameEmpty,
         NameTooLong,
         NameInvalid,
@@ -170,7 +184,12 @@ pub(crate) mod inner {
     impl Error {
         /// Whether it says that something on the chip cannot be read: other things still may.
         pub(crate) fn is_damage(self) -> bool {
-            matches!(self, Error::Uncorrectable { .. } | Error::Corrupt { .. })
+            self.is_unreadable() || matches!(self, Error::Corrupt { .. })
+        }
+
+        /// Whether a page holds more errors than were corrected.
+        pub(crate) fn is_unreadable(self) -> bool {
+            matches!(self, Error::Uncorrectable { .. } | Error::BeyondSmallDecoder { .. })
         }
     }
 
@@ -186,7 +205,8 @@ impl From<inner::Error> for Error {
     fn from(error: inner::Error) -> Self {
         match error {
             inner::Error::Flash(error) => Error::Flash(error),
-            inner::Error::Uncorrectable { page } => Error::Uncorrectable { page },
+            inner::Error::Uncorrectable { page } => Error::Uncorrectable { page, larger_decoder: false },
+            inner::Error::BeyondSmallDecoder { page } => Error::Uncorrectable { page, larger_decoder: true },
             inner::Error::Corrupt { page } => Error::Corrupt { page },
             inner::Error::DamagedSignature => Error::DamagedSignature,
             inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
@@ -225,7 +245,12 @@ impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Error::Flash(error) => write!(f, "the chip failed: {error:?}"),
-            Error::Uncorrectable { page } => write!(f, "page {page} is damaged beyond correction"),
+            Error::Uncorrectable { page, larger_decoder: false } => {
+                write!(f, "page {page} is damaged beyond correction")
+            }
+            Error::Uncorrectable { page, larger_decoder: true } => {
+                write!(f, "page {page} is damaged beyond what this decoder corrects; a larger one may")
+            }
             Error::Corrupt { page } => write!(f, "page {page} holds an impossible structure"),
             Error::NotAVolume => f.write_str("not a K7FS volume"),
             Error::DamagedSignature => f.write_str("the volume's signature is damaged"),

@@ -1,6 +1,6 @@
 //! Telling what an unknown image is.
 
-use crate::ecc::Layout;
+use crate::ecc::{Layout, Tier};
 use crate::error::Error;
 use crate::log::{SIGNATURE_BYTES, Signature};
 use crate::volume::VolumeInfo;
@@ -15,7 +15,7 @@ pub const IDENTIFY_BYTES: usize = SIGNATURE_BYTES;
 /// # Errors
 /// `NotAVolume`, `DamagedSignature`, `UnknownFeature`.
 pub fn identify(bytes: &[u8; IDENTIFY_BYTES]) -> Result<VolumeInfo, Error> {
-    const SCRATCH_BYTES: usize = Layout::Nor256.scratch_bytes();
+    const SCRATCH_BYTES: usize = Layout::Nor256.scratch_bytes(Tier::Small);
     let mut codeword = *bytes;
     let mut scratch = [0u8; SCRATCH_BYTES];
     Signature::open(&mut codeword, &mut scratch).map(|signature| VolumeInfo::of(&signature))

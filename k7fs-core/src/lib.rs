@@ -37,5 +37,5 @@ pub use identify::{IDENTIFY_BYTES, identify};
 pub use volume::{
     CheckSummary, DEPTH_MAX, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, Kind,
     LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Timestamp, Usage,
-    Volume, VolumeInfo, buffer_bytes,
+    Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chip;
+pub mod ecc;
 pub mod host;
 pub mod model;
 pub mod torture;

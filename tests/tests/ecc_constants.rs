@@ -16,7 +16,7 @@ fn all() -> &'static [(Layout, Plan, Found)] {
             let found = search(&plan).expect("the plan's salt gives a code");
             (plan, found)
         });
-        Layout::ALL.into_iter().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
+        Layout::ALL.iter().copied().zip(found).map(|(layout, (plan, found))| (layout, plan, found)).collect()
     })
 }
 
@@ -51,10 +51,21 @@ fn the_search_finds_the_constants() {
         assert_eq!(code.mark_word, plan.mark_word.map_or(u16::MAX, |word| word as u16));
         assert_eq!(code.salt, plan.salt);
         assert_eq!(code.weights, plan.weights);
+        assert_eq!(code.safe_bits, plan.safe_bits);
+        let heaviest = row_weights(plan, found).into_iter().max();
+        assert_eq!(Some(usize::from(code.row_weight_max)), heaviest, "{layout:?}");
         assert_eq!(code.data_seeds, packed(&found.data_seeds), "{layout:?}");
         assert_eq!(code.parity_seeds, found.parity_seeds, "{layout:?}");
         assert_eq!(code.gap_inverse, found.gap_inverse, "{layout:?}");
     }
+}
+
+#[test]
+fn short_cycles_are_as_few_as_recorded() {
+    // Weighted by the harm to light columns: a search that has become worse shows here first.
+    const COSTS: [u64; 11] = [10656, 6016, 2608, 2398, 235_812, 43_183, 18_981, 184_086, 10_980, 9972, 2665];
+    let costs: Vec<u64> = all().iter().map(|(_, _, found)| found.cost).collect();
+    assert_eq!(costs, COSTS);
 }
 
 #[test]
@@ -71,7 +82,7 @@ fn the_parity_part_is_invertible_and_columns_differ() {
     for (layout, plan, found) in all() {
         let columns = columns(plan, found);
         // Circulants of size 32 over two elements are invertible together when their weights modulo 2 are.
-        let mut rows = vec![0u64; plan.parity_words];
+        let mut rows = vec![0u128; plan.parity_words];
         for (index, edges) in columns[plan.words - plan.parity_words..].iter().enumerate() {
             edges.iter().for_each(|(row, _)| rows[*row] ^= 1 << index);
         }

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! k7fs-board-host run [NAME...] [--json FILE]    build, run and measure; all boards without a name
+//! k7fs-board-host ecc [--json FILE]              count the instructions of the page code
 //! k7fs-board-host nopanic                        look for panic paths in the core
 //! ```
 
 mod boards;
 mod code;
+mod ecc;
 mod emulator;
 mod nopanic;
 mod paths;
@@ -22,8 +24,10 @@ fn main() -> std::process::ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["run", rest @ ..] => parse(rest).and_then(|(boards, json)| run(&boards, json)),
+        ["ecc"] => ecc::run(None),
+        ["ecc", "--json", file] => ecc::run(Some(file)),
         ["nopanic"] => nopanic::run(),
-        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | nopanic")),
+        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | ecc [--json FILE] | nopanic")),
     };
     match result {
         Ok(true) => std::process::ExitCode::SUCCESS,

@@ -1,432 +1,196 @@
-//! The decoder: gradient-descent bit flipping with momentum, then Chase trials judged by the caller's checksum.
+//! The ladder of decoders: each rung costs more than the one before it and mends what that has left.
 //!
-//! In each sweep every bit gets a score: how many of its checks are violated, less how many are satisfied, plus a term
-//! that holds it to the value it was read with, less a penalty if it has just been flipped. The bits with the highest
-//! score are flipped, each with probability 7/8 so that the decoder does not run in circles. That ends when no check
-//! is violated. If it does not end, everything is taken back and tried again with other random numbers, and at last
-//! with one doubtful bit assumed wrong from the start.
+//! ```text
+//! Tier::Small   bit flipping: 4 attempts      Chase on bit flipping: 32 doubtful bits
+//! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 64 doubtful bits
+//! ```
 //!
-//! Only bits that were flipped at some time need memory, so the scratch holds a short sorted list of those instead of
-//! a copy of the page, and failure takes back exactly the flips on that list. The scores of 32 bits are computed at
-//! once: the counts of violated checks are kept as bit planes and added with word-wide half adders.
+//! A code cannot tell its own codewords apart, so every one that a rung arrives at is put before the caller's judge. The
+//! checksum of a page comes before all this, in `page`: what is undamaged costs no decoding.
 
-use super::graph::{Code, Edges, Offsets, SUM_WORDS};
-use super::{Correction, Layout, Uncorrectable, syndrome, weight};
-
-/// Bits that one sweep may flip.
-const CANDIDATES_MAX: usize = 64;
-/// Bits that Chase trials take for wrong, one at a time.
-const DOUBTS_MAX: usize = 32;
-/// Sweeps of an attempt.
-const SWEEPS_MAX: u8 = 100;
-/// Sweeps of a Chase trial, which starts closer to the goal.
-const CHASE_SWEEPS_MAX: u8 = 50;
-/// Attempts with different random numbers before Chase trials.
-const ATTEMPTS: u32 = 4;
-/// Bit planes that hold a count of up to 16.
-const PLANES: usize = 5;
-/// Worse than any score.
-const SCORE_NONE: i8 = i8::MIN;
-
-/// Scratch bytes that this code's decoder needs.
-pub(super) const fn scratch_bytes(code: &Code) -> usize {
-    CANDIDATES_MAX * 2 + DOUBTS_MAX * 4 + touched_max(code) * 4
-}
-
-/// Entries of the list of touched bits. Random errors that can be corrected leave fewer than this touched.
-const fn touched_max(code: &Code) -> usize {
-    let wanted = 64 + code.parity_words as usize * 8;
-    if wanted > 256 { 256 } else { wanted }
-}
-
-/// Corrects `page`, a whole raw page, in place.
-///
-/// `accept` is shown every codeword found and says whether it is the right one, usually by its checksum; a page that
-/// is a codeword as read is shown, too. `scratch` holds at least [`Layout::scratch_bytes`]; its content does not
-/// matter. The result depends on nothing but the page and the answers of `accept`. On NAND the factory-mark bytes are
-/// ignored and never changed.
-///
-/// The work is bounded: a page in which almost half the checks fail is given up at once, any other after at most
-/// 2000 sweeps.
-///
-/// # Errors
-/// [`Uncorrectable`] if no accepted codeword was found, the page has the wrong length or the scratch is too small. The
-/// page is then unchanged.
-pub fn decode(
-    layout: &Layout, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
-) -> Result<Correction, Uncorrectable> {
-    decode_with(layout.code(), page, scratch, accept)
-}
-
-/// [`decode`] for a code that is not one of the layouts; for the search that finds codes.
-#[doc(hidden)]
-pub fn decode_with(
-    code: &Code, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
-) -> Result<Correction, Uncorrectable> {
-    if page.len() != usize::from(code.words) * 4 {
-        return Err(Uncorrectable);
-    }
-    let scratch = scratch.get_mut(..scratch_bytes(code)).ok_or(Uncorrectable)?;
-    let (candidates, rest) = scratch.split_at_mut_checked(CANDIDATES_MAX * 2).ok_or(Uncorrectable)?;
-    let (doubts, touched) = rest.split_at_mut_checked(DOUBTS_MAX * 4).ok_or(Uncorrectable)?;
-    let sums = &mut [0; SUM_WORDS];
-    syndrome(code, page, sums);
-    let violated = weight(code, sums);
-    if violated == 0 {
-        return if accept(page) { Ok(Correction { bits: 0 }) } else { Err(Uncorrectable) };
-    }
-    // Beyond correction every check is a coin toss; torn pages must not cost a full search.
-    if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
-        return Err(Uncorrectable);
-    }
-    // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
-    // would find it again and again. Other codewords have more ones: their parity alone.
-    let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
-    let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
-    let mut search = Search {
-        code,
-        page,
-        sums,
-        candidates: List { slots: candidates.as_chunks_mut().0, len: 0 },
-        touched: List { slots: touched.as_chunks_mut().0, len: 0 },
-        random: 0,
-    };
-    let mut doubts = List { slots: doubts.as_chunks_mut().0, len: 0 };
-    search.rank_doubts(&mut doubts);
-    for attempt in 1..=ATTEMPTS {
-        if search.attempt(attempt, None, SWEEPS_MAX) && accept(search.page) {
-            return Ok(search.correction());
-        }
-        search.take_back();
-    }
-    for index in 0..if is_near_zero { 0 } else { doubts.len } {
-        let Some(doubt) = doubts.get(index) else { break };
-        if search.attempt(ATTEMPTS + 1, Some(doubt.position), CHASE_SWEEPS_MAX) && accept(search.page) {
-            return Ok(search.correction());
-        }
-        search.take_back();
-    }
-    Err(Uncorrectable)
-}
+#[cfg(feature = "full-decoder")]
+use super::belief::{self, Attempt, Rule};
+use super::graph::{Code, SUM_WORDS};
+use super::{Correction, Layout, Rung, Tier, Uncorrectable, flip, syndrome, weight};
 
 /// Share of violated checks above which a page is not worth a search.
 const HOPELESS_PERCENT: usize = 42;
 /// Bits of the factory mark, which count as ones.
 const MARK_BITS: usize = 16;
+/// Bits that Chase trials on belief propagation take for wrong, one at a time.
+#[cfg(feature = "full-decoder")]
+const DOUBTS_BYTES: usize = 64 * 4;
 
-/// A list in borrowed memory, as bytes so that any scratch will do.
-struct List<'a, const SIZE: usize> {
-    slots: &'a mut [[u8; SIZE]],
-    len: usize,
+/// Scratch bytes that a code's decoder needs.
+pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
+    let small = flip::scratch_bytes(code);
+    #[cfg(feature = "full-decoder")]
+    if matches!(tier, Tier::Full) {
+        let full = belief::scratch_bytes(code) + DOUBTS_BYTES;
+        return if full > small { full } else { small };
+    }
+    let _ = tier;
+    small
 }
 
-/// A bit of the page and what the decoder knows about it.
-#[derive(Clone, Copy)]
-struct Bit {
-    position: u16,
-    /// The sweep of the last flip; for doubts, the score with an offset.
-    stamp: u8,
-    /// [`FLIPPED`] and [`ASSUMED`].
-    flags: u8,
+/// Corrects `page`, a whole raw page, in place.
+///
+/// `accept` is shown every codeword found and says whether it is the right one, usually by its checksum; a page that
+/// is a codeword as read is shown, too. `scratch` holds at least [`Layout::scratch_bytes`] of [`Tier::Small`]; its content
+/// does not matter, its size decides how far the ladder goes. The result depends on nothing but the page, that decision
+/// and the answers of `accept`. On NAND the factory-mark bytes are ignored and never changed.
+///
+/// The work is bounded: a page in which almost half the checks fail is given up at once, any other after at most
+/// 2000 sweeps, with full scratch 30 sweeps and 2000 iterations.
+///
+/// # Errors
+/// [`Uncorrectable`] says which: no accepted codeword was found, with or without hope in a larger scratch; the page has
+/// the wrong length; the scratch is too small. The page is then unchanged.
+pub fn decode(
+    layout: &Layout, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    decode_with(layout.code(), page, &[], scratch, accept)
 }
 
-/// The bit differs from the page as read.
-const FLIPPED: u8 = 1;
-/// A Chase trial takes the bit as read for wrong.
-const ASSUMED: u8 = 2;
-
-impl List<'_, 4> {
-    fn get(&self, index: usize) -> Option<Bit> {
-        let [low, high, stamp, flags] = *self.slots.get(..self.len)?.get(index)?;
-        Some(Bit { position: u16::from_le_bytes([low, high]), stamp, flags })
-    }
-
-    fn set(&mut self, index: usize, bit: Bit) {
-        if let Some(slot) = self.slots.get_mut(index) {
-            let [low, high] = bit.position.to_le_bytes();
-            *slot = [low, high, bit.stamp, bit.flags];
-        }
-    }
-
-    /// Puts `bit` before entry `index`; false if the list is full.
-    fn insert(&mut self, index: usize, bit: Bit) -> bool {
-        let Some(room) = self.slots.get_mut(index..=self.len) else { return false };
-        let [low, high] = bit.position.to_le_bytes();
-        let mut moved = [low, high, bit.stamp, bit.flags];
-        for slot in room {
-            moved = core::mem::replace(slot, moved);
-        }
-        self.len += 1;
-        true
-    }
+/// [`decode`] for a page of which some bits are known to be weak.
+///
+/// `weak` is as long as the page; a one marks a bit that read differently at another time or near the threshold between
+/// 0 and 1. With an empty slice, no bit is weak. Only [`Tier::Full`] makes use of it.
+///
+/// # Errors
+/// As [`decode`]; `PageLength` also where `weak` has neither length.
+pub fn decode_soft(
+    layout: &Layout, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    decode_with(layout.code(), page, weak, scratch, accept)
 }
 
-impl List<'_, 2> {
-    fn push(&mut self, position: u16) {
-        if let Some(slot) = self.slots.get_mut(self.len) {
-            *slot = position.to_le_bytes();
-            self.len += 1;
-        }
+/// [`decode_soft`] for a code that is not one of the layouts; for the search that finds codes.
+#[doc(hidden)]
+pub fn decode_with(
+    code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    let needed = usize::from(code.words) * 4;
+    if page.len() != needed || !(weak.is_empty() || weak.len() == needed) {
+        let given = if page.len() == needed { weak.len() } else { page.len() };
+        return Err(Uncorrectable::PageLength { needed, given });
     }
-
-    fn get(&self, index: usize) -> Option<u16> {
-        self.slots.get(..self.len)?.get(index).map(|bytes| u16::from_le_bytes(*bytes))
+    let (needed, given) = (scratch_bytes(code, Tier::Small), scratch.len());
+    if given < needed {
+        return Err(Uncorrectable::ScratchTooSmall { needed, given });
     }
+    let sums = &mut [0; SUM_WORDS];
+    syndrome(code, page, sums);
+    let violated = weight(code, sums);
+    if violated == 0 {
+        return if accept(page) { Ok(correction(code, Rung::Clean, 0, 0)) } else { Err(Uncorrectable::Beyond) };
+    }
+    // Beyond correction every check is a coin toss; torn pages must not cost a full search.
+    if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
+        return Err(Uncorrectable::Beyond);
+    }
+    // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
+    // would find it again and again. Other codewords have more ones: their parity alone.
+    let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
+    let has_chase = ones > usize::from(code.parity_words) * 2 + MARK_BITS;
+    Ladder { code, page, sums, weak, has_chase, steps: 0 }.climb(scratch, accept)
 }
 
-/// Counts of violated checks of the 32 bits of a column, bit plane by bit plane.
-struct Counts([u32; PLANES]);
-
-impl Counts {
-    fn of(edges: &Edges, sums: &[u32; SUM_WORDS]) -> Self {
-        let mut planes = [0u32; PLANES];
-        for edge in edges.as_slice() {
-            let mut carry = sums[usize::from(edge.row) % SUM_WORDS].rotate_left(u32::from(edge.shift));
-            for plane in &mut planes {
-                let both = *plane & carry;
-                *plane ^= carry;
-                carry = both;
-            }
-        }
-        Self(planes)
-    }
-
-    /// The count of one bit.
-    fn of_bit(&self, bit: u32) -> i8 {
-        self.0.iter().rev().fold(0, |count, plane| count << 1 | (plane >> bit & 1) as i8)
-    }
-
-    /// The highest count among the bits of `mask`, and which of them have it.
-    fn highest(&self, mut mask: u32) -> (i8, u32) {
-        let mut count = 0;
-        for plane in self.0.iter().rev() {
-            count <<= 1;
-            if mask & plane != 0 {
-                mask &= plane;
-                count |= 1;
-            }
-        }
-        (count, mask)
-    }
-}
-
-/// Walks the block columns in order, keeping the group's offsets.
-struct Columns<'a> {
-    code: &'a Code,
-    offsets: Offsets,
-    column: usize,
-    group: usize,
-    place: usize,
-}
-
-impl<'a> Columns<'a> {
-    fn new(code: &'a Code) -> Self {
-        Self { code, offsets: Offsets::of(code, 0), column: 0, group: 0, place: 0 }
-    }
-}
-
-impl Iterator for Columns<'_> {
-    type Item = (u16, Edges);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let column = self.column;
-        if column >= usize::from(self.code.words) {
-            return None;
-        }
-        self.column += 1;
-        let data_words = self.code.data_words();
-        if column >= data_words {
-            return Some((column as u16, self.code.parity_edges(column - data_words)));
-        }
-        if self.place == usize::from(self.code.parity_words) {
-            self.place = 0;
-            self.group += 1;
-            self.offsets = Offsets::of(self.code, self.group);
-        }
-        let place = self.place;
-        self.place += 1;
-        Some((column as u16, self.code.data_edges(&self.offsets, column, place)))
-    }
-}
-
-/// The state of a search for a codeword near the page.
-struct Search<'a> {
+/// A page on its way up.
+struct Ladder<'a> {
     code: &'a Code,
     page: &'a mut [u8],
     sums: &'a mut [u32; SUM_WORDS],
-    candidates: List<'a, 2>,
-    /// Bits flipped or assumed in this attempt, in ascending order.
-    touched: List<'a, 4>,
-    random: u32,
+    /// Only the full decoder looks at it.
+    #[cfg_attr(not(feature = "full-decoder"), allow(dead_code))]
+    weak: &'a [u8],
+    has_chase: bool,
+    steps: u16,
 }
 
-impl Search<'_> {
-    /// Sweeps until no check is violated (true) or the attempt has used up its sweeps or its list.
-    fn attempt(&mut self, seed: u32, assumed: Option<u16>, sweeps_max: u8) -> bool {
-        self.random = seed.wrapping_mul(0x9E37_79B9) | 1;
-        if let Some(position) = assumed {
-            self.touched.insert(0, Bit { position, stamp: 0, flags: ASSUMED });
-            self.flip(position, 0);
-        }
-        // The stamp of an untouched bit is long ago, hence the start beyond the reach of the penalty.
-        for sweep in 8..8 + sweeps_max {
-            if !self.sweep(sweep) {
-                return false;
-            }
-            if weight(self.code, self.sums) == 0 {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Flips most of the bits with the highest score. False if the list of touched bits is full.
-    fn sweep(&mut self, sweep: u8) -> bool {
-        self.find_candidates(sweep);
-        for index in 0..self.candidates.len {
-            let Some(position) = self.candidates.get(index) else { break };
-            if self.next_random() & 7 != 0 && !self.flip(position, sweep) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Lists the bits with the highest score.
-    fn find_candidates(&mut self, sweep: u8) {
-        let mut best = SCORE_NONE;
-        let mut next_touched = 0;
-        self.candidates.len = 0;
-        for (column, edges) in Columns::new(self.code) {
-            let counts = Counts::of(&edges, self.sums);
-            let weight = edges.as_slice().len() as i8;
-            let mut open = open_bits(self.code, column);
-            while let Some(bit) = self.touched.get(next_touched).filter(|bit| bit.position >> 5 == column) {
-                next_touched += 1;
-                let place = u32::from(bit.position & 31);
-                open &= !(1 << place);
-                let score = 2 * counts.of_bit(place) - weight + pull(bit) - penalty(sweep.wrapping_sub(bit.stamp));
-                if score > best {
-                    best = score;
-                    self.candidates.len = 0;
-                }
-                if score == best {
-                    self.candidates.push(bit.position);
-                }
-            }
-            let (count, mut mask) = counts.highest(open);
-            let score = 2 * count - weight - 2;
-            if mask == 0 || score < best {
-                continue;
-            }
-            if score > best {
-                best = score;
-                self.candidates.len = 0;
-            }
-            while mask != 0 {
-                self.candidates.push(column << 5 | mask.trailing_zeros() as u16);
-                mask &= mask - 1;
-            }
-        }
-    }
-
-    /// Flips one bit of the page, the sums with it, and notes it. False if the list of touched bits is full.
-    fn flip(&mut self, position: u16, sweep: u8) -> bool {
-        let mut index = 0;
-        let known = loop {
-            match self.touched.get(index) {
-                Some(bit) if bit.position < position => index += 1,
-                Some(bit) if bit.position == position => break Some(bit),
-                _ => break None,
-            }
+impl Ladder<'_> {
+    fn climb(mut self, scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool) -> Result<Correction, Uncorrectable> {
+        let scratch_bytes = scratch_bytes(self.code, Tier::Full);
+        let is_full = cfg!(feature = "full-decoder") && scratch.len() >= scratch_bytes;
+        let effort = match (is_full, self.has_chase) {
+            (true, _) => flip::Effort::Short,
+            (_, false) => flip::Effort::Attempts,
+            (_, true) => flip::Effort::Chase,
         };
-        match known {
-            Some(bit) => self.touched.set(index, Bit { stamp: sweep, flags: bit.flags ^ FLIPPED, ..bit }),
-            None => {
-                if !self.touched.insert(index, Bit { position, stamp: sweep, flags: FLIPPED }) {
-                    return false;
-                }
+        if let Some(found) = flip::mend(self.code, self.page, self.sums, scratch, effort, accept, &mut self.steps) {
+            let rung = if found.by_chase { Rung::FlipChase } else { Rung::Flip };
+            return Ok(correction(self.code, rung, found.bits, self.steps));
+        }
+        #[cfg(feature = "full-decoder")]
+        if is_full {
+            return self.believe(scratch, accept).ok_or(Uncorrectable::Beyond);
+        }
+        Err(Uncorrectable::LargerDecoder { scratch_bytes })
+    }
+
+    /// Belief propagation, then the same with doubtful bits taken for wrong.
+    #[cfg(feature = "full-decoder")]
+    fn believe(&mut self, scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool) -> Option<Correction> {
+        for attempt in &ATTEMPTS {
+            let attempt = Attempt { weak: self.weak, ..*attempt };
+            if let Some(bits) = self.attempt(scratch, &attempt, accept) {
+                return Some(correction(self.code, Rung::Belief, bits, self.steps));
             }
         }
-        self.toggle(position);
-        true
+        if !self.has_chase {
+            return None;
+        }
+        let (scratch, doubts) = scratch.split_at_mut_checked(belief::scratch_bytes(self.code))?;
+        let (doubts, _) = doubts.get_mut(..DOUBTS_BYTES)?.as_chunks_mut();
+        // Those that belief propagation was least sure of, then those that the checks as read accuse most.
+        let unsure = belief::list_unsure(self.code, scratch, doubts);
+        let found = self.chase(scratch, doubts.get(..unsure)?, &CHASE[0], accept);
+        if found.is_some() {
+            return found;
+        }
+        flip::Doubts::rank(self.code, self.sums, doubts.as_flattened_mut());
+        self.chase(scratch, doubts, &CHASE[1], accept)
     }
 
-    /// Toggles one bit of the page and its checks.
-    fn toggle(&mut self, position: u16) {
-        let place = position & 31;
-        let byte = usize::from(position >> 3);
-        if let Some(byte) = self.page.get_mut(byte) {
-            *byte ^= 1 << (place & 7);
-        }
-        let edges = self.code.edges_at(usize::from(position >> 5));
-        for edge in edges.as_slice() {
-            self.sums[usize::from(edge.row) % SUM_WORDS] ^= (1u32 << place).rotate_right(u32::from(edge.shift));
-        }
-    }
-
-    /// Takes back all flips of an attempt.
-    fn take_back(&mut self) {
-        for index in 0..self.touched.len {
-            if let Some(bit) = self.touched.get(index).filter(|bit| bit.flags & FLIPPED != 0) {
-                self.toggle(bit.position);
+    /// One trial for each doubtful bit.
+    #[cfg(feature = "full-decoder")]
+    fn chase(
+        &mut self, scratch: &mut [u8], doubts: &[[u8; 4]], attempt: &Attempt<'_>, accept: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Correction> {
+        for &[low, high, ..] in doubts {
+            let assumed = Some(u16::from_le_bytes([low, high]));
+            let attempt = Attempt { weak: self.weak, assumed, ..*attempt };
+            if let Some(bits) = self.attempt(scratch, &attempt, accept) {
+                return Some(correction(self.code, Rung::BeliefChase, bits, self.steps));
             }
         }
-        self.touched.len = 0;
+        None
     }
 
-    /// What the flips of the attempt amount to.
-    fn correction(&self) -> Correction {
-        let flipped = (0..self.touched.len).filter_map(|index| self.touched.get(index));
-        Correction { bits: flipped.filter(|bit| bit.flags & FLIPPED != 0).count() as u32 }
-    }
-
-    /// Lists the bits of the page as read that have the highest scores, best first.
-    fn rank_doubts(&self, doubts: &mut List<'_, 4>) {
-        for (column, edges) in Columns::new(self.code) {
-            let counts = Counts::of(&edges, self.sums);
-            let weight = edges.as_slice().len() as i8;
-            let mut mask = open_bits(self.code, column);
-            while mask != 0 {
-                let place = mask.trailing_zeros();
-                mask &= mask - 1;
-                let rank = (64 + 2 * counts.of_bit(place) - weight) as u8;
-                let full = doubts.len == DOUBTS_MAX;
-                if full && doubts.get(DOUBTS_MAX - 1).is_some_and(|last| last.stamp >= rank) {
-                    continue;
-                }
-                let before = (0..doubts.len).take_while(|index| doubts.get(*index).is_some_and(|d| d.stamp >= rank));
-                let index = before.count();
-                doubts.len -= usize::from(full);
-                doubts.insert(index, Bit { position: column << 5 | place as u16, stamp: rank, flags: 0 });
-            }
-        }
-    }
-
-    /// Marsaglia's xorshift: quality hardly matters, repeatability does.
-    fn next_random(&mut self) -> u32 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        self.random >> 16
+    #[cfg(feature = "full-decoder")]
+    fn attempt(
+        &mut self, scratch: &mut [u8], attempt: &Attempt<'_>, accept: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<u32> {
+        belief::attempt(self.code, self.page, self.sums, scratch, attempt, accept, &mut self.steps)
     }
 }
 
-/// The bits of a column that may be flipped: all but the factory mark.
-fn open_bits(code: &Code, column: u16) -> u32 {
-    if column == code.mark_word { 0xFFFF_0000 } else { u32::MAX }
-}
+/// Attempts in their order. Measured: the second rule mends half of what the first leaves.
+#[cfg(feature = "full-decoder")]
+const ATTEMPTS: [Attempt<'static>; 3] = [
+    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 30, reversed: false, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 60, reversed: true, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 30, reversed: false, assumed: None, weak: &[] },
+];
+/// Trials of Chase, one for each doubtful bit.
+#[cfg(feature = "full-decoder")]
+const CHASE: [Attempt<'static>; 2] = [
+    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
+];
 
-/// How the value read pulls: against leaving it, for going back to it.
-fn pull(bit: Bit) -> i8 {
-    if (bit.flags & FLIPPED != 0) == (bit.flags & ASSUMED != 0) { -2 } else { 2 }
-}
-
-/// What keeps a bit from being flipped again at once, by sweeps since its last flip.
-fn penalty(age: u8) -> i8 {
-    match age {
-        0..=3 => 2,
-        4..=6 => 1,
-        _ => 0,
-    }
+/// What has been done.
+fn correction(code: &Code, rung: Rung, bits: u32, iterations: u16) -> Correction {
+    let margin = i32::from(code.safe_bits).saturating_sub_unsigned(bits) as i16;
+    Correction { bits, rung, iterations, margin }
 }

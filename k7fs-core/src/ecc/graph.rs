@@ -1,18 +1,35 @@
 //! The parity-check matrix of a page code, expanded from a few constants.
 //!
-//! Nothing here depends on the page's content. `ECC_SECTION.md` states the same rules in prose.
+//! Nothing here depends on the page's content. Section 12 of `FORMAT.md` states the same rules in prose.
 
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.
-pub const SUM_WORDS: usize = 128;
+///
+/// Archives have twice as many as flash pages, and no small part's stack holds them.
+pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") { 256 } else { 128 };
 /// Where the upper half of that array starts; no code has more parity words than this.
 const SPARE: usize = SUM_WORDS / 2;
 /// Weight of the heaviest block column.
-pub const WEIGHT_MAX: usize = 16;
+pub const WEIGHT_MAX: usize = 20;
 /// Parity block columns that are solved together, through one inverse.
 pub const GAP: usize = 3;
 /// Value of [`Code::mark_word`] for codes without factory-mark bytes.
 pub const NO_MARK: u16 = u16::MAX;
+
+/// Fraction bits of [`Code::steps`].
+const STEP_BITS: u32 = 16;
+
+/// [`Code::steps`] for these weights.
+pub const fn steps<const COUNT: usize>(parity_words: u8, weights: [u8; COUNT]) -> [u32; COUNT] {
+    let mut steps = [0; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        // The excess is so small that rounding down stays right for every multiple in use.
+        steps[index] = ((parity_words as u32) << STEP_BITS) / weights[index] as u32 + 1;
+        index += 1;
+    }
+    steps
+}
 
 /// Everything that defines one code.
 #[derive(Debug)]
@@ -21,12 +38,18 @@ pub struct Code {
     pub words: u16,
     /// Words of parity, at the end of the page; also the number of block rows.
     pub parity_words: u8,
+    /// Edges of the heaviest block row.
+    pub row_weight_max: u8,
     /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
     pub mark_word: u16,
+    /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
+    pub safe_bits: u16,
     /// Start value of all hashes.
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.
     pub weights: &'static [u8],
+    /// For each weight, the rows of one span: `parity_words / weight`, as a fixed-point number rounded up.
+    pub steps: &'static [u32],
     /// Four bits for each data column, low half first.
     pub data_seeds: &'static [u8],
     /// Eight bits for each parity column.
@@ -52,7 +75,8 @@ pub struct Edges {
 }
 
 impl Edges {
-    const EMPTY: Self = Self { items: [Edge { row: 0, shift: 0 }; WEIGHT_MAX], len: 0 };
+    /// None yet.
+    pub const EMPTY: Self = Self { items: [Edge { row: 0, shift: 0 }; WEIGHT_MAX], len: 0 };
 
     /// The edges as a slice.
     pub fn as_slice(&self) -> &[Edge] {
@@ -94,26 +118,27 @@ pub struct Offsets {
 impl Offsets {
     /// The offsets of group `group`.
     pub fn of(code: &Code, group: usize) -> Self {
-        let weight = match code.weights.len() {
-            0 => 0,
-            len => code.weights.get(group % len).copied().unwrap_or(0),
-        };
-        let rows = u32::from(code.parity_words);
+        let kinds = code.weights.len().max(1);
+        let kind = if group < kinds { group } else { group % kinds };
+        Self::of_kind(code, group, kind)
+    }
+
+    /// The same where the group's place among the weights is known.
+    fn of_kind(code: &Code, group: usize, kind: usize) -> Self {
+        let weight = code.weights.get(kind).copied().unwrap_or(0);
+        let step = code.steps.get(kind).copied().unwrap_or(0);
         let mut out = Self { rows: [0; WEIGHT_MAX], len: usize::from(weight).min(WEIGHT_MAX) };
         let mut hash = mix(code.salt ^ 0x8000_0000 ^ group as u32);
-        let (mut start, mut rest) = (0u32, 0u32);
-        for (index, slot) in out.rows.iter_mut().take(out.len).enumerate() {
-            if index > 0 && index.is_multiple_of(4) {
-                hash = mix_next(hash);
+        let (mut first, mut end) = (0, step);
+        for four in out.rows.get_mut(..usize::from(weight)).unwrap_or_default().chunks_mut(4) {
+            let mut bits = hash;
+            for slot in four {
+                let next = end >> STEP_BITS;
+                *slot = (first + (((bits & 255) * (next - first)) >> 8)) as u8;
+                (first, end) = (next, end + step);
+                bits >>= 8;
             }
-            let first = start;
-            rest += rows;
-            while rest >= u32::from(weight) {
-                rest -= u32::from(weight);
-                start += 1;
-            }
-            *slot = (first + (((hash & 255) * (start - first)) >> 8)) as u8;
-            hash = hash.rotate_right(8);
+            hash = mix_next(hash);
         }
         out
     }
@@ -124,6 +149,16 @@ impl Offsets {
 }
 
 impl Code {
+    /// Where the factory mark's two bytes are.
+    pub const fn mark_byte(&self) -> Option<usize> {
+        if self.mark_word == NO_MARK { None } else { Some(self.mark_word as usize * 4) }
+    }
+
+    /// Bytes of this constant and what it refers to.
+    pub const fn table_bytes(&self) -> usize {
+        size_of::<Self>() + self.weights.len() * 5 + self.data_seeds.len() + self.parity_seeds.len()
+    }
+
     /// Block columns that hold data.
     pub fn data_words(&self) -> usize {
         usize::from(self.words).saturating_sub(usize::from(self.parity_words))
@@ -136,18 +171,20 @@ impl Code {
 
     /// The edges of block column `column`, counted from the first data word.
     pub fn edges_at(&self, column: usize) -> Edges {
+        let mut out = Edges::EMPTY;
         match column.checked_sub(self.data_words()) {
-            Some(index) => self.parity_edges(index),
+            Some(index) => self.parity_edges(index, &mut out),
             None => {
                 let rows = usize::from(self.parity_words).max(1);
-                self.data_edges(&Offsets::of(self, column / rows), column, column % rows)
+                self.data_edges(&Offsets::of(self, column / rows), column, column % rows, &mut out);
             }
         }
+        out
     }
 
-    /// The edges of data column `column`, which lies `place` columns into a group with these offsets.
-    pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize) -> Edges {
-        let mut out = Edges::EMPTY;
+    /// Puts the edges of data column `column`, which lies `place` columns into a group with these offsets, into `out`.
+    pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize, out: &mut Edges) {
+        out.len = 0;
         let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
         let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
         for six in offsets.as_slice().chunks(6) {
@@ -160,26 +197,46 @@ impl Code {
             }
             hash = mix_next(hash);
         }
-        out
     }
 
-    /// The edges of parity column `index`, counted from the first parity word.
+    /// Visits the edges of block row `row`, column and rotation, in an order that never changes.
+    pub fn each_in_row(&self, row: usize, mut visit: impl FnMut(u16, u8)) {
+        let rows = usize::from(self.parity_words);
+        let data_words = self.data_words();
+        for (group, first) in (0..data_words).step_by(rows.max(1)).enumerate() {
+            for (index, &offset) in Offsets::of(self, group).as_slice().iter().enumerate() {
+                let offset = usize::from(offset);
+                let column = first + if row >= offset { row - offset } else { row + rows - offset };
+                if column >= data_words {
+                    continue;
+                }
+                let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
+                let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
+                for _ in 0..index / 6 {
+                    hash = mix_next(hash);
+                }
+                visit(column as u16, (hash >> (index % 6 * 5) & 31) as u8);
+            }
+        }
+        let mut edges = Edges::EMPTY;
+        for index in 0..rows {
+            self.parity_edges(index, &mut edges);
+            for edge in edges.as_slice().iter().filter(|edge| usize::from(edge.row) == row) {
+                visit((data_words + index) as u16, edge.shift);
+            }
+        }
+    }
+
+    /// Puts the edges of parity column `index`, counted from the first parity word, into `out`.
     ///
     /// All but the last three have their first edge on the diagonal, unrotated, and the others below it.
-    pub fn parity_edges(&self, index: usize) -> Edges {
-        let mut out = Edges::EMPTY;
+    pub fn parity_edges(&self, index: usize, out: &mut Edges) {
+        out.len = 0;
         let rows = usize::from(self.parity_words);
-        let seed = self.parity_seeds.get(index).copied().unwrap_or(0);
-        let places = mix(self.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ u32::from(seed));
+        let places = self.parity_hash(index);
         let mut shifts = mix_next(places);
-        let in_gap = index + GAP >= rows;
-        let (first, weight) = match rows.wrapping_sub(index) {
-            // Two columns of odd weight: with even weights alone the matrix would be singular.
-            2 | 3 => (0, 3),
-            1 => (0, 4),
-            _ => (index + 1, 3),
-        };
-        if !in_gap {
+        let (first, weight) = self.parity_span(index);
+        if first > 0 {
             out.push(Edge { row: index as u8, shift: 0 });
         }
         let span = rows.wrapping_sub(first) as u32;
@@ -190,7 +247,6 @@ impl Code {
             bits >>= 8;
             shifts >>= 5;
         }
-        out
     }
 
     /// Adds the check sums of the data columns to `sums`, whose first `parity_words` words hold them afterwards.
@@ -198,22 +254,21 @@ impl Code {
     /// The mark bytes count as ones, whatever the page holds.
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words);
-        let mut offsets = Offsets::of(self, 0);
-        let (mut column, mut group, mut place) = (0, 0, 0);
+        let mut kind = 0;
+        let groups = page.as_chunks::<8>().0.chunks(rows / 2).zip(self.data_seeds.chunks(rows / 2));
         // A seed byte serves two columns, and a group has an even number of them.
-        for (words, seeds) in page.as_chunks::<8>().0.iter().zip(self.data_seeds) {
-            if place == rows {
-                place = 0;
-                group += 1;
-                offsets = Offsets::of(self, group);
+        for (group, (pairs, seeds)) in groups.enumerate() {
+            let offsets = Offsets::of_kind(self, group, kind);
+            let offsets = offsets.as_slice();
+            for (index, (words, seeds)) in pairs.iter().zip(seeds).enumerate() {
+                let [a, b, c, d, e, f, g, h] = *words;
+                let column = self.salt ^ ((group * rows + index * 2) as u32) << 8;
+                let seeds = u32::from(*seeds);
+                let hashes = [mix(column ^ seeds & 15), mix(column ^ 0x100 ^ seeds >> 4)];
+                let words = [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])];
+                spread(words, hashes, offsets, index * 2, sums);
             }
-            let [a, b, c, d, e, f, g, h] = *words;
-            let seeds = u32::from(*seeds);
-            let hashes = [self.data_hash(column, seeds & 15), self.data_hash(column + 1, seeds >> 4)];
-            let words = [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])];
-            spread(words, hashes, offsets.as_slice(), place, sums);
-            column += 2;
-            place += 2;
+            kind = if kind + 1 < self.weights.len() { kind + 1 } else { 0 };
         }
         // Offset and place were added without wrapping: fold the upper half onto the rows.
         for row in 0..rows {
@@ -239,10 +294,38 @@ impl Code {
         }
     }
 
-    /// Adds one word in parity column `index` to the sums from `base` on.
+    /// Adds one word in parity column `index` to the sums from `base` on: [`Self::parity_edges`] without a list.
+    #[inline(always)]
     fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS], base: usize) {
-        for edge in self.parity_edges(index).as_slice() {
-            sums[(base + usize::from(edge.row)) % SUM_WORDS] ^= word.rotate_right(u32::from(edge.shift));
+        let hash = self.parity_hash(index);
+        let mut places = hash;
+        let mut shifts = mix_next(hash);
+        let (first, weight) = self.parity_span(index);
+        if first > 0 {
+            sums[(base + index) % SUM_WORDS] ^= word;
+        }
+        let span = usize::from(self.parity_words).wrapping_sub(first) as u32;
+        for _ in 0..weight {
+            let row = first + (((places & 255) * span) >> 8) as usize;
+            sums[(base + row) % SUM_WORDS] ^= word.rotate_right(shifts & 31);
+            places >>= 8;
+            shifts >>= 5;
+        }
+    }
+
+    /// The hash behind parity column `index`.
+    fn parity_hash(&self, index: usize) -> u32 {
+        let seed = self.parity_seeds.get(index).copied().unwrap_or(0);
+        mix(self.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ u32::from(seed))
+    }
+
+    /// The first row that parity column `index` may meet beside the diagonal, and in how many places; row 0 for the gap.
+    fn parity_span(&self, index: usize) -> (usize, u32) {
+        match usize::from(self.parity_words).wrapping_sub(index) {
+            // Two columns of odd weight: with even weights alone the matrix would be singular.
+            2 | 3 => (0, 3),
+            1 => (0, 4),
+            _ => (index + 1, 3),
         }
     }
 

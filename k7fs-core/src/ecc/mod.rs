@@ -11,6 +11,32 @@
 //! - **Decoding** flips the bits that most of their checks accuse, looks again, and goes on until no check fails.
 //!   A wrong flip makes other checks fail, which is how the next sweep finds it out.
 //!
+//! # A worked example
+//! Seven bits and three checks, each over the bits marked in its row:
+//!
+//! ```text
+//!            data      parity
+//!            a b c d   p q r
+//! check 1    1 1 0 1   1 . .
+//! check 2    1 0 1 1   . 1 .
+//! check 3    0 1 1 1   . . 1
+//! ```
+//!
+//! - **Encode** 1 0 1 1: check 1 sees 1 ^ 0 ^ 1 = 0, so p = 0; check 2 sees 1 ^ 1 ^ 1 = 1, so q = 1; check 3 sees
+//!   0 ^ 1 ^ 1 = 0, so r = 0. The codeword is 1 0 1 1 0 1 0.
+//! - **Read** it with `c` wrong: 1 0 0 1 0 1 0. Check 1 holds, checks 2 and 3 fail: the syndrome is 0 1 1, its weight 2.
+//! - **Accuse**: failed and good checks of each bit are a 1:1, b 1:1, c 2:0, d 2:1, p 0:1, q 1:0, r 1:0. All checks of `c`
+//!   fail and it has the most of them: flip it, and every check holds.
+//!
+//! Had `p` and `q` been wrong instead, checks 1 and 2 would fail, and flipping `a` alone would mend both: a codeword, but not
+//! the one that was written. That is what the checksum is for. Here every bit shares checks with every other; in the codes of
+//! pages the checks are so sparse that wrong bits rarely meet, and each can be seen on its own.
+//!
+//! Where wrong bits do meet, their failures cancel or pile up on innocent bits. Then *belief propagation* helps: instead of
+//! deciding, each bit keeps a number that says how sure it is, checks tell their bits what they think given how sure
+//! the others are, and after some rounds of this the wrong bits stand out. It needs memory for those numbers, which is
+//! why the decoder is a ladder: see [`decode`] and [`Tier`].
+//!
 //! # Why words and rotations
 //! Which bit is in which check could be any table, but tables are big. Here bits come in 32s. The page is a row of
 //! little-endian words, the checks are a column of words, and where word `c` meets check word `r` all 32 bits take part
@@ -20,7 +46,7 @@
 //! ```text
 //!          data words                        parity words
 //!        +---------------------------------+-----------+---+
-//!  check | each column: 4 to 16 rotations  | 0         | . |
+//!  check | each column: 4 to 20 rotations  | 0         | . |
 //!  words | in different rows               | . 0       | . |   0: unrotated, on the diagonal
 //!        |                                 | . . 0     | . |   .: rotations anywhere
 //!        |                                 | . . . 0   | . |
@@ -39,41 +65,42 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! `graph` expands the constants in `codes`, `decode` mends.
+//! `graph` expands the constants in `codes`; `decode` is the ladder of decoders, `flip` and `belief` are its rungs.
 
+#[cfg(feature = "full-decoder")]
+mod belief;
 mod codes;
 mod decode;
+mod flip;
 #[doc(hidden)]
 pub mod graph;
+mod layout;
+#[cfg(feature = "full-decoder")]
+mod sliced;
 
 use graph::{Code, SUM_WORDS};
 
-pub use decode::decode;
 #[doc(hidden)]
 pub use decode::decode_with;
+pub use decode::{decode, decode_soft};
+pub use layout::{Layout, Tier};
 
-/// The code of one page layout.
-///
-/// The discriminants are stored on flash (they are [`Layout::id`]) and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which part of the [`decode`] ladder did it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-#[repr(u8)]
-pub enum Layout {
-    /// NOR, 128-byte pages, 16 bytes of parity.
-    Nor128 = 1,
-    /// NOR, 256-byte pages, 32 bytes of parity.
-    Nor256 = 2,
-    /// NOR, 512-byte pages, 64 bytes of parity.
-    Nor512 = 3,
-    /// NOR, 1024-byte pages, 128 bytes of parity.
-    Nor1024 = 4,
-    /// NAND, 2048 + 64 bytes, 56 of them parity.
-    Nand2048Plus64 = 5,
-    /// NAND, 2048 + 128 bytes, 112 of them parity.
-    Nand2048Plus128 = 6,
-    /// NAND, 4096 + 224 bytes, 208 of them parity.
-    Nand4096Plus224 = 7,
+pub enum Rung {
+    /// Nothing was wrong.
+    #[default]
+    Clean,
+    /// Gradient-descent bit flipping.
+    Flip,
+    /// Bit flipping with one doubtful bit taken for wrong.
+    FlipChase,
+    /// Belief propagation.
+    Belief,
+    /// Belief propagation with doubtful bits taken for wrong.
+    BeliefChase,
 }
 
 /// What a successful [`decode`] did.
@@ -82,100 +109,60 @@ pub enum Layout {
 pub struct Correction {
     /// Bits of the page that were wrong and have been flipped.
     pub bits: u32,
+    /// What found them.
+    pub rung: Rung,
+    /// Sweeps and iterations that it took, those of failed attempts included; saturates.
+    pub iterations: u16,
+    /// How many more wrong bits the small tier would still mend in all but one page of a million ([`Layout::safe_bits`]);
+    /// negative where the page was beyond that. What scrubbing goes by.
+    pub margin: i16,
 }
 
-/// More errors than the decoder could mend; or the page or scratch had the wrong size.
+/// Why a page was not mended. It is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Uncorrectable;
+#[non_exhaustive]
+pub enum Uncorrectable {
+    /// Every rung has been tried.
+    Beyond,
+    /// More wrong bits than this scratch, or a build without the feature `full-decoder`, can mend; a decoder with
+    /// [`Tier::Full`] scratch may.
+    LargerDecoder {
+        /// Bytes of scratch that lead to the end of the ladder.
+        scratch_bytes: usize,
+    },
+    /// Not a page of this layout.
+    PageLength {
+        /// [`Layout::codeword_bytes`].
+        needed: usize,
+        /// The length of what was given.
+        given: usize,
+    },
+    /// The scratch is too small for any rung.
+    ScratchTooSmall {
+        /// Bytes that [`Tier::Small`] needs.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+}
 
 impl core::fmt::Display for Uncorrectable {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("more wrong bits than the page code can mend")
+        match self {
+            Self::Beyond => f.write_str("more wrong bits than the page code can mend"),
+            Self::LargerDecoder { scratch_bytes } => {
+                write!(f, "more wrong bits than this decoder can mend; one with {scratch_bytes} bytes of scratch may")
+            }
+            Self::PageLength { needed, given } => write!(f, "a page of this layout has {needed} bytes, not {given}"),
+            Self::ScratchTooSmall { needed, given } => {
+                write!(f, "the smallest decoder needs {needed} bytes of scratch, {given} were given")
+            }
+        }
     }
 }
 
 impl core::error::Error for Uncorrectable {}
-
-impl Layout {
-    /// Every layout, in the order of their identities.
-    pub const ALL: [Self; 7] = [
-        Self::Nor128,
-        Self::Nor256,
-        Self::Nor512,
-        Self::Nor1024,
-        Self::Nand2048Plus64,
-        Self::Nand2048Plus128,
-        Self::Nand4096Plus224,
-    ];
-
-    /// The layout of pages with `page_size` data and `spare_size` spare bytes (0 on NOR), if there is a code for it.
-    pub const fn for_page(page_size: u32, spare_size: u32) -> Option<Self> {
-        match (page_size, spare_size) {
-            (128, 0) => Some(Self::Nor128),
-            (256, 0) => Some(Self::Nor256),
-            (512, 0) => Some(Self::Nor512),
-            (1024, 0) => Some(Self::Nor1024),
-            (2048, 64) => Some(Self::Nand2048Plus64),
-            (2048, 128) => Some(Self::Nand2048Plus128),
-            (4096, 224) => Some(Self::Nand4096Plus224),
-            _ => None,
-        }
-    }
-
-    /// The layout with this [`id`](Self::id).
-    pub const fn from_id(id: u8) -> Option<Self> {
-        match id {
-            1 => Some(Self::Nor128),
-            2 => Some(Self::Nor256),
-            3 => Some(Self::Nor512),
-            4 => Some(Self::Nor1024),
-            5 => Some(Self::Nand2048Plus64),
-            6 => Some(Self::Nand2048Plus128),
-            7 => Some(Self::Nand4096Plus224),
-            _ => None,
-        }
-    }
-
-    /// The code's identity on flash. Changes whenever a single bit of parity would.
-    pub const fn id(self) -> u8 {
-        self as u8
-    }
-
-    /// Bytes of a codeword: the raw page with its spare area, factory mark included.
-    pub const fn codeword_bytes(self) -> usize {
-        self.code().words as usize * 4
-    }
-
-    /// Bytes of parity, the last of the codeword.
-    pub const fn parity_bytes(self) -> usize {
-        self.code().parity_words as usize * 4
-    }
-
-    /// Bits of parity, which is the largest [`syndrome_weight`].
-    pub const fn parity_bits(self) -> usize {
-        self.parity_bytes() * 8
-    }
-
-    /// Bytes of scratch memory that [`decode`] needs beside the page.
-    pub const fn scratch_bytes(self) -> usize {
-        decode::scratch_bytes(self.code())
-    }
-
-    /// The constants behind this layout.
-    #[doc(hidden)]
-    pub const fn code(self) -> &'static Code {
-        match self {
-            Self::Nor128 => &codes::NOR_128,
-            Self::Nor256 => &codes::NOR_256,
-            Self::Nor512 => &codes::NOR_512,
-            Self::Nor1024 => &codes::NOR_1024,
-            Self::Nand2048Plus64 => &codes::NAND_2048_64,
-            Self::Nand2048Plus128 => &codes::NAND_2048_128,
-            Self::Nand4096Plus224 => &codes::NAND_4096_224,
-        }
-    }
-}
 
 /// Writes the parity into the last [`Layout::parity_bytes`] of `page`, a whole raw page.
 ///
@@ -243,6 +230,11 @@ fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
     sums.fill(0);
     code.add_data(page, sums);
     code.add_parity(page, sums);
+}
+
+/// The bits of a column that may be flipped: all but the factory mark.
+fn open_bits(code: &Code, column: u16) -> u32 {
+    if column == code.mark_word { 0xFFFF_0000 } else { u32::MAX }
 }
 
 /// The number of ones among the code's sums.

@@ -2,13 +2,14 @@
 
 use super::alloc::BLOCK_BYTES;
 use super::table::ROW_BYTES;
-use crate::ecc::Layout;
+use crate::ecc::{Layout, Tier};
 use crate::flash::Geometry;
 use crate::page::payload_bytes;
 
 /// The parts of the caller's buffer.
 pub(crate) struct Memory<'b> {
     pub(crate) cache: &'b mut [u8],
+    /// Whatever is left: its size decides how far the decoder goes.
     pub(crate) scratch: &'b mut [u8],
     pub(crate) front: &'b mut [u8],
     pub(crate) moved: &'b mut [u8],
@@ -51,19 +52,18 @@ pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
     if block < most + 128 { block.saturating_sub(128) } else { most }
 }
 
-const fn scratch_bytes(geometry: &Geometry) -> usize {
-    let signature = Layout::Nor256.scratch_bytes();
+const fn scratch_bytes(geometry: &Geometry, tier: Tier) -> usize {
+    let signature = Layout::Nor256.scratch_bytes(tier);
     match Layout::for_page(geometry.page_size, geometry.spare_size) {
-        Some(layout) if layout.scratch_bytes() > signature => layout.scratch_bytes(),
+        Some(layout) if layout.scratch_bytes(tier) > signature => layout.scratch_bytes(tier),
         _ => signature,
     }
 }
 
-const fn sizes(geometry: &Geometry) -> [usize; 7] {
+const fn sizes(geometry: &Geometry) -> [usize; 6] {
     let raw = geometry.raw_page_size();
     [
         raw * cache_pages(geometry),
-        scratch_bytes(geometry),
         raw,
         raw,
         geometry.block_count as usize * BLOCK_BYTES,
@@ -72,23 +72,25 @@ const fn sizes(geometry: &Geometry) -> [usize; 7] {
     ]
 }
 
-/// Bytes of buffer that a volume with this geometry needs.
-pub(crate) const fn buffer_bytes(geometry: &Geometry) -> usize {
+/// Bytes of buffer that a volume with this geometry needs for a decoder of this tier.
+pub(crate) const fn buffer_bytes(geometry: &Geometry, tier: Tier) -> usize {
     let sizes = sizes(geometry);
-    sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + sizes[5] + sizes[6]
+    sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + sizes[5] + scratch_bytes(geometry, tier)
 }
 
 impl<'b> Memory<'b> {
     /// Cuts the buffer up; `None` where it is too small.
     pub(crate) fn split(buffer: &'b mut [u8], geometry: &Geometry) -> Option<Self> {
-        let [cache, scratch, front, moved, alloc, table, node] = sizes(geometry);
+        let [cache, front, moved, alloc, table, node] = sizes(geometry);
         let (cache, rest) = buffer.split_at_mut_checked(cache)?;
-        let (scratch, rest) = rest.split_at_mut_checked(scratch)?;
         let (front, rest) = rest.split_at_mut_checked(front)?;
         let (moved, rest) = rest.split_at_mut_checked(moved)?;
         let (alloc, rest) = rest.split_at_mut_checked(alloc)?;
         let (table, rest) = rest.split_at_mut_checked(table)?;
-        let (node, _) = rest.split_at_mut_checked(node)?;
+        let (node, scratch) = rest.split_at_mut_checked(node)?;
+        if scratch.len() < scratch_bytes(geometry, Tier::Small) {
+            return None;
+        }
         Some(Self { cache, scratch, front, moved, alloc, table, node })
     }
 }

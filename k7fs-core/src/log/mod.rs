@@ -131,7 +131,7 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
         let space = self.pages.space;
         match self.read(space.advance(place.address, offset), bytes) {
-            Err(Error::Uncorrectable { .. }) if place.copy.is_some() => {
+            Err(error) if error.is_unreadable() && place.copy.is_some() => {
                 let copy = place.copy.unwrap_or(place.address);
                 self.read(space.advance(copy, offset), bytes)
             }

@@ -11,7 +11,7 @@ use super::signature::Signature;
 use super::table::Table;
 use super::tail::Tail;
 use super::{BlockState, HeadId, Log};
-use crate::ecc::Layout;
+use crate::ecc::{Layout, Tier};
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::{Flash, Geometry};
@@ -94,7 +94,7 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), crate::Error> {
         let geometry = flash.geometry();
         let layout = check_geometry(&geometry)?;
-        let (needed, given) = (super::memory::buffer_bytes(&geometry), buffer.len());
+        let (needed, given) = (super::memory::buffer_bytes(&geometry, Tier::Small), buffer.len());
         let mut memory = Memory::split(buffer, &geometry).ok_or(crate::Error::BufferTooSmall { needed, given })?;
         let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch));
         let (field, chip) = (GeometryField::PageSize, geometry.page_size);

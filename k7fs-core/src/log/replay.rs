@@ -161,8 +161,9 @@ impl<F: Flash> Log<'_, F> {
             let header = match self.pages.header(page) {
                 Ok(header) => Some(header),
                 // The rest of a block that an item did not fit into. Anything else that cannot be read is a loss.
-                Err(Error::Uncorrectable { .. })
-                    if space.block_of_page(page) != space.block_of_page(span.last_page)
+                Err(error)
+                    if error.is_unreadable()
+                        && space.block_of_page(page) != space.block_of_page(span.last_page)
                         && self.pages.is_erased(page)? =>
                 {
                     let block = space.block_of_page(page);

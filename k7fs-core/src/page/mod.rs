@@ -14,7 +14,7 @@ mod space;
 pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
 
-use crate::ecc::{self, Layout};
+use crate::ecc::{self, Layout, Uncorrectable};
 use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
@@ -429,6 +429,7 @@ impl<'b, F: Flash> Pages<'b, F> {
 
     /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read.
     fn read_corrected(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+        let mut failure = Error::Uncorrectable { page };
         for attempt in 0..=READ_RETRIES_MAX {
             match self.flash.read(page, 0, raw) {
                 Ok(()) => {}
@@ -441,9 +442,13 @@ impl<'b, F: Flash> Pages<'b, F> {
             let scratch = core::mem::take(&mut self.scratch);
             let decoded = ecc::decode(&self.layout, raw, scratch, &mut |candidate| self.is_sealed(page, candidate));
             self.scratch = scratch;
-            if let Ok(correction) = decoded {
-                self.statistics.corrected_bits += u64::from(correction.bits);
-                return Ok(());
+            match decoded {
+                Ok(correction) => {
+                    self.statistics.corrected_bits += u64::from(correction.bits);
+                    return Ok(());
+                }
+                Err(Uncorrectable::LargerDecoder { .. }) => failure = Error::BeyondSmallDecoder { page },
+                Err(_) => {}
             }
             // Nothing that was ever programmed looks like this: reading it again would not help.
             if attempt == 0 && self.is_erased(page)? {
@@ -451,6 +456,6 @@ impl<'b, F: Flash> Pages<'b, F> {
             }
             self.statistics.retried_reads += 1;
         }
-        Err(Error::Uncorrectable { page })
+        Err(failure)
     }
 }

@@ -394,7 +394,8 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn remount(&mut self) -> Result<(), Error> {
         self.mount(true).map(drop).map_err(|error| match error {
             crate::Error::Flash(error) => Error::Flash(error),
-            crate::Error::Uncorrectable { page } => Error::Uncorrectable { page },
+            crate::Error::Uncorrectable { page, larger_decoder: false } => Error::Uncorrectable { page },
+            crate::Error::Uncorrectable { page, larger_decoder: true } => Error::BeyondSmallDecoder { page },
             crate::Error::Corrupt { page } => Error::Corrupt { page },
             crate::Error::WornOut => Error::WornOut,
             // Nothing else can be wrong with a volume that was mounted a moment ago but that it has changed meanwhile.

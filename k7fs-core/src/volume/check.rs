@@ -34,7 +34,9 @@ impl Check<'_> {
     fn damage(&mut self, error: inner::Error, object: u64, page: u32) -> Result<(), inner::Error> {
         let kind = kind_of(error)?;
         let found = match error {
-            inner::Error::Uncorrectable { page } | inner::Error::Corrupt { page } => page,
+            inner::Error::Uncorrectable { page }
+            | inner::Error::BeyondSmallDecoder { page }
+            | inner::Error::Corrupt { page } => page,
             _ => 0,
         };
         self.fault(kind, object, found.max(page));
@@ -53,7 +55,7 @@ impl Check<'_> {
 /// The fault that an error amounts to; errors of the chip itself end the check.
 fn kind_of(error: inner::Error) -> Result<FaultKind, inner::Error> {
     match error {
-        inner::Error::Uncorrectable { .. } => Ok(FaultKind::Uncorrectable),
+        inner::Error::Uncorrectable { .. } | inner::Error::BeyondSmallDecoder { .. } => Ok(FaultKind::Uncorrectable),
         inner::Error::Corrupt { .. } | inner::Error::NotFound => Ok(FaultKind::Corrupt),
         error => Err(error),
     }

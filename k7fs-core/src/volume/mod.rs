@@ -15,6 +15,7 @@ pub use types::{
     OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
+use crate::ecc::Tier;
 use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
 use crate::log::{BlockState, Log, Signature};
@@ -55,9 +56,19 @@ pub struct Volume<'b, F> {
     worn_out: bool,
 }
 
-/// Bytes of buffer that a volume with this geometry needs; 0 for a geometry that is not supported.
+/// Bytes of buffer that a volume with this geometry needs.
+///
+/// A page with more wrong bits than the small decoder in it mends is an error that says so
+/// ([`Error::Uncorrectable`]); [`buffer_bytes_with`] tells the size that leads further.
 pub const fn buffer_bytes(geometry: &Geometry) -> usize {
-    crate::log::buffer_bytes(geometry)
+    crate::log::buffer_bytes(geometry, Tier::Small)
+}
+
+/// Bytes of buffer with room for a decoder of this tier: see [`ecc`](crate::ecc).
+///
+/// For [`Tier::Full`] the feature `full-decoder` must be on, or the room is not made use of.
+pub const fn buffer_bytes_with(geometry: &Geometry, tier: Tier) -> usize {
+    crate::log::buffer_bytes(geometry, tier)
 }
 
 impl<'b, F: Flash> Volume<'b, F> {

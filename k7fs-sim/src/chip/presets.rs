@@ -86,6 +86,18 @@ const fn geometry(page_size: u32, spare_size: u32, block_count: u32, bad: u32, p
     }
 }
 
+/// Wrong bits among 10^12 where a code that corrects so many errors per 512 bytes, as the maker requires, loses one
+/// bit in 10^15, the usual promise of a drive (JESD218, client class). `ecc::bounds` computes the same.
+const REQUIRES_4: u64 = 3_320_000;
+const REQUIRES_8: u64 = 54_900_000;
+/// The usual model of single-level cells at their rated cycles: larger than what the one corrected error per 512
+/// bytes that makers ask for would bear.
+const SINGLE_LEVEL: u64 = 1_000_000;
+
+const NOR_BIT_ERRORS: &str = "assumed: 1e-6, as single-level NAND at its rated cycles; makers of NOR promise no errors";
+const NAND_1_BIT_ERRORS: &str =
+    "model of single-level cells at rated cycles: 1e-6; the part requires 1 bit per 512 bytes";
+
 const SPI_NOR_SOURCES: Sources = Sources {
     geometry: "maker's data sheet: 256-byte pages, erases of 4, 32 and 64 KiB",
     rules: "maker's data sheet; each byte once is the NorFlash contract, the part itself lets bits be cleared later",
@@ -93,6 +105,7 @@ const SPI_NOR_SOURCES: Sources = Sources {
     program: "project timing model: 30 us + 2.5 us per byte, at most 0.4 ms (data sheet typical) per page",
     erase: "data sheet typical: 45, 120 and 150 ms for 4, 32 and 64 KiB",
     endurance: "data sheet: 100,000 cycles",
+    bit_errors: NOR_BIT_ERRORS,
 };
 
 const NRF52_SOURCES: Sources = Sources {
@@ -102,16 +115,30 @@ const NRF52_SOURCES: Sources = Sources {
     program: "product specification: 41 us per word",
     erase: "product specification: 85 ms per page",
     endurance: "product specification: 10,000 cycles",
+    bit_errors: NOR_BIT_ERRORS,
 };
 
 /// Every preset, in the order in which they are listed.
 pub(super) static PRESETS: [ChipSpec; 11] = [
-    ChipSpec { name: "W25Q128JV", kind: spi_nor(16 * MIB), endurance: 100_000, source: SPI_NOR_SOURCES },
-    ChipSpec { name: "W25Q16JV", kind: spi_nor(2 * MIB), endurance: 100_000, source: SPI_NOR_SOURCES },
+    ChipSpec {
+        name: "W25Q128JV",
+        kind: spi_nor(16 * MIB),
+        endurance: 100_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
+        source: SPI_NOR_SOURCES,
+    },
+    ChipSpec {
+        name: "W25Q16JV",
+        kind: spi_nor(2 * MIB),
+        endurance: 100_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
+        source: SPI_NOR_SOURCES,
+    },
     ChipSpec {
         name: "W25Q80BL",
         kind: spi_nor(MIB),
         endurance: 100_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: Sources {
             program: "timing model of W25Q128JV; this older part's own typical values were not compared",
             erase: "timing model of W25Q128JV; this older part's own typical values were not compared",
@@ -122,6 +149,7 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
         name: "nRF51822",
         kind: internal_nor(256 * KIB, 4, KIB, internal_timing(16_000, 4, 46_000, 22_000_000)),
         endurance: 20_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: Sources {
             geometry: "reference manual: 256 KiB in pages of 1 KiB, words of 4 bytes",
             rules: "stricter than the part, which allows two writes per word (recalled)",
@@ -129,18 +157,21 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "recalled: about 46 us per word",
             erase: "recalled: about 22 ms per page",
             endurance: "product specification: 20,000 cycles",
+            bit_errors: NOR_BIT_ERRORS,
         },
     },
     ChipSpec {
         name: "nRF52840",
         kind: internal_nor(MIB, 4, 4 * KIB, internal_timing(12_000, 4, 41_000, 85_000_000)),
         endurance: 10_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: NRF52_SOURCES,
     },
     ChipSpec {
         name: "STM32L4",
         kind: internal_nor(MIB, 8, 2 * KIB, internal_timing(8_000, 8, 82_000, 22_000_000)),
         endurance: 10_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: Sources {
             geometry: "reference manual, 1 MiB part: pages of 2 KiB, double words of 8 bytes",
             rules: "reference manual: 64+8-bit error correction, each double word is written once",
@@ -148,12 +179,14 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "recalled: 82 us typical per double word",
             erase: "recalled: 22 ms typical per page",
             endurance: "recalled: 10,000 cycles",
+            bit_errors: NOR_BIT_ERRORS,
         },
     },
     ChipSpec {
         name: "STM32H7",
         kind: internal_nor(2 * MIB, 32, 128 * KIB, internal_timing(4_000, 32, 100_000, 1_000_000_000)),
         endurance: 10_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: Sources {
             geometry: "reference manual, 2 MiB part: 16 sectors of 128 KiB, flash words of 32 bytes",
             rules: "reference manual: 256-bit error correction, each flash word is written once",
@@ -161,12 +194,14 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "recalled: 0.1 ms typical per flash word",
             erase: "recalled: 1 s typical per sector",
             endurance: "recalled: 10,000 cycles",
+            bit_errors: NOR_BIT_ERRORS,
         },
     },
     ChipSpec {
         name: "W25N01GV",
         kind: nand(geometry(2048, 64, 1024, 20, 4), 1, 25, 250, 2_000),
         endurance: 100_000,
+        rated_bit_errors_e12: SINGLE_LEVEL,
         source: Sources {
             geometry: "maker's data sheet: 1024 blocks of 64 pages of 2048+64 bytes",
             rules: "maker's data sheet: 4 programs per page, at most 20 bad blocks, block 0 good",
@@ -174,12 +209,14 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "data sheet typical: 250 us",
             erase: "data sheet typical: 2 ms",
             endurance: "recalled: 100,000 cycles",
+            bit_errors: NAND_1_BIT_ERRORS,
         },
     },
     ChipSpec {
         name: "MT29F1G01ABAFD",
         kind: nand(geometry(2048, 128, 1024, 20, 4), 8, 25, 200, 2_000),
         endurance: 100_000,
+        rated_bit_errors_e12: REQUIRES_8,
         source: Sources {
             geometry: "maker's data sheet: 1024 blocks of 64 pages of 2048+128 bytes",
             rules: "maker's data sheet: at most 20 bad blocks, blocks 0 to 7 good; 4 programs per page recalled",
@@ -187,12 +224,14 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "data sheet typical: 200 us",
             erase: "data sheet typical: 2 ms",
             endurance: "data sheet: 100,000 cycles",
+            bit_errors: "data sheet: 8 bits per 512 bytes required; 1e-15 lost with that at 5.5e-5",
         },
     },
     ChipSpec {
         name: "MT29F2G08",
         kind: nand(geometry(2048, 64, 2048, 40, 4), 1, 25, 250, 1_500),
         endurance: 100_000,
+        rated_bit_errors_e12: REQUIRES_4,
         source: Sources {
             geometry: "maker's data sheet: 2048 blocks of 64 pages of 2048+64 bytes",
             rules: "data sheet: at most 40 bad blocks; 4 programs per page (of 4 to 8) and block 0 good recalled",
@@ -200,12 +239,14 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "data sheet: between 200 and 300 us",
             erase: "data sheet: between 0.7 and 2 ms",
             endurance: "data sheet: 100,000 cycles",
+            bit_errors: "recalled: 4 bits per 512 bytes required; 1e-15 lost with that at 3.3e-6",
         },
     },
     ChipSpec {
         name: "GENERIC-4096-224",
         kind: nand(geometry(4096, 224, 1024, 20, 1), 1, 45, 300, 3_000),
         endurance: 60_000,
+        rated_bit_errors_e12: REQUIRES_8,
         source: Sources {
             geometry: "assumed: 1024 blocks of 64 pages of 4096+224 bytes, a common shape of 2 Gbit and more",
             rules: "assumed, the strictest in use: one program per page; at most 20 bad blocks, block 0 good",
@@ -213,6 +254,7 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
             program: "assumed: 300 us typical",
             erase: "assumed: 3 ms typical",
             endurance: "assumed: 60,000 cycles",
+            bit_errors: "assumed: 8 bits per 512 bytes required; 1e-15 lost with that at 5.5e-5",
         },
     },
 ];

@@ -20,6 +20,8 @@ pub struct Sources {
     pub erase: &'static str,
     /// Rated cycles.
     pub endurance: &'static str,
+    /// Bit errors at the end of the rated life.
+    pub bit_errors: &'static str,
 }
 
 /// A chip: a preset by its real name, or one of your own.
@@ -31,6 +33,8 @@ pub struct ChipSpec {
     pub kind: ChipKind,
     /// Erase cycles that the maker rates each block for.
     pub endurance: u32,
+    /// Wrong bits among 10^12 read, before any correction, at the end of the rated life.
+    pub rated_bit_errors_e12: u64,
     /// Where the figures come from.
     pub source: Sources,
 }
@@ -104,6 +108,11 @@ impl ChipSpec {
     /// Whether the part is NAND.
     pub const fn is_nand(&self) -> bool {
         matches!(self.kind, ChipKind::Nand(_))
+    }
+
+    /// Share of the bits that read wrong, before any correction, at the end of the rated life.
+    pub fn rated_bit_error_rate(&self) -> f64 {
+        self.rated_bit_errors_e12 as f64 / 1e12
     }
 
     /// Default logical page of a volume in bytes: data only.
@@ -265,7 +274,7 @@ mod tests {
     fn every_figure_names_its_source() {
         for spec in ChipSpec::all() {
             let s = spec.source;
-            for text in [s.geometry, s.rules, s.read, s.program, s.erase, s.endurance] {
+            for text in [s.geometry, s.rules, s.read, s.program, s.erase, s.endurance, s.bit_errors] {
                 assert!(text.len() > 10, "{}", spec.name);
             }
         }

@@ -6,6 +6,8 @@
 
 mod bench;
 mod chips;
+mod ecc;
+mod ecc_report;
 mod error;
 mod files;
 mod image;
@@ -40,6 +42,7 @@ enum Command {
     Torture(torture::Torture),
     Bench(bench::Bench),
     Chips(chips::Chips),
+    Ecc(ecc::Ecc),
     Mkfs(image::Mkfs),
     Import(tree::Import),
     Export(tree::Export),
@@ -79,6 +82,7 @@ impl Command {
             Self::Torture(command) => command.run(output),
             Self::Bench(command) => command.run(output),
             Self::Chips(command) => command.run(output),
+            Self::Ecc(command) => command.run(output),
             Self::Mkfs(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Export(command) => command.run(),

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use k7fs_core::ecc::Tier;
 use k7fs_core::flash::Geometry;
-use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, VolumeInfo, buffer_bytes};
+use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
 
 use super::error::HostError;
 use super::image::{Access, Image, ImageFlash, volume_bytes};
@@ -37,7 +38,7 @@ impl OpenImage {
         let image = Image::open(path, access)?;
         let (flash, info) = locate(image, chip)?;
         let geometry = k7fs_core::flash::Flash::geometry(&flash);
-        Ok(Self { flash, buffer: vec![0; buffer_bytes(&geometry)], access, info })
+        Ok(Self { flash, buffer: vec![0; buffer_bytes_with(&geometry, Tier::Full)], access, info })
     }
 
     /// What the signature says; `None` where it is unreadable and a chip stood in.

@@ -3,7 +3,7 @@
 //! `ecc-fer NAME FRAMES T...` takes random codewords with exactly T wrong bits each and counts failures. Multiplying
 //! by the binomial distribution gives the frame error rate at any bit error rate.
 
-use k7fs_core::ecc::{Layout, decode, encode};
+use k7fs_core::ecc::{Layout, Tier, decode, encode};
 
 struct Random(u64);
 
@@ -25,7 +25,7 @@ fn main() {
         std::process::exit(2);
     };
     let frames: u64 = frames.parse().unwrap_or(1000);
-    for layout in Layout::ALL.into_iter().filter(|layout| format!("{layout:?}") == *name) {
+    for layout in Layout::ALL.iter().copied().filter(|layout| layout.name() == name) {
         for errors in errors.iter().filter_map(|text| text.parse().ok()) {
             let (tried, failed) = measure(layout, errors, frames);
             println!(
@@ -41,7 +41,7 @@ fn main() {
 fn measure(layout: Layout, errors: usize, frames: u64) -> (u64, u64) {
     let mut random = Random(errors as u64);
     let mut page = vec![0u8; layout.codeword_bytes()];
-    let mut scratch = vec![0u8; layout.scratch_bytes()];
+    let mut scratch = vec![0u8; layout.scratch_bytes(Tier::Full)];
     let mut failed = 0;
     for frame in 0..frames {
         page.chunks_mut(8).for_each(|bytes| bytes.copy_from_slice(&random.next().to_le_bytes()[..bytes.len()]));
@@ -52,11 +52,7 @@ fn measure(layout: Layout, errors: usize, frames: u64) -> (u64, u64) {
             wrong.insert((random.next() % (page.len() as u64 * 8)) as usize);
         }
         wrong.iter().for_each(|bit| page[bit / 8] ^= 1 << (bit % 8));
-        let mark = match layout {
-            Layout::Nand2048Plus64 | Layout::Nand2048Plus128 => 2048..2050,
-            Layout::Nand4096Plus224 => 4096..4098,
-            _ => 0..0,
-        };
+        let mark = layout.mark_byte().map_or(0..0, |mark| mark..mark + 2);
         let same = |page: &[u8]| (0..page.len()).all(|i| mark.contains(&i) || page[i] == good[i]);
         failed += u64::from(decode(&layout, &mut page, &mut scratch, &mut |page| same(page)).is_err());
         if failed == 100 {

@@ -5,7 +5,7 @@
 //! were picked: it tries COUNT salts from FIRST, keeps the KEEP with the fewest short cycles, and counts failures among
 //! PAGES pages with ERRORS wrong bits each.
 
-use k7fs_core::ecc::graph::{Code, NO_MARK, mix};
+use k7fs_core::ecc::graph::{Code, NO_MARK, mix, steps};
 use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 
@@ -24,7 +24,7 @@ fn main() {
 
 fn print_all() {
     println!("//! The constants of every code, as printed by `cargo run -p k7fs-tests --bin ecc-search`.\n");
-    println!("use super::graph::{{Code, NO_MARK}};");
+    println!("use super::graph::{{Code, NO_MARK, steps}};");
     for plan in plans() {
         match search(&plan) {
             Some(found) => {
@@ -69,7 +69,15 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         parity_words: plan.parity_words as u8,
         mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
         salt: plan.salt,
+        row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
+        safe_bits: plan.safe_bits,
         weights: plan.weights.clone().leak(),
+        steps: plan
+            .weights
+            .iter()
+            .map(|weight| steps(plan.parity_words as u8, [*weight])[0])
+            .collect::<Vec<_>>()
+            .leak(),
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
@@ -84,7 +92,7 @@ fn failures(code: &Code, errors: usize, frames: usize) -> usize {
         mix(state)
     };
     let mut page = vec![0u8; usize::from(code.words) * 4];
-    let mut scratch = vec![0u8; 2048];
+    let mut scratch = vec![0u8; 100_000];
     let mark = usize::from(code.mark_word) * 4;
     let failed = (0..frames).filter(|_| {
         page.iter_mut().for_each(|byte| *byte = random() as u8);
@@ -98,7 +106,7 @@ fn failures(code: &Code, errors: usize, frames: usize) -> usize {
                 flipped += 1;
             }
         }
-        decode_with(code, &mut page, &mut scratch, &mut |page| page == good).is_err()
+        decode_with(code, &mut page, &[], &mut scratch, &mut |page| page == good).is_err()
     });
     failed.count()
 }
