@@ -21,6 +21,8 @@ pub(crate) const SEGMENTS_MAX: usize = 16;
 pub(crate) const BLOCK_BYTES: usize = 4;
 /// An item's header takes about this much, and is alive with its body.
 const HEADER_ALLOWANCE: u32 = 12;
+/// States of a block; there are at most 65,535 blocks.
+const STATES: usize = 7;
 const LIVE_BITS: u32 = 13;
 const LIVE_MAX: u32 = (1 << LIVE_BITS) - 1;
 
@@ -103,6 +105,8 @@ pub(crate) struct Alloc<'b> {
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     dirty: u16,
     live_total: u64,
+    /// Blocks of each state, by its code.
+    counts: [u16; STATES],
 }
 
 impl<'b> Alloc<'b> {
@@ -120,6 +124,7 @@ impl<'b> Alloc<'b> {
             segments: [Segment::NONE; SEGMENTS_MAX],
             dirty: u16::MAX,
             live_total: 0,
+            counts: [0; STATES],
         }
     }
 
@@ -130,6 +135,8 @@ impl<'b> Alloc<'b> {
         self.dirty = u16::MAX;
         self.live_total = 0;
         self.erase_base = 0;
+        self.counts = [0; STATES];
+        self.add_to_count(BlockState::Free, self.blocks as u16);
     }
 
     fn word(&self, block: u32) -> u32 {
@@ -161,6 +168,11 @@ impl<'b> Alloc<'b> {
     }
 
     pub(crate) fn set_state(&mut self, block: u32, state: BlockState) {
+        if block < self.blocks {
+            // Modulo 2^16, one less is so many more.
+            self.add_to_count(self.state(block), u16::MAX);
+            self.add_to_count(state, 1);
+        }
         self.set_word(block, self.word(block) & !7 | state.code());
         self.touch(block);
     }
@@ -295,7 +307,13 @@ impl<'b> Alloc<'b> {
     }
 
     pub(crate) fn count(&self, state: BlockState) -> u32 {
-        (0..self.blocks).filter(|block| self.state(*block) == state).count() as u32
+        self.counts.get(state.code() as usize).copied().unwrap_or(0).into()
+    }
+
+    fn add_to_count(&mut self, state: BlockState, blocks: u16) {
+        if let Some(count) = self.counts.get_mut(state.code() as usize) {
+            *count = count.wrapping_add(blocks);
+        }
     }
 
     pub(crate) fn segment_count(&self) -> usize {

@@ -189,7 +189,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Rows that a mount would bring back now: those that a merge has taken since it was begun count as well.
     fn rows_to_replay(&self) -> usize {
         let table = &self.log.table;
-        self.frozen_rows + table.len() - table.count(Age::Frozen)
+        if self.stage.is_none() { table.len() } else { self.frozen_rows + table.len() - table.count(Age::Frozen) }
     }
 
     /// Whether the log's tail has reached this part of what it may take.
@@ -410,7 +410,8 @@ impl<F: Flash> Tree<'_, F> {
         self.cleaned.clear();
         let report = self.mount_log(writable)?;
         self.adopt_root()?;
-        // Rows that replay brought back count as if they had just been written.
+        // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.
+        self.rows_before = self.rows_to_replay();
         self.committed_bytes = u64::from(self.log.pages_in_tail) * u64::from(self.log.pages.space.payload);
         Ok(report)
     }
