@@ -304,9 +304,12 @@ pub fn packed(seeds: &[u8]) -> Vec<u8> {
 pub fn source(plan: &Plan, found: &Found) -> String {
     let mut text = String::new();
     let mark = plan.mark_word.map_or("NO_MARK".to_owned(), |word| word.to_string());
-    if plan.name.starts_with("ARCHIVE") {
-        text.push_str("#[cfg(feature = \"full-decoder\")]\n");
-    }
+    let feature = match plan.name.split('_').next() {
+        Some("ARCHIVE") => "#[cfg(feature = \"full-decoder\")]\n",
+        Some("NAND") => "#[cfg(feature = \"nand-codes\")]\n",
+        _ => "",
+    };
+    text.push_str(feature);
     let _ = writeln!(text, "#[rustfmt::skip]\npub(super) static {}: Code = Code {{", plan.name);
     let _ = writeln!(text, "    words: {},\n    parity_words: {},", plan.words, plan.parity_words);
     let row_weight_max = row_weights(plan, found).into_iter().max().unwrap_or(0);

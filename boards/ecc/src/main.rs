@@ -26,6 +26,9 @@ const MEMORY_BYTES: usize = if cfg!(target_arch = "arm") && cfg!(feature = "full
 const FRAMES: u32 = 6;
 /// Wrong bits, in sixteenths of one for every sixteen bits of parity: from few to what only belief propagation mends.
 const LOADS: &[usize] = if cfg!(feature = "full") { &[0, 4, 8, 10, 12, 14, 16] } else { &[0, 4, 8, 12] };
+/// More of them for small pages, which are fast even where they fail.
+const MORE_LOADS: &[usize] = if cfg!(feature = "full") { &[18, 20] } else { &[] };
+const SMALL_PAGE_BYTES: usize = 512;
 /// The table that firmware for parts of this kind has.
 const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
 
@@ -75,7 +78,8 @@ fn decode_some(layout: Layout, tier: Tier, [page, good, scratch]: [&mut [u8]; 3]
         println!("{} skipped {}", layout.name(), 2 * page.len() + needed);
         return;
     };
-    for load in LOADS {
+    let more = if page.len() <= SMALL_PAGE_BYTES { MORE_LOADS } else { &[] };
+    for load in LOADS.iter().chain(more) {
         let errors = (layout.parity_bits() * load / 256).max(1);
         for _ in 0..FRAMES {
             spoil(page, layout.mark_byte(), errors, random);

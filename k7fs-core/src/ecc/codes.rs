@@ -102,6 +102,7 @@ pub(super) static NOR_1024: Code = Code {
     ],
 };
 
+#[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) static NAND_2048_64: Code = Code {
     words: 528,
@@ -135,6 +136,7 @@ pub(super) static NAND_2048_64: Code = Code {
     ],
 };
 
+#[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) static NAND_2048_128: Code = Code {
     words: 544,
@@ -169,6 +171,7 @@ pub(super) static NAND_2048_128: Code = Code {
     ],
 };
 
+#[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) static NAND_4096_224: Code = Code {
     words: 1080,
@@ -215,6 +218,7 @@ pub(super) static NAND_4096_224: Code = Code {
     ],
 };
 
+#[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) static NAND_4096_128: Code = Code {
     words: 1056,
@@ -260,6 +264,7 @@ pub(super) static NAND_4096_128: Code = Code {
     ],
 };
 
+#[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) static NAND_4096_256: Code = Code {
     words: 1088,

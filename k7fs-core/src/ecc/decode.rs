@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Tier::Small   bit flipping: 4 attempts      Chase on bit flipping: 32 doubtful bits
-//! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 64 doubtful bits
+//! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 128 doubtful bits by each rule
 //! ```
 //!
 //! A code cannot tell its own codewords apart, so every one that a rung arrives at is put before the caller's judge. The
@@ -15,11 +15,13 @@ use super::{Correction, Layout, Rung, Tier, Uncorrectable, flip, syndrome, weigh
 
 /// Share of violated checks above which a page is not worth a search.
 const HOPELESS_PERCENT: usize = 42;
+/// Share above which no Chase trial has been seen to help.
+const CHASE_PERCENT: usize = 38;
 /// Bits of the factory mark, which count as ones.
 const MARK_BITS: usize = 16;
 /// Bits that Chase trials on belief propagation take for wrong, one at a time.
 #[cfg(feature = "full-decoder")]
-const DOUBTS_BYTES: usize = 64 * 4;
+const DOUBTS_BYTES: usize = 128 * 4;
 
 /// Scratch bytes that a code's decoder needs.
 pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
@@ -41,7 +43,7 @@ pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
 /// and the answers of `accept`. On NAND the factory-mark bytes are ignored and never changed.
 ///
 /// The work is bounded: a page in which almost half the checks fail is given up at once, any other after at most
-/// 2000 sweeps, with full scratch 30 sweeps and 2000 iterations.
+/// 3600 sweeps, with full scratch 30 sweeps and 10,360 iterations.
 ///
 /// # Errors
 /// [`Uncorrectable`] says which: no accepted codeword was found, with or without hope in a larger scratch; the page has
@@ -92,7 +94,8 @@ pub fn decode_with(
     // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
     // would find it again and again. Other codewords have more ones: their parity alone.
     let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
-    let has_chase = ones > usize::from(code.parity_words) * 2 + MARK_BITS;
+    let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
+    let has_chase = !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
     Ladder { code, page, sums, weak, has_chase, steps: 0 }.climb(scratch, accept)
 }
 
@@ -185,8 +188,8 @@ const ATTEMPTS: [Attempt<'static>; 3] = [
 /// Trials of Chase, one for each doubtful bit.
 #[cfg(feature = "full-decoder")]
 const CHASE: [Attempt<'static>; 2] = [
-    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
-    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 25, reversed: false, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Sum, trust: [10, 2], iterations_max: 40, reversed: false, assumed: None, weak: &[] },
+    Attempt { rule: Rule::Least, trust: [8, 2], iterations_max: 40, reversed: false, assumed: None, weak: &[] },
 ];
 
 /// What has been done.

@@ -22,7 +22,7 @@ const SWEEPS_MAX: u8 = 100;
 /// Sweeps of the only attempt where belief propagation comes after it.
 const SHORT_SWEEPS_MAX: u8 = 30;
 /// Sweeps of a Chase trial, which starts closer to the goal.
-const CHASE_SWEEPS_MAX: u8 = 50;
+const CHASE_SWEEPS_MAX: u8 = 100;
 /// Attempts with different random numbers before Chase trials.
 const ATTEMPTS: u32 = 4;
 /// Bit planes that hold a count of up to 31.

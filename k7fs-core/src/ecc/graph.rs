@@ -255,7 +255,8 @@ impl Code {
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words);
         let mut kind = 0;
-        let groups = page.as_chunks::<8>().0.chunks(rows / 2).zip(self.data_seeds.chunks(rows / 2));
+        let pairs = (rows / 2).max(1);
+        let groups = page.as_chunks::<8>().0.chunks(pairs).zip(self.data_seeds.chunks(pairs));
         // A seed byte serves two columns, and a group has an even number of them.
         for (group, (pairs, seeds)) in groups.enumerate() {
             let offsets = Offsets::of_kind(self, group, kind);

@@ -7,7 +7,7 @@ use super::graph::Code;
 /// The code of one page layout.
 ///
 /// The discriminants are stored on flash (they are [`Layout::id`]) and never change. The archive layouts come with the
-/// feature `full-decoder`: their sums would only cost small parts stack.
+/// feature `full-decoder`: their sums would only cost small parts stack. Those of NAND chips come with the feature `nand-codes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -22,14 +22,19 @@ pub enum Layout {
     /// NOR, 1024-byte pages, 128 bytes of parity.
     Nor1024 = 4,
     /// NAND, 2048 + 64 bytes, 56 of them parity.
+    #[cfg(feature = "nand-codes")]
     Nand2048Plus64 = 5,
     /// NAND, 2048 + 128 bytes, 112 of them parity.
+    #[cfg(feature = "nand-codes")]
     Nand2048Plus128 = 6,
     /// NAND, 4096 + 224 bytes, 208 of them parity.
+    #[cfg(feature = "nand-codes")]
     Nand4096Plus224 = 7,
     /// NAND, 4096 + 128 bytes, 112 of them parity.
+    #[cfg(feature = "nand-codes")]
     Nand4096Plus128 = 8,
     /// NAND, 4096 + 256 bytes, 240 of them parity.
+    #[cfg(feature = "nand-codes")]
     Nand4096Plus256 = 9,
     /// Archive files, 4096 bytes, 256 of them parity (6.25 %).
     #[cfg(feature = "full-decoder")]
@@ -62,10 +67,15 @@ impl Layout {
         Self::Nor256,
         Self::Nor512,
         Self::Nor1024,
+        #[cfg(feature = "nand-codes")]
         Self::Nand2048Plus64,
+        #[cfg(feature = "nand-codes")]
         Self::Nand2048Plus128,
+        #[cfg(feature = "nand-codes")]
         Self::Nand4096Plus224,
+        #[cfg(feature = "nand-codes")]
         Self::Nand4096Plus128,
+        #[cfg(feature = "nand-codes")]
         Self::Nand4096Plus256,
         #[cfg(feature = "full-decoder")]
         Self::Archive4096Parity256,
@@ -80,10 +90,15 @@ impl Layout {
             (256, 0) => Some(Self::Nor256),
             (512, 0) => Some(Self::Nor512),
             (1024, 0) => Some(Self::Nor1024),
+            #[cfg(feature = "nand-codes")]
             (2048, 64) => Some(Self::Nand2048Plus64),
+            #[cfg(feature = "nand-codes")]
             (2048, 128) => Some(Self::Nand2048Plus128),
+            #[cfg(feature = "nand-codes")]
             (4096, 224) => Some(Self::Nand4096Plus224),
+            #[cfg(feature = "nand-codes")]
             (4096, 128) => Some(Self::Nand4096Plus128),
+            #[cfg(feature = "nand-codes")]
             (4096, 256) => Some(Self::Nand4096Plus256),
             _ => None,
         }
@@ -96,10 +111,15 @@ impl Layout {
             2 => Some(Self::Nor256),
             3 => Some(Self::Nor512),
             4 => Some(Self::Nor1024),
+            #[cfg(feature = "nand-codes")]
             5 => Some(Self::Nand2048Plus64),
+            #[cfg(feature = "nand-codes")]
             6 => Some(Self::Nand2048Plus128),
+            #[cfg(feature = "nand-codes")]
             7 => Some(Self::Nand4096Plus224),
+            #[cfg(feature = "nand-codes")]
             8 => Some(Self::Nand4096Plus128),
+            #[cfg(feature = "nand-codes")]
             9 => Some(Self::Nand4096Plus256),
             #[cfg(feature = "full-decoder")]
             10 => Some(Self::Archive4096Parity256),
@@ -126,10 +146,15 @@ impl Layout {
             Self::Nor256 => "nor-256",
             Self::Nor512 => "nor-512",
             Self::Nor1024 => "nor-1024",
+            #[cfg(feature = "nand-codes")]
             Self::Nand2048Plus64 => "2048+64",
+            #[cfg(feature = "nand-codes")]
             Self::Nand2048Plus128 => "2048+128",
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus224 => "4096+224",
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus128 => "4096+128",
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus256 => "4096+256",
             #[cfg(feature = "full-decoder")]
             Self::Archive4096Parity256 => "archive-6.25",
@@ -186,10 +211,15 @@ impl Layout {
             Self::Nor256 => &codes::NOR_256,
             Self::Nor512 => &codes::NOR_512,
             Self::Nor1024 => &codes::NOR_1024,
+            #[cfg(feature = "nand-codes")]
             Self::Nand2048Plus64 => &codes::NAND_2048_64,
+            #[cfg(feature = "nand-codes")]
             Self::Nand2048Plus128 => &codes::NAND_2048_128,
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus224 => &codes::NAND_4096_224,
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus128 => &codes::NAND_4096_128,
+            #[cfg(feature = "nand-codes")]
             Self::Nand4096Plus256 => &codes::NAND_4096_256,
             #[cfg(feature = "full-decoder")]
             Self::Archive4096Parity256 => &codes::ARCHIVE_4096_256,

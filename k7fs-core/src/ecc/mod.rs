@@ -242,5 +242,6 @@ fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
     sums.iter().take(usize::from(code.parity_words)).map(|word| word.count_ones() as usize).sum()
 }
 
-#[cfg(test)]
+// They go through all layouts and rungs.
+#[cfg(all(test, feature = "full-decoder", feature = "nand-codes"))]
 mod tests;
