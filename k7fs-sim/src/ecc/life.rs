@@ -241,7 +241,7 @@ mod tests {
         assert!(life.lost > 0 && life.failure.is_some() && life.uncorrected > 0);
         // What the small decoder cannot mend, the full one does not give up.
         let mut spec = ChipSpec::named("W25N01GV").unwrap().scaled(64);
-        spec.rated_bit_errors_e12 = 700_000_000;
+        spec.rated_bit_errors_e12 = 780_000_000;
         let [small, full] = [Tier::Small, Tier::Full].map(|tier| live(&spec, 1, tier, 1));
         assert!(full.lost == 0 && full.corrected.contains_key("belief"), "{full:?}");
         assert!(small.uncorrected > full.uncorrected, "{small:?}");
