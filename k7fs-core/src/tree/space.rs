@@ -274,7 +274,7 @@ impl<F: Flash> Tree<'_, F> {
         let front = bytes + bytes / 3 + (leaves + inner) * node + self.log.alloc.blocks() * 4 + padding;
         let moved = inner * node + padding;
         // A header at the start, and a node that does not fit at the end.
-        let usable = space.block_payload().saturating_sub(space.payload + node).max(node);
+        let usable = space.block_payload().saturating_sub(space.payload + node).max(node).max(1);
         let beyond = |need: u32, head| need.saturating_sub(self.log.room_in_block(head)).div_ceil(usable);
         beyond(front, HeadId::Front) + beyond(moved, HeadId::Moved)
     }
