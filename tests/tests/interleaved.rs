@@ -24,8 +24,13 @@ const GEOMETRIES: [&str; 4] = ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nand-2
 
 type Expected = BTreeMap<String, Vec<u8>>;
 
+/// From one failing block to the next, and how many of them: the volume has blocks to spare for that.
+const OPERATIONS_PER_FAILURE: u32 = 60;
+const FAILURES: u32 = 16;
+
 /// Mounts a copy of the chip as it is now and compares all files.
-fn look(flash: SimFlash, expected: &Expected) {
+fn look(mut flash: SimFlash, expected: &Expected) {
+    flash.chip_mut().faults_mut().grown_bad = None;
     let mut buffer = buffer_for(&flash);
     let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("mounts after a cut");
     let mut bytes = vec![0; 2 * PIECE_BYTES as usize];
@@ -35,7 +40,8 @@ fn look(flash: SimFlash, expected: &Expected) {
     }
 }
 
-fn run(name: &str, seed: u64) {
+/// `failing` lets blocks fail under the heads as well.
+fn run(name: &str, seed: u64, failing: bool) {
     let flash = Case::named(name).formatted(SPARE_BLOCKS, seed);
     let mut buffer = buffer_for(&flash);
     let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
@@ -43,6 +49,9 @@ fn run(name: &str, seed: u64) {
     let mut expected = Expected::from([("/big".to_owned(), Vec::new())]);
     let mut random = Random::new(seed);
     for operation in 0..OPERATIONS {
+        if failing && operation % OPERATIONS_PER_FAILURE == 0 && operation / OPERATIONS_PER_FAILURE < FAILURES {
+            volume.flash_mut().chip_mut().faults_mut().grown_bad = Some(random.below(100));
+        }
         let content = |random: &mut Random, length| Content::seeded(random.next_u64(), length).bytes();
         if random.below(3) == 0 {
             // Twice, so that what the first one wrote is dead before the checkpoint is done.
@@ -63,16 +72,25 @@ fn run(name: &str, seed: u64) {
         assert_eq!(loose, None, "{name}: operation {operation}: a block of the log's tail may be used again");
         let copy = volume.flash_mut().clone();
         let outcome = std::panic::catch_unwind(|| look(copy, &expected));
-        assert!(
-            outcome.is_ok(),
-            "{name}: operation {operation}\nreplay: {}",
-            replay("interleaved", "every_file", k7fs_tests::seed::seed())
-        );
+        assert!(outcome.is_ok(), "{name}: operation {operation}");
     }
+}
+
+/// Runs all geometries, and with `failing` other sequences than without.
+fn run_all(test: &str, failing: bool) {
+    let jobs: Vec<(usize, &str)> = GEOMETRIES.into_iter().enumerate().collect();
+    let outcome = std::panic::catch_unwind(|| {
+        parallel::run(&jobs, |(place, name)| run(name, mix(seed(), *place as u64 + 16 * u64::from(failing)), failing));
+    });
+    assert!(outcome.is_ok(), "replay: {}", replay("interleaved", test, seed()));
 }
 
 #[test]
 fn every_file_survives_a_cut_behind_every_operation() {
-    let jobs: Vec<(usize, &str)> = GEOMETRIES.into_iter().enumerate().collect();
-    parallel::run(&jobs, |(place, name)| run(name, mix(seed(), *place as u64)));
+    run_all("every_file_survives_a_cut", false);
+}
+
+#[test]
+fn every_file_survives_failing_blocks_too() {
+    run_all("every_file_survives_failing", true);
 }
