@@ -5,4 +5,5 @@ pub mod chip;
 pub mod ecc;
 pub mod host;
 pub mod model;
+mod random;
 pub mod torture;

@@ -15,7 +15,7 @@ mod ticks;
 
 use cortex_m_rt::entry;
 use crc::{CRC_32_ISCSI, Crc, Table};
-use k7fs_core::ecc::{Layout, Rung, Tier, decode, encode, syndrome_weight};
+use k7fs_core::ecc::{Layout, Tier, decode, encode, syndrome_weight};
 use semihosting::println;
 
 use ticks::ticks;
@@ -88,11 +88,11 @@ fn decode_some(layout: Layout, tier: Tier, [page, good, scratch]: [&mut [u8]; 3]
             let ticks = ticks(|| result = decode(&layout, page, scratch, &mut |_| true).ok());
             match result.filter(|_| is_same(page, good, layout.mark_byte())) {
                 Some(c) => {
-                    let (name, rung) = (layout.name(), rung_name(c.rung));
-                    println!("{name} decode {} {errors} {rung} {} {ticks}", tier_name(tier), c.iterations);
+                    let (name, rung) = (layout.name(), c.rung.name());
+                    println!("{name} decode {} {errors} {rung} {} {ticks}", tier.name(), c.iterations);
                 }
                 None => {
-                    println!("{} decode {} {errors} none 0 {ticks}", layout.name(), tier_name(tier));
+                    println!("{} decode {} {errors} none 0 {ticks}", layout.name(), tier.name());
                     page.copy_from_slice(good);
                 }
             }
@@ -121,21 +121,6 @@ fn is_same(a: &[u8], b: &[u8], mark: Option<usize>) -> bool {
 fn edges(layout: Layout) -> usize {
     let code = layout.code();
     (0..usize::from(code.words)).map(|column| code.edges_at(column).as_slice().len() * 32).sum()
-}
-
-fn rung_name(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Clean => "clean",
-        Rung::Flip => "flip",
-        Rung::FlipChase => "flip-chase",
-        Rung::Belief => "belief",
-        Rung::BeliefChase => "belief-chase",
-        _ => "other",
-    }
-}
-
-fn tier_name(tier: Tier) -> &'static str {
-    if tier == Tier::Small { "small" } else { "full" }
 }
 
 /// Marsaglia's xorshift.

@@ -58,6 +58,14 @@ pub enum Tier {
 impl Tier {
     /// Every tier, in ascending order.
     pub const ALL: [Self; 2] = [Self::Small, Self::Full];
+
+    /// The name in reports and campaign files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Full => "full",
+        }
+    }
 }
 
 impl Layout {

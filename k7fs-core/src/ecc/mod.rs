@@ -103,6 +103,19 @@ pub enum Rung {
     BeliefChase,
 }
 
+impl Rung {
+    /// The name in reports and campaign files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Flip => "flip",
+            Self::FlipChase => "flip-chase",
+            Self::Belief => "belief",
+            Self::BeliefChase => "belief-chase",
+        }
+    }
+}
+
 /// What a successful [`decode`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

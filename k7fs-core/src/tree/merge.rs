@@ -148,7 +148,7 @@ impl<F: Flash> Tree<'_, F> {
     pub(super) fn step_checkpoint(&mut self) -> Result<(), Error> {
         self.stage = match self.stage {
             None => None,
-            Some(Stage::Nodes { level, from }) => match self.merge_some(Age::Frozen, level, &from)? {
+            Some(Stage::Nodes { level, from }) => match self.merge_next(Age::Frozen, level, &from)? {
                 Some((level, from)) => Some(Stage::Nodes { level, from }),
                 None => Some(Stage::Segments { next: 0 }),
             },
@@ -190,14 +190,14 @@ impl<F: Flash> Tree<'_, F> {
     pub(super) fn merge_pending(&mut self) -> Result<(), Error> {
         let mut at = Some((0, Key::MIN));
         while let Some((level, from)) = at {
-            at = self.merge_some(Age::Pending, level, &from)?;
+            at = self.merge_next(Age::Pending, level, &from)?;
         }
         Ok(())
     }
 
     /// Writes one node anew, the first that rows of a level concern from a key on; tells where to go on, `None` once the tree is
     /// whole. In between the tree is read through the rows that say new places.
-    fn merge_some(&mut self, age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
+    fn merge_next(&mut self, age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
         self.hint = None;
         // New places of nodes are frozen, whatever the rows that made them.
         let age = if level == 0 { age } else { Age::Frozen };

@@ -11,9 +11,8 @@ const TAIL_COMMITS_MAX: u32 = 256;
 const TAIL_FRACTION: u32 = 8;
 /// The moved head and a pair of checkpoint blocks, and one to spare.
 const SPARE_BLOCKS: u32 = 4;
-/// A checkpoint is begun when the table or the tail has reached this part of its limit.
-const BEGIN_NUMERATOR: usize = 3;
-const BEGIN_DENOMINATOR: usize = 4;
+/// A checkpoint is begun when the table or the tail has reached so many quarters of its limit.
+const BEGIN_QUARTERS: u32 = 3;
 /// How often a mount starts over because a page read good and then did not.
 const MOUNT_RETRIES_MAX: u32 = 8;
 /// Rounds of cleaning that one call may take before it gives up.
@@ -138,7 +137,7 @@ impl<F: Flash> Tree<'_, F> {
             self.advance_checkpoint(rows, in_transaction)?;
         }
         let many_jumps = self.has_many_jumps() && !in_transaction;
-        if !many_jumps && !self.is_tail_full(1, 1) && self.has_room_for(rows) {
+        if !many_jumps && !self.is_tail_full(4) && self.has_room_for(rows) {
             return Ok(());
         }
         self.settle_changes(in_transaction)?;
@@ -154,9 +153,7 @@ impl<F: Flash> Tree<'_, F> {
         let used = self.rows_to_replay() + rows;
         let come = used.saturating_sub(core::mem::replace(&mut self.rows_before, used));
         if self.stage.is_none() {
-            if used <= self.rows_max() * BEGIN_NUMERATOR / BEGIN_DENOMINATOR
-                && !self.is_tail_full(BEGIN_NUMERATOR as u32, BEGIN_DENOMINATOR as u32)
-            {
+            if used <= self.rows_max() * BEGIN_QUARTERS as usize / 4 && !self.is_tail_full(BEGIN_QUARTERS) {
                 return Ok(());
             }
             // With blocks to spare only: what a checkpoint frees comes back at its end.
@@ -192,11 +189,11 @@ impl<F: Flash> Tree<'_, F> {
         if self.stage.is_none() { table.len() } else { self.frozen_rows + table.len() - table.count(Age::Frozen) }
     }
 
-    /// Whether the log's tail has reached this part of what it may take.
-    fn is_tail_full(&self, numerator: u32, denominator: u32) -> bool {
+    /// Whether the log's tail has reached so many quarters of what it may take.
+    fn is_tail_full(&self, quarters: u32) -> bool {
         let pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
-        self.log.commits_in_tail >= TAIL_COMMITS_MAX * numerator / denominator
-            || self.log.pages_in_tail >= pages_max * numerator / denominator
+        self.log.commits_in_tail >= TAIL_COMMITS_MAX * quarters / 4
+            || self.log.pages_in_tail >= pages_max * quarters / 4
     }
 
     /// Merges what may be merged now.

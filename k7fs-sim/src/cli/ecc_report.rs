@@ -4,7 +4,7 @@ use k7fs_core::ecc::Tier;
 use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::ecc::{
     BOUND, Campaign, Channel, Count, FACTORS, LayoutReport, Life, MEDIAN, Report, Share, Tally, bounds::Binomial, live,
-    shares, shares_of, tier_name, upper_bound,
+    shares, shares_of, upper_bound,
 };
 use serde::Serialize;
 use serde::ser::SerializeStruct;
@@ -56,7 +56,7 @@ impl Direct {
         let binomial = Binomial::new(campaign.layout().codeword_bits());
         Self {
             layout: campaign.layout().name(),
-            tier: tier_name(tier),
+            tier: tier.name(),
             rber,
             frames: tally.frames,
             lost: tally.lost(),
@@ -196,7 +196,7 @@ fn rung_lines(answer: &Answer<'_>, campaigns: &[Campaign], output: &mut Output) 
         for (tier, rate) in points.into_iter().filter_map(|(tier, rate)| Some((tier, rate?))) {
             let parts = shares(campaign, tier, rate);
             let text = rung_text(parts.iter());
-            output.line(&format!("{} {} at {rate:.2e}: {text}", report.layout, tier_name(tier)))?;
+            output.line(&format!("{} {} at {rate:.2e}: {text}", report.layout, tier.name()))?;
         }
     }
     Ok(())

@@ -303,7 +303,7 @@ impl Record {
         };
         Self {
             layout: layout.name().to_owned(),
-            tier: tier_name(stretch.tier).to_owned(),
+            tier: stretch.tier.name().to_owned(),
             errors,
             rber,
             seed: stretch.seed,
@@ -317,7 +317,7 @@ impl Record {
         if self.layout != layout.name() {
             return Err(format!("layout {} in the file of {}", self.layout, layout.name()));
         }
-        let Some(tier) = Tier::ALL.into_iter().find(|tier| tier_name(*tier) == self.tier) else {
+        let Some(tier) = Tier::ALL.into_iter().find(|tier| tier.name() == self.tier) else {
             return Err(format!("no tier {}", self.tier));
         };
         let channel = match (self.errors, self.rber) {
@@ -329,15 +329,6 @@ impl Record {
             return Err("the counts do not add up".to_owned());
         }
         Ok(Stretch { tier, channel, seed: self.seed, first: self.first, tally: self.tally })
-    }
-}
-
-/// The name of a tier in files.
-pub fn tier_name(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Small => "small",
-        Tier::Full => "full",
-        _ => "other",
     }
 }
 

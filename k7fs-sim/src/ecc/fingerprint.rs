@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use k7fs_core::ecc::{Layout, Tier, encode};
 
 use super::frame::{Bench, Channel};
-use super::random::Random;
 use super::tally::Tally;
+use crate::random::Random;
 
 /// Random pages whose parity goes in.
 const PAGES: u64 = 64;

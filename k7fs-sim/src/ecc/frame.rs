@@ -4,10 +4,10 @@
 //! frames, and nothing depends on which thread runs a frame or after which other one.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
-use k7fs_core::ecc::{Layout, Rung, Tier, decode, encode};
+use k7fs_core::ecc::{Layout, Tier, decode, encode};
 
-use super::random::Random;
 use super::tally::Tally;
+use crate::random::Random;
 
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 /// Bytes of the checksum inside the codeword.
@@ -108,7 +108,7 @@ impl Bench {
         tally.rejected += rejected;
         match result {
             Ok(correction) if same(&self.page) => {
-                tally.count(rung_name(correction.rung), u64::from(correction.iterations));
+                tally.count(correction.rung.name(), u64::from(correction.iterations));
             }
             Ok(_) => tally.undetected += 1,
             Err(_) => tally.failures += 1,
@@ -117,7 +117,7 @@ impl Bench {
 
     /// A page with random content, sealed as the volume would, as a codeword.
     fn make(&mut self, random: &mut Random) -> Judge {
-        let judge = Judge::new(self.layout, random.next() as u32, random.next() as u32);
+        let judge = Judge::new(self.layout, random.next_u64() as u32, random.next_u64() as u32);
         random.fill(&mut self.good);
         if let Some(mark) = self.layout.mark_byte() {
             self.good[mark..mark + MARK_BYTES].fill(0xFF);
@@ -149,7 +149,7 @@ impl Bench {
                 let threshold = (rate * 2f64.powi(64)) as u64;
                 for index in 0..bits {
                     let bit = place(index);
-                    self.wrong[bit / 8] |= u8::from(random.next() < threshold) << (bit % 8);
+                    self.wrong[bit / 8] |= u8::from(random.next_u64() < threshold) << (bit % 8);
                 }
             }
         }
@@ -174,18 +174,6 @@ impl Channel {
             Self::Errors(errors) => errors as u64,
             Self::Rate(rate) => rate.to_bits(),
         }
-    }
-}
-
-/// The name of a rung in tables and files.
-pub fn rung_name(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Clean => "clean",
-        Rung::Flip => "flip",
-        Rung::FlipChase => "flip-chase",
-        Rung::Belief => "belief",
-        Rung::BeliefChase => "belief-chase",
-        _ => "other",
     }
 }
 

@@ -11,10 +11,8 @@ use k7fs_core::flash::{Flash, FlashError, Geometry};
 use k7fs_core::{Error, FormatOptions, MountOptions, Volume, buffer_bytes_with};
 use serde::Serialize;
 
-use super::campaign::tier_name;
-use super::frame::rung_name;
-use super::random::Random;
 use crate::chip::{Chip, ChipSpec, SimFlash};
+use crate::random::Random;
 
 /// Multiples of the rated rate that are of interest.
 pub const FACTORS: [u32; 3] = [1, 3, 10];
@@ -68,7 +66,7 @@ pub fn live(spec: &ChipSpec, factor: u32, tier: Tier, seed: u64) -> Life {
     let mut life = Life {
         chip: spec.name,
         layout: watch.layout.map_or("", Layout::name),
-        tier: tier_name(tier),
+        tier: tier.name(),
         rated_rber: spec.rated_bit_error_rate(),
         factor,
         rber,
@@ -167,7 +165,7 @@ impl Watch {
         }
         // The volume's own checksum judges what the volume gets; here any codeword will do.
         match decode(&layout, &mut raw.to_vec(), &mut self.scratch, &mut |_| true) {
-            Ok(correction) => *self.corrected.entry(rung_name(correction.rung).to_owned()).or_default() += 1,
+            Ok(correction) => *self.corrected.entry(correction.rung.name().to_owned()).or_default() += 1,
             Err(_) => self.uncorrected += 1,
         }
     }

@@ -6,43 +6,7 @@ use super::operation::{Content, OpenMode, Operation};
 use super::reference::Model;
 use super::session::SLOT_COUNT;
 use super::tree::Tree;
-
-/// SplitMix64: small, well known, and the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Random {
-    state: u64,
-}
-
-impl Random {
-    /// A stream that depends only on `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.state;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    /// A number below `bound`; 0 where that is 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
-    }
-
-    /// Whether an event of `per_hundred` percent happens.
-    pub fn percent(&mut self, per_hundred: u64) -> bool {
-        self.below(100) < per_hundred
-    }
-
-    /// One of `items`.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        items.get(self.below(items.len() as u64) as usize)
-    }
-}
+use crate::random::Random;
 
 /// How large the world of a generated sequence is.
 #[derive(Clone, Copy, Debug)]

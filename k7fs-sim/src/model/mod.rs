@@ -15,7 +15,8 @@ mod reference;
 mod session;
 mod tree;
 
-pub use generator::{Generator, Random, Space};
+pub use crate::random::Random;
+pub use generator::{Generator, Space};
 pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};
 pub use reference::{LOGICAL_BLOCK_SIZE, Model};
