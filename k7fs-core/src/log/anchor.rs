@@ -137,6 +137,21 @@ impl<F: Flash> Log<'_, F> {
         Ok(true)
     }
 
+    /// Whether both checkpoint blocks end with the newest checkpoint. The second one's page is programmed when the first
+    /// one's is known to be good: of two readable ones a cut can have touched only one.
+    pub(super) fn is_checkpoint_mirrored(&mut self) -> Result<bool, Error> {
+        for anchor in self.anchors.checkpoints {
+            let Some(last) = anchor.and_then(|anchor| anchor.next_page.checked_sub(1)) else { return Ok(false) };
+            let first_page = self.pages.space.first_page(anchor.map_or(0, |anchor| anchor.block));
+            match self.pages.header(first_page + last) {
+                Ok(header) if header.sequence == self.checkpoint.sequence => {}
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     /// Goes past pages that a cut has touched, or may have.
     fn settle_anchor(&mut self, anchor: Option<AnchorBlock>, from: u32) -> Result<Option<AnchorBlock>, Error> {
         let Some(anchor) = anchor.filter(|anchor| anchor.doubt != Doubt::None) else { return Ok(anchor) };

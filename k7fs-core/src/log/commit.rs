@@ -192,7 +192,11 @@ impl<F: Flash> Log<'_, F> {
     /// Goes through the committed rows that the running transaction does not hide, and tells whether they and the commit fit
     /// the page under construction; with `append` they are said again on the way.
     fn say_changes(&mut self, commit: &Commit, append: bool) -> Result<bool, Error> {
-        let reserve = commit.len_max() + KEYLESS_HEADER_BYTES_MAX;
+        // After a cut the page is said again, and the commit on it then names what it replaces: room for that, or it would
+        // take two.
+        let far = Replaced { first_page: u32::MAX, page: u32::MAX };
+        let again = Commit { replaced: Some(far), ..*commit };
+        let reserve = again.len_max() + KEYLESS_HEADER_BYTES_MAX;
         let Some(mut room) = self.room_in_page(HeadId::Front).checked_sub(reserve) else { return Ok(false) };
         let mut index = 0;
         while let Some(row) = self.table.row(index).filter(|row| row.level == 0) {

@@ -403,7 +403,12 @@ impl<'b, F: Flash> Log<'b, F> {
         if has_commit {
             return self.recommit();
         }
-        // No commit since the checkpoint: the checkpoint itself may be torn, and what follows it in the log is void.
+        // No commit since the checkpoint: what follows it in the log is void from now on. A commit without changes says so
+        // with one page.
+        if tail_checkpoint && self.checkpoint.jumps.is_empty() && self.is_checkpoint_mirrored()? {
+            return self.commit();
+        }
+        // The checkpoint itself may be torn.
         let mut checkpoint = self.checkpoint;
         checkpoint.clean = false;
         self.settle_doubt(HeadId::Front)?;
