@@ -5,6 +5,9 @@
 //! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 128 doubtful bits by each rule
 //! ```
 //!
+//! Between belief propagation and Chase, a volume with room for [`Tier::Full`] reads the page once more: where the chip can
+//! tell which bits are near its threshold, or some read otherwise the second time, that helps more than any search.
+//!
 //! A code cannot tell its own codewords apart, so every one that a rung arrives at is put before the caller's judge. The
 //! checksum of a page comes before all this, in `page`: what is undamaged costs no decoding.
 
@@ -54,6 +57,13 @@ pub fn decode(
     decode_with(layout.code(), page, &[], scratch, accept)
 }
 
+/// [`decode`] without Chase trials where [`Tier::Full`] has better to offer: for a page that can be read again.
+pub(crate) fn decode_briefly(
+    layout: &Layout, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    climb(layout.code(), page, &[], scratch, accept, false)
+}
+
 /// [`decode`] for a page of which some bits are known to be weak.
 ///
 /// `weak` is as long as the page; a one marks a bit that read differently at another time or near the threshold between
@@ -71,6 +81,12 @@ pub fn decode_soft(
 #[doc(hidden)]
 pub fn decode_with(
     code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Correction, Uncorrectable> {
+    climb(code, page, weak, scratch, accept, true)
+}
+
+fn climb(
+    code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool, to_end: bool,
 ) -> Result<Correction, Uncorrectable> {
     let needed = usize::from(code.words) * 4;
     if page.len() != needed || !(weak.is_empty() || weak.len() == needed) {
@@ -95,7 +111,7 @@ pub fn decode_with(
     // would find it again and again. Other codewords have more ones: their parity alone.
     let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
     let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
-    let has_chase = !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
+    let has_chase = to_end && !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
     Ladder { code, page, sums, weak, has_chase, steps: 0 }.climb(scratch, accept)
 }
 

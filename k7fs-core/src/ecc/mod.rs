@@ -80,6 +80,7 @@ mod sliced;
 
 use graph::{Code, SUM_WORDS};
 
+pub(crate) use decode::decode_briefly;
 #[doc(hidden)]
 pub use decode::decode_with;
 pub use decode::{decode, decode_soft};
@@ -104,6 +105,9 @@ pub enum Rung {
 }
 
 impl Rung {
+    /// All rungs, from the bottom up.
+    pub const ALL: [Self; 5] = [Self::Clean, Self::Flip, Self::FlipChase, Self::Belief, Self::BeliefChase];
+
     /// The name in reports and campaign files.
     pub const fn name(self) -> &'static str {
         match self {

@@ -102,6 +102,17 @@ pub trait Flash {
     fn mark_bad(&mut self, block: u32) -> Result<(), FlashError>;
     /// Whether a program is proven only by reading it back: NOR parts have no fail flag.
     fn verifies_by_reading(&self) -> bool;
+    /// Reads a page again to tell which of its bits are near the threshold between 0 and 1.
+    ///
+    /// `weak` is as long as a raw page, data then spare, and all zeros: weak bits become ones. `Ok(false)` where the chip
+    /// cannot tell, as by default; then `weak` is left alone. Called for pages that the quicker decoders could not mend.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        let _ = (page, weak);
+        Ok(false)
+    }
 }
 
 impl<T: Flash + ?Sized> Flash for &mut T {
@@ -125,5 +136,8 @@ impl<T: Flash + ?Sized> Flash for &mut T {
     }
     fn verifies_by_reading(&self) -> bool {
         (**self).verifies_by_reading()
+    }
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        (**self).read_weak(page, weak)
     }
 }

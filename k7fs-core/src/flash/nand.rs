@@ -114,6 +114,17 @@ pub trait NandFlash: ErrorType {
     /// # Errors
     /// As for `program`.
     fn mark_bad(&mut self, block: u32) -> Result<(), Self::Error>;
+    /// Reads a page again, above and below the usual threshold, to tell which of its bits are near it.
+    ///
+    /// `weak` is as long as data and spare together and all zeros: bits that read differently become ones. `Ok(false)` where
+    /// the chip has no read retry, as by default; then `weak` is left alone.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, Self::Error> {
+        let _ = (page, weak);
+        Ok(false)
+    }
 }
 
 impl<T: ErrorType + ?Sized> ErrorType for &mut T {
@@ -138,6 +149,9 @@ impl<T: NandFlash + ?Sized> NandFlash for &mut T {
     }
     fn mark_bad(&mut self, block: u32) -> Result<(), Self::Error> {
         (**self).mark_bad(block)
+    }
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, Self::Error> {
+        (**self).read_weak(page, weak)
     }
 }
 
@@ -242,6 +256,11 @@ impl<T: NandFlash> Flash for Nand<T> {
 
     fn verifies_by_reading(&self) -> bool {
         false
+    }
+
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        let page = self.chip_page(page)?;
+        self.driver.read_weak(page, weak).map_err(from_nand)
     }
 }
 

@@ -54,10 +54,13 @@ pub(crate) const fn node_bytes_max(geometry: &Geometry) -> u32 {
 
 const fn scratch_bytes(geometry: &Geometry, tier: Tier) -> usize {
     let signature = Layout::Nor256.scratch_bytes(tier);
-    match Layout::for_page(geometry.page_size, geometry.spare_size) {
-        Some(layout) if layout.scratch_bytes(tier) > signature => layout.scratch_bytes(tier),
-        _ => signature,
-    }
+    let page = match Layout::for_page(geometry.page_size, geometry.spare_size) {
+        Some(layout) => layout.scratch_bytes(tier),
+        None => 0,
+    };
+    // The whole ladder has room for the page's weak bits as well.
+    let weak = if matches!(tier, Tier::Full) { geometry.raw_page_size() } else { 0 };
+    (if page > signature { page } else { signature }) + weak
 }
 
 const fn sizes(geometry: &Geometry) -> [usize; 6] {

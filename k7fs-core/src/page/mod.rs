@@ -10,11 +10,13 @@
 
 mod header;
 mod space;
+mod statistics;
 
 pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
+pub use statistics::{ReadStatistics, WeakPage};
 
-use crate::ecc::{self, Layout, Uncorrectable};
+use crate::ecc::{self, Layout, Tier, Uncorrectable};
 use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
@@ -41,13 +43,6 @@ pub(crate) const fn payload_bytes(geometry: &Geometry) -> Option<u32> {
         geometry.page_size - layout.parity_bytes() as u32 - CRC_BYTES as u32
     };
     Some(end - HEADER_BYTES as u32)
-}
-
-/// What reads have seen since the mount.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ReadStatistics {
-    pub(crate) corrected_bits: u64,
-    pub(crate) retried_reads: u64,
 }
 
 /// Why a page was not programmed.
@@ -429,6 +424,14 @@ impl<'b, F: Flash> Pages<'b, F> {
 
     /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read.
     fn read_corrected(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+        let scratch = core::mem::take(&mut self.scratch);
+        let result = self.read_with(page, raw, scratch);
+        self.scratch = scratch;
+        result
+    }
+
+    fn read_with(&mut self, page: u32, raw: &mut [u8], scratch: &mut [u8]) -> Result<(), Error> {
+        let (scratch, weak) = self.split_scratch(scratch);
         let mut failure = Error::Uncorrectable { page };
         for attempt in 0..=READ_RETRIES_MAX {
             match self.flash.read(page, 0, raw) {
@@ -439,12 +442,19 @@ impl<'b, F: Flash> Pages<'b, F> {
             if self.is_sealed(page, raw) {
                 return Ok(());
             }
-            let scratch = core::mem::take(&mut self.scratch);
-            let decoded = ecc::decode(&self.layout, raw, scratch, &mut |candidate| self.is_sealed(page, candidate));
-            self.scratch = scratch;
+            let mut accept = |candidate: &[u8]| self.is_sealed(page, candidate);
+            let decoded = if weak.is_empty() {
+                ecc::decode(&self.layout, raw, scratch, &mut accept)
+            } else if attempt == 0 {
+                // Reading once more costs less than the end of the ladder, and tells more.
+                ecc::decode_briefly(&self.layout, raw, scratch, &mut accept)
+            } else {
+                self.read_weak(page, raw, weak)?;
+                ecc::decode_soft(&self.layout, raw, weak, scratch, &mut |candidate| self.is_sealed(page, candidate))
+            };
             match decoded {
                 Ok(correction) => {
-                    self.statistics.corrected_bits += u64::from(correction.bits);
+                    self.statistics.add(page, &correction);
                     return Ok(());
                 }
                 Err(Uncorrectable::LargerDecoder { .. }) => failure = Error::BeyondSmallDecoder { page },
@@ -454,8 +464,34 @@ impl<'b, F: Flash> Pages<'b, F> {
             if attempt == 0 && self.is_erased(page)? {
                 break;
             }
-            self.statistics.retried_reads += 1;
+            self.statistics.retried_reads = self.statistics.retried_reads.saturating_add(1);
         }
         Err(failure)
+    }
+
+    /// The decoder's scratch, and room for a page's weak bits where the whole ladder has its own.
+    fn split_scratch<'s>(&self, scratch: &'s mut [u8]) -> (&'s mut [u8], &'s mut [u8]) {
+        let full = self.layout.scratch_bytes(Tier::Full);
+        let weak_end = full + self.raw_size;
+        if !cfg!(feature = "full-decoder") || scratch.len() < weak_end {
+            return (scratch, &mut []);
+        }
+        let whole = scratch.get_mut(..weak_end).unwrap_or_default();
+        whole.split_at_mut_checked(full).unwrap_or_default()
+    }
+
+    /// Marks the bits of a page that has just been read as `raw` which may as well have read otherwise. Where the chip cannot
+    /// tell, those that read otherwise a second time.
+    fn read_weak(&mut self, page: u32, raw: &[u8], weak: &mut [u8]) -> Result<(), Error> {
+        weak.fill(0);
+        if self.flash.read_weak(page, weak)? {
+            return Ok(());
+        }
+        match self.flash.read(page, 0, weak) {
+            Ok(()) => weak.iter_mut().zip(raw).for_each(|(weak, raw)| *weak ^= raw),
+            Err(FlashError::Uncorrectable) => weak.fill(0),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 }

@@ -19,6 +19,7 @@ use crate::ecc::Tier;
 use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
 use crate::log::{BlockState, Log, Signature};
+use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use file::OpenSlot;
 use inode::{Inode, ROOT};
@@ -273,11 +274,16 @@ impl<'b, F: Flash> Volume<'b, F> {
             bad_blocks: alloc.count(BlockState::Bad) + alloc.count(BlockState::Failing),
             free_blocks: alloc.count(BlockState::Free),
             corrected_bits: statistics.corrected_bits,
-            retried_reads: statistics.retried_reads,
+            retried_reads: statistics.retried_reads.into(),
             erase_count_max,
             unsettled: self.options.read_only && !self.clean,
             clean: self.clean,
         })
+    }
+
+    /// What reads have seen since the mount: by which decoder pages were mended, and which came closest to being lost.
+    pub fn read_statistics(&self) -> ReadStatistics {
+        self.tree.log.pages.statistics
     }
 
     /// What the volume was made for.

@@ -375,4 +375,12 @@ impl Flash for Probe {
     fn verifies_by_reading(&self) -> bool {
         self.flash.verifies_by_reading()
     }
+
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        let (time, counts, erases) = self.before();
+        let result = self.flash.read_weak(page, weak);
+        self.work.read_ns += self.observe(time, counts, erases);
+        self.last_read = None;
+        result
+    }
 }

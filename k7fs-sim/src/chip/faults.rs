@@ -9,6 +9,10 @@ use std::collections::BTreeSet;
 pub struct FaultPlan {
     /// Probability that a bit reads flipped once. Drawn anew for every read, on NAND for every load of a page.
     pub bit_flip_rate: f64,
+    /// Share of the bits that the last load of a page got wrong which a read above and below the threshold marks as weak.
+    pub weak_share_of_wrong: f64,
+    /// Right bits that it marks as weak, for each bit that reads wrong.
+    pub weak_right_per_wrong: f64,
     /// The next power cut.
     pub cut: Option<Cut>,
     /// Share of the bits in transition that an interrupted operation leaves weak, where its kind leaves any.
@@ -40,6 +44,10 @@ impl Default for FaultPlan {
     fn default() -> Self {
         Self {
             bit_flip_rate: 0.0,
+            // Cells of two levels with Gaussian noise, of which one in 1000 reads wrong, read again at 15 % of the distance
+            // from the threshold to a level: Q(1.15 x) / Q(x) = 0.19 and Q(0.85 x) / Q(x) - 1 = 3.3 for Q(x) = 10^-3.
+            weak_share_of_wrong: 0.81,
+            weak_right_per_wrong: 3.3,
             cut: None,
             unstable_density: 0.125,
             unstable_probability: 0.5,

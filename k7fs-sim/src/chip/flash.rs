@@ -151,4 +151,8 @@ impl Flash for SimFlash {
     fn verifies_by_reading(&self) -> bool {
         !self.chip.spec().is_nand()
     }
+
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        dispatch!(self, flash => flash.read_weak(page, weak))
+    }
 }

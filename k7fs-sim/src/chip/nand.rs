@@ -74,4 +74,8 @@ impl<C: BorrowMut<Chip>> NandFlash for SimNand<C> {
     fn mark_bad(&mut self, block: u32) -> Result<(), ChipError> {
         self.chip_mut().mark(block)
     }
+
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, ChipError> {
+        self.chip_mut().read_weak_nand(page, weak)
+    }
 }

@@ -65,6 +65,7 @@ const fn nand(geometry: NandGeometry, good_blocks: u32, load_us: u64, program_us
     ChipKind::Nand(NandSpec {
         geometry,
         good_blocks,
+        read_retry: false,
         timing: NandTiming {
             load_ns: load_us * 1_000,
             bus_byte_ps: BUS_BYTE_PS,
@@ -72,6 +73,14 @@ const fn nand(geometry: NandGeometry, good_blocks: u32, load_us: u64, program_us
             erase_ns: erase_us * 1_000,
         },
     })
+}
+
+/// The same part with read retry.
+const fn with_read_retry(kind: ChipKind) -> ChipKind {
+    match kind {
+        ChipKind::Nand(nand) => ChipKind::Nand(NandSpec { read_retry: true, ..nand }),
+        nor => nor,
+    }
 }
 
 const fn geometry(page_size: u32, spare_size: u32, block_count: u32, bad: u32, programs: u8) -> NandGeometry {
@@ -244,12 +253,12 @@ pub(super) static PRESETS: [ChipSpec; 11] = [
     },
     ChipSpec {
         name: "GENERIC-4096-224",
-        kind: nand(geometry(4096, 224, 1024, 20, 1), 1, 45, 300, 3_000),
+        kind: with_read_retry(nand(geometry(4096, 224, 1024, 20, 1), 1, 45, 300, 3_000)),
         endurance: 60_000,
         rated_bit_errors_e12: REQUIRES_8,
         source: Sources {
             geometry: "assumed: 1024 blocks of 64 pages of 4096+224 bytes, a common shape of 2 Gbit and more",
-            rules: "assumed, the strictest in use: one program per page; at most 20 bad blocks, block 0 good",
+            rules: "assumed, the strictest in use: one program per page; at most 20 bad blocks, block 0 good; read retry",
             read: "assumed: 45 us; project timing model: 13 MB/s bus",
             program: "assumed: 300 us typical",
             erase: "assumed: 3 ms typical",

@@ -76,6 +76,51 @@ impl Chip {
         Ok(())
     }
 
+    /// Reads a NAND page above and below the usual threshold: two loads. What reads differently is marked in `weak`, a whole
+    /// page; `false` on parts without read retry.
+    ///
+    /// The bits that the last load got wrong are mostly among them, and all that an interrupted operation has left weak.
+    ///
+    /// # Errors
+    /// As [`Self::read_nand`].
+    pub fn read_weak_nand(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, ChipError> {
+        let ChipKind::Nand(nand) = &self.spec.kind else { return Err(ChipError::WrongPart) };
+        let (has_retry, load, bus) = (nand.read_retry, nand.timing.load_ns, nand.timing.bus(weak.len()));
+        if !has_retry {
+            return Ok(false);
+        }
+        self.check_power()?;
+        let pages = self.spec.pages_per_block() * self.spec.block_count();
+        if page >= pages || weak.len() != self.spec.page_bytes() as usize {
+            self.counters.violation(|| format!("weak bits of page {page} read into {} bytes", weak.len()));
+            return Err(ChipError::OutOfBounds);
+        }
+        for _ in 0..2 {
+            self.counters.page_loads += 1;
+            self.count_read(weak.len(), load + bus);
+        }
+        let block = (page / self.spec.pages_per_block()) as usize;
+        let read = self.reads[block];
+        self.reads[block] = read.wrapping_add(1);
+        let place = [u64::from(page), u64::from(self.generations[block]), u64::from(read)];
+        let mut draw = Draw::new(self.seed, Purpose::WeakBits, &place);
+        let mut mark = |bit: u32| weak[(bit / 8) as usize] |= 1 << (bit % 8);
+        let loaded = self.register.take().filter(|register| register.page == page);
+        for bit in loaded.map_or(Vec::new(), |register| register.flipped) {
+            if draw.chance(self.faults.weak_share_of_wrong) {
+                mark(bit);
+            }
+        }
+        for bit in self.cells.page(page).map_or(&[][..], |cells| &cells.weak) {
+            mark(bit.bit);
+        }
+        let rate = self.faults.bit_flip_rate * self.faults.weak_right_per_wrong;
+        for bit in Selected::new(draw, rate, u64::from(self.spec.page_bytes()) * 8) {
+            mark(bit as u32);
+        }
+        Ok(true)
+    }
+
     /// Refuses to read spoilt units, where the plan says so.
     fn check_spoilt(&mut self, address: u32, length: usize) -> Result<(), ChipError> {
         let ChipKind::Nor(nor) = &self.spec.kind else { return Ok(()) };

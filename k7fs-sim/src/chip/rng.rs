@@ -18,6 +18,7 @@ pub(super) enum Purpose {
     ProgramFailure,
     EraseFailure,
     Content,
+    WeakBits,
 }
 
 /// Scrambles one word so that neighbouring inputs give unrelated outputs (the finaliser of SplitMix64).

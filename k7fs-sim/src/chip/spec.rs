@@ -90,6 +90,8 @@ pub struct NandSpec {
     pub geometry: NandGeometry,
     /// Blocks from the first on that leave the factory good.
     pub good_blocks: u32,
+    /// Whether the part can read a page above and below the usual threshold.
+    pub read_retry: bool,
     /// Timing.
     pub timing: NandTiming,
 }

@@ -67,4 +67,8 @@ impl Flash for CutFlash {
     fn verifies_by_reading(&self) -> bool {
         self.sim.verifies_by_reading()
     }
+
+    fn read_weak(&mut self, page: u32, weak: &mut [u8]) -> Result<bool, FlashError> {
+        self.sim.read_weak(page, weak)
+    }
 }
