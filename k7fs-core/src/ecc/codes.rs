@@ -108,7 +108,7 @@ pub(super) static NAND_2048_64: Code = Code {
     words: 528,
     parity_words: 14,
     row_weight_max: 255,
-    safe_bits: 9,
+    safe_bits: 12,
     mark_word: 512,
     salt: 0x00000004,
     weights: &[5, 5, 5, 12],
