@@ -6,6 +6,7 @@
 //! from one printed seed, see [`seed`].
 
 pub mod ecc_search;
+pub mod ecc_words;
 pub mod geometry;
 pub mod hostile;
 pub mod ladder;

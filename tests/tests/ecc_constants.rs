@@ -63,7 +63,7 @@ fn the_search_finds_the_constants() {
 #[test]
 fn short_cycles_are_as_few_as_recorded() {
     // Weighted by the harm to light columns: a search that has become worse shows here first.
-    const COSTS: [u64; 11] = [10656, 6016, 2608, 2398, 235_812, 43_183, 18_981, 184_086, 10_980, 9972, 2665];
+    const COSTS: [u64; 11] = [10656, 6016, 2608, 2398, 241_320, 43_183, 18_981, 184_086, 10_980, 9972, 2665];
     let costs: Vec<u64> = all().iter().map(|(_, _, found)| found.cost).collect();
     assert_eq!(costs, COSTS);
 }

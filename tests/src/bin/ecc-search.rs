@@ -3,20 +3,25 @@
 //! `cargo run --release -p k7fs-tests --bin ecc-search` prints the source text of the constants.
 //! `-- NAME FIRST COUNT KEEP ERRORS PAGES` lists salts by how well their codes work, which is how those in the plans
 //! were picked: it tries COUNT salts from FIRST, keeps the KEEP with the fewest short cycles, and counts failures among
-//! PAGES pages with ERRORS wrong bits each.
+//! PAGES pages with ERRORS wrong bits each. `-- NAME words BITS WEIGHT` lists the codewords of at most BITS ones in
+//! columns no heavier than WEIGHT.
 
 use k7fs_core::ecc::graph::{Code, NO_MARK, mix, steps};
 use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
+use k7fs_tests::ecc_words::find_words;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<u32> = arguments.iter().skip(1).filter_map(|text| text.parse().ok()).collect();
+    if let (Some("words"), [bits, weight]) = (arguments.get(1).map(String::as_str), numbers.as_slice()) {
+        return list_words(&arguments[0], *bits as usize, *weight as usize);
+    }
     match (arguments.first(), <[u32; 5]>::try_from(numbers)) {
         (None, _) => print_all(),
         (Some(name), Ok(numbers)) => trial(name, numbers),
         _ => {
-            eprintln!("ecc-search [NAME FIRST COUNT KEEP ERRORS PAGES]");
+            eprintln!("ecc-search [NAME FIRST COUNT KEEP ERRORS PAGES | NAME words BITS WEIGHT]");
             std::process::exit(2);
         }
     }
@@ -34,6 +39,16 @@ fn print_all() {
             }
             None => eprintln!("{}: nothing found with salt {}", plan.name, plan.salt),
         }
+    }
+}
+
+/// Lists the light codewords of one plan's code.
+fn list_words(name: &str, bits_max: usize, weight_max: usize) {
+    for plan in plans().into_iter().filter(|plan| plan.name == name) {
+        let Some(found) = search(&plan) else { continue };
+        let words = find_words(&plan, &found, bits_max, weight_max);
+        println!("{name}: {} words", words.len());
+        words.iter().for_each(|word| println!("  {word:?}"));
     }
 }
 
