@@ -74,9 +74,12 @@ mod decode;
 mod flip;
 #[doc(hidden)]
 pub mod graph;
+#[cfg(feature = "full-decoder")]
+mod hashes;
 mod layout;
 #[cfg(feature = "full-decoder")]
 mod sliced;
+mod sums;
 
 use graph::{Code, SUM_WORDS};
 

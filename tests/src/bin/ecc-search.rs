@@ -78,6 +78,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
             .map(|weight| steps(plan.parity_words as u8, [*weight])[0])
             .collect::<Vec<_>>()
             .leak(),
+        hashes: &[],
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
