@@ -5,8 +5,14 @@
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.
 ///
-/// Archives have twice as many as flash pages, and no small part's stack holds them.
-pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") { 256 } else { 128 };
+/// Archives have twice as many as NAND pages and those twice as many as NOR pages; no small part's stack holds them all.
+pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") {
+    256
+} else if cfg!(feature = "nand-codes") {
+    128
+} else {
+    64
+};
 /// Where the upper half of that array starts; no code has more parity words than this.
 pub(super) const SPARE: usize = SUM_WORDS / 2;
 /// Weight of the heaviest block column.

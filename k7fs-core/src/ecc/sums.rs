@@ -4,16 +4,15 @@
 
 use core::cell::Cell;
 
-use super::graph::{Code, GAP, Offsets, SPARE, SUM_WORDS, mix_next};
+use super::graph::{Code, GAP, Offsets, SPARE, SUM_WORDS, mix, mix_next};
 
-/// Columns whose words and hashes are gathered before they are spread over the sums.
-const TILE: usize = 32;
-/// Words that one step works on: a vector where the processor rotates its lanes one by one, else a word.
-const LANES: usize = if cfg!(target_feature = "avx2") { 8 } else { 1 };
+/// Columns whose words and hashes are gathered before they are spread over the sums; an even number. Eight bytes each
+/// on the stack, of which small parts have little.
+const TILE: usize = if cfg!(feature = "full-decoder") { 64 } else { 32 };
 /// Rotations in a hash word.
 const SHIFTS: usize = 6;
 /// Bits of a rotation.
-const SHIFT_BITS: usize = 5;
+const SHIFT_BITS: u32 = 5;
 
 impl Code {
     /// Adds the check sums of the data columns to `sums`, whose first `parity_words` words hold them afterwards.
@@ -23,21 +22,22 @@ impl Code {
         let rows = usize::from(self.parity_words).max(1);
         let cells = Cell::from_mut(&mut sums[..]).as_slice_of_cells();
         let data = page.as_chunks::<4>().0.get(..self.data_words()).unwrap_or_default();
-        let mut tile = Tile { words: [0; TILE], hashes: [0; TILE] };
+        let mut tile = [[0; 2]; TILE];
         let mut group = Group { index: 0, kind: 0, place: 0, offsets: Offsets::of_kind(self, 0, 0) };
-        for (index, words) in data.chunks(TILE).enumerate() {
-            tile.load(self, index * TILE, words);
-            let mut first = 0;
-            while first < words.len() {
-                let count = (rows - group.place).min(words.len() - first);
-                tile.spread(
-                    first..first + count,
-                    group.offsets.as_slice(),
-                    cells.get(group.place..).unwrap_or_default(),
-                );
-                first += count;
-                group.advance(self, count);
+        let mut first = 0;
+        while let Some(bytes) = data.get(first..).filter(|bytes| !bytes.is_empty()) {
+            // Whole groups, or of a large group as much as fits: every cut costs as much as several columns.
+            let room = if rows <= TILE { TILE / rows * rows } else { TILE.min(rows - group.place) };
+            let bytes = bytes.get(..room).unwrap_or(bytes);
+            gather(self, first, bytes, &mut tile);
+            let mut rest = tile.get_mut(..bytes.len()).unwrap_or_default();
+            while !rest.is_empty() {
+                let (columns, more) = rest.split_at_mut(rest.len().min(rows - group.place));
+                spread(columns, group.offsets.as_slice(), cells.get(group.place..).unwrap_or_default());
+                group.advance(self, columns.len());
+                rest = more;
             }
+            first += bytes.len();
         }
         // Offset and place were added without wrapping: fold the upper half onto the rows.
         for row in 0..rows {
@@ -146,113 +146,106 @@ impl Group {
     }
 }
 
-/// Some consecutive data columns.
-struct Tile {
-    words: [u32; TILE],
-    /// For each of them, the hash word whose bits are the next rotations.
-    hashes: [u32; TILE],
+/// A data column at work: its word, and the hash word whose bits are the next rotations.
+type Column = [u32; 2];
+
+/// Gathers columns from `first` on, an even number, whose words are in `bytes`.
+#[inline(always)]
+fn gather(code: &Code, first: usize, bytes: &[[u8; 4]], tile: &mut [Column; TILE]) {
+    let stored = code.hashes.get(first..).unwrap_or_default();
+    if !stored.is_empty() {
+        for ((column, bytes), hash) in tile.iter_mut().zip(bytes).zip(stored) {
+            *column = [u32::from_le_bytes(*bytes), *hash];
+        }
+        return;
+    }
+    // A seed byte serves two columns.
+    let seeds = code.data_seeds.get(first / 2..).unwrap_or_default();
+    let pairs = tile.as_chunks_mut::<2>().0.iter_mut().zip(bytes.as_chunks::<2>().0);
+    let mut start = code.salt ^ (first as u32) << 8;
+    for (([left, right], bytes), seeds) in pairs.zip(seeds) {
+        let [left_word, right_word] = bytes.map(u32::from_le_bytes);
+        let seeds = u32::from(*seeds);
+        *left = [left_word, mix(start ^ seeds & 15)];
+        *right = [right_word, mix(start ^ 0x100 ^ seeds >> 4)];
+        // The bits above are those of the column number, which the salt may have changed: hence the detour.
+        start = code.salt ^ (start ^ code.salt).wrapping_add(0x200);
+    }
 }
 
-impl Tile {
-    /// Gathers columns from `column` on, an even number, whose words are in `bytes`.
-    #[inline(always)]
-    fn load(&mut self, code: &Code, column: usize, bytes: &[[u8; 4]]) {
-        for (word, bytes) in self.words.iter_mut().zip(bytes) {
-            *word = u32::from_le_bytes(*bytes);
+/// Adds columns of one group to the sums of their rows: the offsets, counted from the start of `sums`, plus the place
+/// among the columns.
+#[inline(always)]
+fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
+    let count = columns.len();
+    let window = |offset: u8| sums.get(usize::from(offset)..).and_then(|sums| sums.get(..count)).unwrap_or_default();
+    let mut rest = offsets;
+    loop {
+        let (six, more) = rest.split_at_checked(SHIFTS).unwrap_or((rest, &[]));
+        // With more rows at once a word is fetched less often, but few processors have registers for more than four.
+        match *six {
+            [a, b, c, d, e, f] => {
+                spread_three(columns, 0, [a, b, c].map(window));
+                spread_three(columns, 3 * SHIFT_BITS, [d, e, f].map(window));
+            }
+            [a, b, c, d, e] => {
+                spread_three(columns, 0, [a, b, c].map(window));
+                spread_two(columns, 3 * SHIFT_BITS, [d, e].map(window));
+            }
+            [a, b, c, d] => spread_four(columns, [a, b, c, d].map(window)),
+            [a, b] => spread_two(columns, 0, [a, b].map(window)),
+            _ => {
+                for (index, offset) in six.iter().enumerate() {
+                    for ([word, hash], sum) in columns.iter().zip(window(*offset)) {
+                        add_turned(sum, *word, hash >> (index as u32 * SHIFT_BITS));
+                    }
+                }
+            }
         }
-        if let Some(stored) = code.hashes.get(column..).filter(|stored| !stored.is_empty()) {
-            self.hashes.iter_mut().zip(stored).for_each(|(hash, stored)| *hash = *stored);
+        if more.is_empty() {
             return;
         }
-        // A seed byte serves two columns.
-        let seeds = code.data_seeds.get(column / 2..).unwrap_or_default();
-        for (index, (pair, seeds)) in self.hashes.as_chunks_mut::<2>().0.iter_mut().zip(seeds).enumerate() {
-            let (column, seeds) = (column + 2 * index, u32::from(*seeds));
-            *pair = [code.data_hash(column, seeds & 15), code.data_hash(column + 1, seeds >> 4)];
-        }
-    }
-
-    /// Adds the columns of `range`, which are in one group, to the sums of their rows: the offsets, counted from the
-    /// start of `sums`, plus the place in the range.
-    #[inline(always)]
-    fn spread(&mut self, range: core::ops::Range<usize>, offsets: &[u8], sums: &[Cell<u32>]) {
-        let Some(words) = self.words.get(range.clone()) else { return };
-        let Some(hashes) = self.hashes.get_mut(range) else { return };
-        let mut rest = offsets;
-        loop {
-            let (six, more) = rest.split_at_checked(SHIFTS).unwrap_or((rest, &[]));
-            spread_six(words, hashes, six, sums);
-            if more.is_empty() {
-                return;
-            }
-            rest = more;
-            hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
-        }
+        rest = more;
+        columns.iter_mut().for_each(|[_, hash]| *hash = mix_next(*hash));
     }
 }
 
-/// Adds words to the sums of up to six rows each, whose rotations are in one hash word.
-#[inline(always)]
-fn spread_six(words: &[u32], hashes: &[u32], offsets: &[u8], sums: &[Cell<u32>]) {
-    // With more rows at once a word is fetched less often, and the more so the more registers there are.
-    if cfg!(feature = "full-decoder") {
-        if let Ok(offsets) = <&[u8; 6]>::try_from(offsets) {
-            return spread_rows(words, hashes, 0, offsets, sums);
-        }
-        if let Ok(offsets) = <&[u8; 5]>::try_from(offsets) {
-            return spread_rows(words, hashes, 0, offsets, sums);
-        }
-        if let Ok(offsets) = <&[u8; 4]>::try_from(offsets) {
-            return spread_rows(words, hashes, 0, offsets, sums);
-        }
-    }
-    let (pairs, last) = offsets.as_chunks::<2>();
-    for (index, pair) in pairs.iter().enumerate() {
-        spread_rows(words, hashes, 2 * index * SHIFT_BITS, pair, sums);
-    }
-    if let [last] = last {
-        spread_rows(words, hashes, pairs.len() * 2 * SHIFT_BITS, &[*last], sums);
-    }
-}
-
-/// Adds words to the sums of `ROWS` rows each, whose rotations are in their hashes from bit `skip` on.
+/// Adds columns to the sums of two rows each, whose rotations are in their hashes from bit `skip` on.
 #[inline(never)]
-fn spread_rows<const ROWS: usize>(
-    words: &[u32], hashes: &[u32], skip: usize, offsets: &[u8; ROWS], sums: &[Cell<u32>],
-) {
-    let count = words.len();
-    let mut windows = [sums; ROWS];
-    for (window, offset) in windows.iter_mut().zip(offsets) {
-        let Some(part) = window.get(usize::from(*offset)..).and_then(|sums| sums.get(..count)) else { return };
-        *window = part;
-    }
-    let Some(hashes) = hashes.get(..count) else { return };
-    let whole = if LANES > 1 { count / LANES * LANES } else { 0 };
-    for first in (0..whole).step_by(LANES) {
-        spread_lanes::<ROWS, LANES>(words, hashes, skip, &windows, first);
-    }
-    for first in whole..count {
-        spread_lanes::<ROWS, 1>(words, hashes, skip, &windows, first);
+fn spread_two(columns: &[Column], skip: u32, [a, b]: [&[Cell<u32>]; 2]) {
+    for (([word, hash], a), b) in columns.iter().zip(a).zip(b) {
+        let bits = hash >> skip;
+        add_turned(a, *word, bits);
+        add_turned(b, *word, bits >> SHIFT_BITS);
     }
 }
 
-/// [`spread_rows`] for `LANES` columns from `first` on. The windows overlap, hence the cells.
-#[inline(always)]
-fn spread_lanes<const ROWS: usize, const LANES: usize>(
-    words: &[u32], hashes: &[u32], skip: usize, windows: &[&[Cell<u32>]; ROWS], first: usize,
-) {
-    let Some(words) = words.get(first..).and_then(|words| words.first_chunk::<LANES>()) else { return };
-    let Some(hashes) = hashes.get(first..).and_then(|hashes| hashes.first_chunk::<LANES>()) else { return };
-    let mut bits = hashes.map(|hash| hash >> skip);
-    for window in windows {
-        let Some(sums) = window.get(first..).and_then(|sums| sums.first_chunk::<LANES>()) else { return };
-        let mut added = [0; LANES];
-        for (((added, sum), word), bits) in added.iter_mut().zip(sums).zip(words).zip(&mut bits) {
-            *added = sum.get() ^ word.rotate_right(*bits & 31);
-            *bits >>= SHIFT_BITS;
-        }
-        sums.iter().zip(added).for_each(|(sum, added)| sum.set(added));
+/// [`spread_two`] for three rows.
+#[inline(never)]
+fn spread_three(columns: &[Column], skip: u32, [a, b, c]: [&[Cell<u32>]; 3]) {
+    for ((([word, hash], a), b), c) in columns.iter().zip(a).zip(b).zip(c) {
+        let bits = hash >> skip;
+        add_turned(a, *word, bits);
+        add_turned(b, *word, bits >> SHIFT_BITS);
+        add_turned(c, *word, bits >> (2 * SHIFT_BITS));
     }
+}
+
+/// [`spread_two`] for four rows, from the first bit on.
+#[inline(never)]
+fn spread_four(columns: &[Column], [a, b, c, d]: [&[Cell<u32>]; 4]) {
+    for (((([word, bits], a), b), c), d) in columns.iter().zip(a).zip(b).zip(c).zip(d) {
+        add_turned(a, *word, *bits);
+        add_turned(b, *word, bits >> SHIFT_BITS);
+        add_turned(c, *word, bits >> (2 * SHIFT_BITS));
+        add_turned(d, *word, bits >> (3 * SHIFT_BITS));
+    }
+}
+
+/// Adds a word, rotated by the low bits of `bits`, to a sum. Windows on the sums overlap, hence the cells.
+#[inline(always)]
+fn add_turned(sum: &Cell<u32>, word: u32, bits: u32) {
+    sum.set(sum.get() ^ word.rotate_right(bits & 31));
 }
 
 /// Adds the products of circulants (bit `s` of a factor: a rotation by `s`) and one word to `products`.
