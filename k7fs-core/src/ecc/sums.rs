@@ -178,29 +178,30 @@ fn gather(code: &Code, first: usize, bytes: &[[u8; 4]], tile: &mut [Column; TILE
 #[inline(always)]
 fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
     let count = columns.len();
-    let window = |offset: u8| sums.get(usize::from(offset)..).and_then(|sums| sums.get(..count)).unwrap_or_default();
     let mut rest = offsets;
     loop {
         let (six, more) = rest.split_at_checked(SHIFTS).unwrap_or((rest, &[]));
         // With more rows at once a word is fetched less often, but few processors have registers for more than four.
-        match *six {
-            [a, b, c, d, e, f] => {
-                spread_three(columns, 0, [a, b, c].map(window));
-                spread_three(columns, 3 * SHIFT_BITS, [d, e, f].map(window));
+        let mut skip = 0;
+        let mut left = six;
+        if let [a, b, c, d] = *six {
+            let Some(windows) = windows(sums, [a, b, c, d], count) else { return };
+            spread_four(columns, windows);
+            left = &[];
+        }
+        while let [a, b, c, after @ ..] = left {
+            let Some(windows) = windows(sums, [*a, *b, *c], count) else { return };
+            spread_three(columns, skip, windows);
+            skip += 3 * SHIFT_BITS;
+            left = after;
+        }
+        while let [a, after @ ..] = left {
+            let Some([window]) = windows(sums, [*a], count) else { return };
+            for ([word, hash], sum) in columns.iter().zip(window) {
+                add_turned(sum, *word, hash >> skip);
             }
-            [a, b, c, d, e] => {
-                spread_three(columns, 0, [a, b, c].map(window));
-                spread_two(columns, 3 * SHIFT_BITS, [d, e].map(window));
-            }
-            [a, b, c, d] => spread_four(columns, [a, b, c, d].map(window)),
-            [a, b] => spread_two(columns, 0, [a, b].map(window)),
-            _ => {
-                for (index, offset) in six.iter().enumerate() {
-                    for ([word, hash], sum) in columns.iter().zip(window(*offset)) {
-                        add_turned(sum, *word, hash >> (index as u32 * SHIFT_BITS));
-                    }
-                }
-            }
+            skip += SHIFT_BITS;
+            left = after;
         }
         if more.is_empty() {
             return;
@@ -210,18 +211,18 @@ fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
     }
 }
 
-/// Adds columns to the sums of two rows each, whose rotations are in their hashes from bit `skip` on.
-#[inline(never)]
-fn spread_two(columns: &[Column], skip: u32, [a, b]: [&[Cell<u32>]; 2]) {
-    for (([word, hash], a), b) in columns.iter().zip(a).zip(b) {
-        let bits = hash >> skip;
-        add_turned(a, *word, bits);
-        add_turned(b, *word, bits >> SHIFT_BITS);
+/// The sums from each of these offsets on, as many as there are columns.
+#[inline(always)]
+fn windows<const ROWS: usize>(sums: &[Cell<u32>], offsets: [u8; ROWS], count: usize) -> Option<[&[Cell<u32>]; ROWS]> {
+    let mut windows = [sums; ROWS];
+    for (window, offset) in windows.iter_mut().zip(offsets) {
+        *window = sums.get(usize::from(offset)..)?.get(..count)?;
     }
+    Some(windows)
 }
 
-/// [`spread_two`] for three rows.
-#[inline(never)]
+/// Adds columns to the sums of three rows each, whose rotations are in their hashes from bit `skip` on.
+#[inline(always)]
 fn spread_three(columns: &[Column], skip: u32, [a, b, c]: [&[Cell<u32>]; 3]) {
     for ((([word, hash], a), b), c) in columns.iter().zip(a).zip(b).zip(c) {
         let bits = hash >> skip;
@@ -231,8 +232,8 @@ fn spread_three(columns: &[Column], skip: u32, [a, b, c]: [&[Cell<u32>]; 3]) {
     }
 }
 
-/// [`spread_two`] for four rows, from the first bit on.
-#[inline(never)]
+/// [`spread_three`] for four rows, from the first bit on.
+#[inline(always)]
 fn spread_four(columns: &[Column], [a, b, c, d]: [&[Cell<u32>]; 4]) {
     for (((([word, bits], a), b), c), d) in columns.iter().zip(a).zip(b).zip(c).zip(d) {
         add_turned(a, *word, *bits);
