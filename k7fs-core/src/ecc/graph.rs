@@ -174,8 +174,12 @@ impl Code {
     }
 
     /// The first hash word of data column `column`, stored or not.
-    fn first_hash(&self, column: usize) -> u32 {
-        if let Some(hash) = self.hashes.get(column) {
+    #[inline]
+    pub(super) fn first_hash(&self, column: usize) -> u32 {
+        // Only builds with the whole decoder store any.
+        if cfg!(feature = "full-decoder")
+            && let Some(hash) = self.hashes.get(column)
+        {
             return *hash;
         }
         let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));

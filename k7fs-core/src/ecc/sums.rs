@@ -8,7 +8,7 @@ use super::graph::{Code, GAP, Offsets, SPARE, SUM_WORDS, mix, mix_next};
 
 /// Columns whose words and hashes are gathered before they are spread over the sums; an even number. Eight bytes each
 /// on the stack, of which small parts have little.
-const TILE: usize = if cfg!(feature = "full-decoder") { 64 } else { 32 };
+const TILE: usize = if cfg!(feature = "full-decoder") { 64 } else { 16 };
 /// Rotations in a hash word.
 const SHIFTS: usize = 6;
 /// Bits of a rotation.
@@ -150,10 +150,10 @@ impl Group {
 type Column = [u32; 2];
 
 /// Gathers columns from `first` on, an even number, whose words are in `bytes`.
-#[inline(always)]
+#[inline]
 fn gather(code: &Code, first: usize, bytes: &[[u8; 4]], tile: &mut [Column; TILE]) {
     let stored = code.hashes.get(first..).unwrap_or_default();
-    if !stored.is_empty() {
+    if cfg!(feature = "full-decoder") && !stored.is_empty() {
         for ((column, bytes), hash) in tile.iter_mut().zip(bytes).zip(stored) {
             *column = [u32::from_le_bytes(*bytes), *hash];
         }
@@ -175,7 +175,7 @@ fn gather(code: &Code, first: usize, bytes: &[[u8; 4]], tile: &mut [Column; TILE
 
 /// Adds columns of one group to the sums of their rows: the offsets, counted from the start of `sums`, plus the place
 /// among the columns.
-#[inline(always)]
+#[inline]
 fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
     let count = columns.len();
     let mut rest = offsets;
@@ -184,7 +184,9 @@ fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
         // With more rows at once a word is fetched less often, but few processors have registers for more than four.
         let mut skip = 0;
         let mut left = six;
-        if let [a, b, c, d] = *six {
+        if cfg!(feature = "full-decoder")
+            && let [a, b, c, d] = *six
+        {
             let Some(windows) = windows(sums, [a, b, c, d], count) else { return };
             spread_four(columns, windows);
             left = &[];
@@ -212,7 +214,7 @@ fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
 }
 
 /// The sums from each of these offsets on, as many as there are columns.
-#[inline(always)]
+#[cfg_attr(feature = "full-decoder", inline(always))]
 fn windows<const ROWS: usize>(sums: &[Cell<u32>], offsets: [u8; ROWS], count: usize) -> Option<[&[Cell<u32>]; ROWS]> {
     let mut windows = [sums; ROWS];
     for (window, offset) in windows.iter_mut().zip(offsets) {
@@ -222,7 +224,7 @@ fn windows<const ROWS: usize>(sums: &[Cell<u32>], offsets: [u8; ROWS], count: us
 }
 
 /// Adds columns to the sums of three rows each, whose rotations are in their hashes from bit `skip` on.
-#[inline(always)]
+#[cfg_attr(feature = "full-decoder", inline(always))]
 fn spread_three(columns: &[Column], skip: u32, [a, b, c]: [&[Cell<u32>]; 3]) {
     for ((([word, hash], a), b), c) in columns.iter().zip(a).zip(b).zip(c) {
         let bits = hash >> skip;
