@@ -256,10 +256,9 @@ fn add_turned(sum: &Cell<u32>, word: u32, bits: u32) {
 /// Four bits of a factor at a time, through the sums of the word's first four rotations.
 fn add_products(factors: [u32; GAP], word: u32, products: &mut [u32; GAP]) {
     let mut sums = [0; 16];
-    for bit in 0..4 {
-        let turned = word.rotate_right(bit);
-        for low in 0..1 << bit {
-            sums[low | 1 << bit] = sums[low] ^ turned;
+    for (bits, sum) in sums.iter_mut().enumerate() {
+        for place in 0..4 {
+            *sum ^= word.rotate_right(place) & (bits as u32 >> place & 1).wrapping_neg();
         }
     }
     for (product, factor) in products.iter_mut().zip(factors) {
@@ -267,7 +266,7 @@ fn add_products(factors: [u32; GAP], word: u32, products: &mut [u32; GAP]) {
         let mut left = factor;
         for _ in 0..8 {
             left = left.rotate_left(4);
-            sum = sum.rotate_right(4) ^ sums[(left & 15) as usize];
+            sum = sum.rotate_right(4) ^ sums[left as usize % 16];
         }
         *product ^= sum;
     }
