@@ -72,7 +72,8 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! `graph` expands the constants in `codes`, `hashes` some of them at compile time; `sums` encodes and checks; `decode` is the ladder of decoders, `flip` and `belief` are its rungs.
+//! `graph` expands the constants in `codes`, `hashes` some of them at compile time; `sums` encodes and checks; `decode`
+//! is the ladder of decoders, `flip` and `belief` are its rungs.
 
 #[cfg(feature = "full-decoder")]
 mod belief;
