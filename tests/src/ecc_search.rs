@@ -316,6 +316,9 @@ pub fn source(plan: &Plan, found: &Found) -> String {
     let _ = writeln!(text, "    row_weight_max: {row_weight_max},\n    safe_bits: {},", plan.safe_bits);
     let _ = writeln!(text, "    mark_word: {mark},\n    salt: {:#010x},\n    weights: &{:?},", plan.salt, plan.weights);
     let _ = writeln!(text, "    steps: &steps({}, {:?}),", plan.parity_words, plan.weights);
+    // Stored where they fit into the size that the tables of a page may have.
+    let hashes = if plan.words > 128 { format!("stored!(hashes::{})", plan.name) } else { "&[]".to_owned() };
+    let _ = writeln!(text, "    hashes: {hashes},");
     bytes(&mut text, "data_seeds", &packed(&found.data_seeds));
     bytes(&mut text, "parity_seeds", &found.parity_seeds);
     let inverse: Vec<String> = found.gap_inverse.iter().map(|word| format!("{word:#010x}")).collect();

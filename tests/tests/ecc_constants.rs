@@ -61,6 +61,44 @@ fn the_search_finds_the_constants() {
 }
 
 #[test]
+fn the_library_expands_the_same_matrix() {
+    // Large codes have the first hash word of each column stored, small ones work it out: the edges are those of the rules.
+    for (layout, plan, found) in all() {
+        let code = layout.code();
+        let data_words = plan.words - plan.parity_words;
+        let stored = if plan.words > 128 { data_words } else { 0 };
+        assert_eq!(code.hashes.len(), stored, "{layout:?}");
+        for (column, expected) in columns(plan, found).iter().enumerate() {
+            let edges = code.edges_at(column);
+            let edges: Vec<_> = edges.as_slice().iter().map(|e| (usize::from(e.row), u32::from(e.shift))).collect();
+            assert_eq!(&edges, expected, "{layout:?} column {column}");
+            if let Some(hash) = code.hashes.get(column) {
+                let shifts = expected.iter().take(6).enumerate();
+                let packed = shifts.fold(0, |packed, (index, (_, shift))| packed | shift << (5 * index));
+                let mask = (1 << (5 * expected.len().min(6))) - 1;
+                assert_eq!(hash & mask, packed, "{layout:?} column {column}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_are_as_small_as_promised() {
+    for (layout, plan, _) in all() {
+        let most = match plan.words {
+            0..=64 => 300,
+            65..=128 => 600,
+            129..=256 => 1228,
+            257..=544 => 2560,
+            _ => 5120,
+        };
+        assert!(layout.table_bytes() <= most, "{layout:?}: {}", layout.table_bytes());
+        let code = layout.code();
+        assert!(layout.table_bytes() > code.hashes.len() * 4 + code.data_seeds.len() + code.parity_seeds.len());
+    }
+}
+
+#[test]
 fn short_cycles_are_as_few_as_recorded() {
     // Weighted by the harm to light columns: a search that has become worse shows here first.
     const COSTS: [u64; 11] = [10656, 6016, 2608, 2398, 241_320, 43_183, 18_981, 184_086, 10_980, 9972, 2665];

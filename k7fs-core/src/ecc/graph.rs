@@ -5,10 +5,16 @@
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.
 ///
-/// Archives have twice as many as flash pages, and no small part's stack holds them.
-pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") { 256 } else { 128 };
+/// Archives have twice as many as NAND pages and those twice as many as NOR pages; no small part's stack holds them all.
+pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") {
+    256
+} else if cfg!(feature = "nand-codes") {
+    128
+} else {
+    64
+};
 /// Where the upper half of that array starts; no code has more parity words than this.
-const SPARE: usize = SUM_WORDS / 2;
+pub(super) const SPARE: usize = SUM_WORDS / 2;
 /// Weight of the heaviest block column.
 pub const WEIGHT_MAX: usize = 20;
 /// Parity block columns that are solved together, through one inverse.
@@ -50,6 +56,8 @@ pub struct Code {
     pub weights: &'static [u8],
     /// For each weight, the rows of one span: `parity_words / weight`, as a fixed-point number rounded up.
     pub steps: &'static [u32],
+    /// The first hash word of each data column, or nothing where that is worked out from its seed each time.
+    pub hashes: &'static [u32],
     /// Four bits for each data column, low half first.
     pub data_seeds: &'static [u8],
     /// Eight bits for each parity column.
@@ -124,7 +132,7 @@ impl Offsets {
     }
 
     /// The same where the group's place among the weights is known.
-    fn of_kind(code: &Code, group: usize, kind: usize) -> Self {
+    pub(super) fn of_kind(code: &Code, group: usize, kind: usize) -> Self {
         let weight = code.weights.get(kind).copied().unwrap_or(0);
         let step = code.steps.get(kind).copied().unwrap_or(0);
         let mut out = Self { rows: [0; WEIGHT_MAX], len: usize::from(weight).min(WEIGHT_MAX) };
@@ -143,7 +151,7 @@ impl Offsets {
         out
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         self.rows.get(..self.len).unwrap_or(&[])
     }
 }
@@ -156,7 +164,8 @@ impl Code {
 
     /// Bytes of this constant and what it refers to.
     pub const fn table_bytes(&self) -> usize {
-        size_of::<Self>() + self.weights.len() * 5 + self.data_seeds.len() + self.parity_seeds.len()
+        let seeds = self.data_seeds.len() + self.parity_seeds.len();
+        size_of::<Self>() + self.weights.len() * 5 + self.hashes.len() * 4 + seeds
     }
 
     /// Block columns that hold data.
@@ -164,8 +173,22 @@ impl Code {
         usize::from(self.words).saturating_sub(usize::from(self.parity_words))
     }
 
-    /// The first hash word of data column `column`.
-    fn data_hash(&self, column: usize, seed: u32) -> u32 {
+    /// The first hash word of data column `column`, stored or not.
+    #[inline]
+    pub(super) fn first_hash(&self, column: usize) -> u32 {
+        // Only builds with the whole decoder store any.
+        if cfg!(feature = "full-decoder")
+            && let Some(hash) = self.hashes.get(column)
+        {
+            return *hash;
+        }
+        let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
+        self.data_hash(column, seeds >> (column % 2 * 4) & 15)
+    }
+
+    /// The first hash word of data column `column`, from its seed.
+    #[inline(always)]
+    pub(super) const fn data_hash(&self, column: usize, seed: u32) -> u32 {
         mix(self.salt ^ (column as u32) << 8 ^ seed)
     }
 
@@ -185,8 +208,7 @@ impl Code {
     /// Puts the edges of data column `column`, which lies `place` columns into a group with these offsets, into `out`.
     pub fn data_edges(&self, offsets: &Offsets, column: usize, place: usize, out: &mut Edges) {
         out.len = 0;
-        let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
-        let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
+        let mut hash = self.first_hash(column);
         for six in offsets.as_slice().chunks(6) {
             let mut bits = hash;
             for &offset in six {
@@ -210,8 +232,7 @@ impl Code {
                 if column >= data_words {
                     continue;
                 }
-                let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
-                let mut hash = self.data_hash(column, seeds >> (column % 2 * 4) & 15);
+                let mut hash = self.first_hash(column);
                 for _ in 0..index / 6 {
                     hash = mix_next(hash);
                 }
@@ -249,79 +270,14 @@ impl Code {
         }
     }
 
-    /// Adds the check sums of the data columns to `sums`, whose first `parity_words` words hold them afterwards.
-    ///
-    /// The mark bytes count as ones, whatever the page holds.
-    pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-        let rows = usize::from(self.parity_words);
-        let mut kind = 0;
-        let pairs = (rows / 2).max(1);
-        let groups = page.as_chunks::<8>().0.chunks(pairs).zip(self.data_seeds.chunks(pairs));
-        // A seed byte serves two columns, and a group has an even number of them.
-        for (group, (pairs, seeds)) in groups.enumerate() {
-            let offsets = Offsets::of_kind(self, group, kind);
-            let offsets = offsets.as_slice();
-            for (index, (words, seeds)) in pairs.iter().zip(seeds).enumerate() {
-                let [a, b, c, d, e, f, g, h] = *words;
-                let column = self.salt ^ ((group * rows + index * 2) as u32) << 8;
-                let seeds = u32::from(*seeds);
-                let hashes = [mix(column ^ seeds & 15), mix(column ^ 0x100 ^ seeds >> 4)];
-                let words = [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])];
-                spread(words, hashes, offsets, index * 2, sums);
-            }
-            kind = if kind + 1 < self.weights.len() { kind + 1 } else { 0 };
-        }
-        // Offset and place were added without wrapping: fold the upper half onto the rows.
-        for row in 0..rows {
-            let upper = sums[(row + rows) % SUM_WORDS];
-            sums[row % SUM_WORDS] ^= upper;
-            sums[(row + rows) % SUM_WORDS] = 0;
-        }
-        // The mark was added as stored: add what it lacks.
-        let mark = usize::from(self.mark_word);
-        if let Some(bytes) = page.as_chunks::<4>().0.get(mark) {
-            let missing = !u32::from_le_bytes(*bytes) & 0xFFFF;
-            for edge in self.edges_at(mark).as_slice() {
-                sums[usize::from(edge.row) % SUM_WORDS] ^= missing.rotate_right(u32::from(edge.shift));
-            }
-        }
-    }
-
-    /// Adds the check sums of the stored parity to `sums`.
-    pub fn add_parity(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-        let parity = page.as_chunks::<4>().0.iter().skip(self.data_words());
-        for (index, bytes) in parity.take(usize::from(self.parity_words)).enumerate() {
-            self.add_parity_word(index, u32::from_le_bytes(*bytes), sums, 0);
-        }
-    }
-
-    /// Adds one word in parity column `index` to the sums from `base` on: [`Self::parity_edges`] without a list.
-    #[inline(always)]
-    fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS], base: usize) {
-        let hash = self.parity_hash(index);
-        let mut places = hash;
-        let mut shifts = mix_next(hash);
-        let (first, weight) = self.parity_span(index);
-        if first > 0 {
-            sums[(base + index) % SUM_WORDS] ^= word;
-        }
-        let span = usize::from(self.parity_words).wrapping_sub(first) as u32;
-        for _ in 0..weight {
-            let row = first + (((places & 255) * span) >> 8) as usize;
-            sums[(base + row) % SUM_WORDS] ^= word.rotate_right(shifts & 31);
-            places >>= 8;
-            shifts >>= 5;
-        }
-    }
-
     /// The hash behind parity column `index`.
-    fn parity_hash(&self, index: usize) -> u32 {
+    pub(super) fn parity_hash(&self, index: usize) -> u32 {
         let seed = self.parity_seeds.get(index).copied().unwrap_or(0);
         mix(self.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ u32::from(seed))
     }
 
     /// The first row that parity column `index` may meet beside the diagonal, and in how many places; row 0 for the gap.
-    fn parity_span(&self, index: usize) -> (usize, u32) {
+    pub(super) fn parity_span(&self, index: usize) -> (usize, u32) {
         match usize::from(self.parity_words).wrapping_sub(index) {
             // Two columns of odd weight: with even weights alone the matrix would be singular.
             2 | 3 => (0, 3),
@@ -329,75 +285,4 @@ impl Code {
             _ => (index + 1, 3),
         }
     }
-
-    /// Replaces the sums of the data columns by the parity words that cancel them. The upper half must be zero.
-    pub fn solve_parity(&self, sums: &mut [u32; SUM_WORDS]) {
-        let rows = usize::from(self.parity_words);
-        let first_gap = rows.saturating_sub(GAP);
-        // What is left in the last rows, were the gap's words zero, tells those words.
-        self.substitute(sums, 0);
-        let left = [0, 1, 2].map(|index| sums[(first_gap + index) % SUM_WORDS]);
-        let mut gap = [0u32; GAP];
-        for (word, inverse) in gap.iter_mut().zip(self.gap_inverse.as_chunks::<GAP>().0) {
-            for (factor, value) in inverse.iter().zip(left) {
-                *word ^= multiply(*factor, value);
-            }
-        }
-        // What the gap's words change in the others is worked out apart and added.
-        for (index, word) in gap.iter().enumerate() {
-            self.add_parity_word(first_gap + index, *word, sums, SPARE);
-        }
-        self.substitute(sums, SPARE);
-        for index in 0..first_gap {
-            let change = sums[(SPARE + index) % SUM_WORDS];
-            sums[index % SUM_WORDS] ^= change;
-        }
-        for (index, word) in gap.iter().enumerate() {
-            sums[(first_gap + index) % SUM_WORDS] = *word;
-        }
-    }
-
-    /// Forward substitution: turns all but the last three sums from `base` on into parity words.
-    fn substitute(&self, sums: &mut [u32; SUM_WORDS], base: usize) {
-        let rows = usize::from(self.parity_words);
-        for index in 0..rows.saturating_sub(GAP) {
-            let word = sums[(base + index) % SUM_WORDS];
-            self.add_parity_word(index, word, sums, base);
-            // The diagonal has just cancelled the sum; its place now holds the parity word.
-            sums[(base + index) % SUM_WORDS] = word;
-        }
-    }
-}
-
-/// Adds the words of two neighbouring data columns to the sums of their rows: `offsets` plus `place`, and one more.
-#[inline(always)]
-fn spread([left, right]: [u32; 2], mut hashes: [u32; 2], offsets: &[u8], place: usize, sums: &mut [u32; SUM_WORDS]) {
-    let mut rest = offsets;
-    loop {
-        let (six, more) = rest.split_at_checked(6).unwrap_or((rest, &[]));
-        let [mut left_bits, mut right_bits] = hashes;
-        for &offset in six {
-            let row = place + usize::from(offset);
-            sums[row % SUM_WORDS] ^= left.rotate_right(left_bits & 31);
-            sums[(row + 1) % SUM_WORDS] ^= right.rotate_right(right_bits & 31);
-            left_bits >>= 5;
-            right_bits >>= 5;
-        }
-        if more.is_empty() {
-            return;
-        }
-        rest = more;
-        hashes = hashes.map(mix_next);
-    }
-}
-
-/// The product of a circulant (bit `s` of `factor`: a rotation by `s`) and a word.
-fn multiply(mut factor: u32, mut word: u32) -> u32 {
-    let mut sum = 0;
-    while factor != 0 {
-        sum ^= word & (factor & 1).wrapping_neg();
-        factor >>= 1;
-        word = word.rotate_right(1);
-    }
-    sum
 }

@@ -56,7 +56,14 @@
 //! ```
 //!
 //! The triples are not stored either: a hash of a per-code salt, the column and a four-bit seed gives the rotations.
-//! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks.
+//! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks. Builds with
+//! the whole decoder have the first hash word of every column of the larger codes as a table, worked out by the
+//! compiler: four bytes are six rotations of five bits. The rest of a heavy column is hashed from that word.
+//!
+//! What makes encoder and check fast is their order. Neighbouring columns of a group meet neighbouring rows, so a tile of
+//! columns is gathered, word beside hash, and then added to three or four windows of the sums at once, each as long as
+//! the tile: a word and its hash are loaded once, and one comparison per column replaces those of every row. The windows
+//! overlap, hence cells. Rows are not wrapped at the last one but run on into a second half, which is folded back.
 //!
 //! # Three things the rest of the file system relies on
 //! - A code cannot tell its own codewords apart: with enough errors the decoder may arrive at a wrong one. A checksum
@@ -65,7 +72,8 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! `graph` expands the constants in `codes`; `decode` is the ladder of decoders, `flip` and `belief` are its rungs.
+//! `graph` expands the constants in `codes`, `hashes` some of them at compile time; `sums` encodes and checks; `decode`
+//! is the ladder of decoders, `flip` and `belief` are its rungs.
 
 #[cfg(feature = "full-decoder")]
 mod belief;
@@ -74,9 +82,12 @@ mod decode;
 mod flip;
 #[doc(hidden)]
 pub mod graph;
+#[cfg(feature = "full-decoder")]
+mod hashes;
 mod layout;
 #[cfg(feature = "full-decoder")]
 mod sliced;
+mod sums;
 
 use graph::{Code, SUM_WORDS};
 

@@ -11,6 +11,22 @@ use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 use k7fs_tests::ecc_words::find_words;
 
+/// What stands before the constants.
+const PREAMBLE: &str = r#"use super::graph::{Code, NO_MARK, steps};
+#[cfg(feature = "full-decoder")]
+use super::hashes;
+
+/// A table where there is room for it: in builds with the whole decoder. Others work the same numbers out each time.
+macro_rules! stored {
+    ($table:expr) => {{
+        #[cfg(feature = "full-decoder")]
+        let table: &[u32] = &$table;
+        #[cfg(not(feature = "full-decoder"))]
+        let table: &[u32] = &[];
+        table
+    }};
+}"#;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<u32> = arguments.iter().skip(1).filter_map(|text| text.parse().ok()).collect();
@@ -29,7 +45,7 @@ fn main() {
 
 fn print_all() {
     println!("//! The constants of every code, as printed by `cargo run -p k7fs-tests --bin ecc-search`.\n");
-    println!("use super::graph::{{Code, NO_MARK, steps}};");
+    println!("{PREAMBLE}");
     for plan in plans() {
         match search(&plan) {
             Some(found) => {
@@ -93,6 +109,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
             .map(|weight| steps(plan.parity_words as u8, [*weight])[0])
             .collect::<Vec<_>>()
             .leak(),
+        hashes: &[],
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
