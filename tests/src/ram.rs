@@ -15,6 +15,7 @@ pub struct RamFlash {
     base: Arc<[u8]>,
     changed: BTreeMap<u32, Vec<u8>>,
     lost: BTreeSet<u32>,
+    erases: BTreeMap<u32, u32>,
     operations: u64,
     operations_max: u64,
 }
@@ -27,6 +28,7 @@ impl RamFlash {
             base: image,
             changed: BTreeMap::new(),
             lost: BTreeSet::new(),
+            erases: BTreeMap::new(),
             operations: 0,
             operations_max: u64::MAX,
         }
@@ -66,6 +68,11 @@ impl RamFlash {
     /// A page is beyond correction until its block is erased.
     pub fn lose(&mut self, page: u32) {
         self.lost.insert(page);
+    }
+
+    /// How often the block with this page was erased.
+    pub fn erases_of(&self, page: u32) -> u32 {
+        self.erases.get(&(page / self.geometry.pages_per_block)).copied().unwrap_or(0)
     }
 
     /// Pages that are not all ones, ascending.
@@ -113,6 +120,7 @@ impl Flash for RamFlash {
     fn erase(&mut self, block: u32) -> Result<(), FlashError> {
         let first = block.checked_mul(self.geometry.pages_per_block).ok_or(FlashError::OutOfBounds)?;
         self.count(first)?;
+        *self.erases.entry(block).or_default() += 1;
         for page in first..first + self.geometry.pages_per_block {
             self.page_mut(page).fill(0xFF);
             self.lost.remove(&page);

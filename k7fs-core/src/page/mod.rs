@@ -149,14 +149,15 @@ impl<'b, F: Flash> Pages<'b, F> {
         let mut chunk = [0u8; 64];
         for (i, expected) in raw.chunks(chunk.len()).enumerate() {
             let Some(read) = chunk.get_mut(..expected.len()) else { continue };
-            self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
             // A bit that flips for one read is no failed program: only what stays wrong is.
-            let mut retries = 0;
-            while read != expected && retries < READ_RETRIES_MAX {
-                self.flash.read(page, i * 64, read).map_err(|error| ProgramError::Other(error.into()))?;
-                retries += 1;
+            let mut proven = false;
+            for _ in 0..=READ_RETRIES_MAX {
+                proven = self.read_raw(page, i * 64, read).map_err(ProgramError::Other)? && read == expected;
+                if proven {
+                    break;
+                }
             }
-            if read != expected {
+            if !proven {
                 return Err(ProgramError::Failed);
             }
         }
@@ -210,9 +211,18 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// Whether a page's header area looks programmed. Cheap: a handful of bytes is read.
     pub(crate) fn probe(&mut self, page: u32) -> Result<bool, Error> {
         let mut head = [0u8; HEADER_BYTES];
-        self.flash.read(page, 0, &mut head)?;
+        let is_read = self.read_raw(page, 0, &mut head)?;
         let zeros: u32 = head.iter().map(|byte| byte.count_zeros()).sum();
-        Ok(zeros > PROBE_ZERO_BITS_MAX)
+        Ok(!is_read || zeros > PROBE_ZERO_BITS_MAX)
+    }
+
+    /// Reads raw bytes; `false` where the chip's own correction gave up on them, which no erased page makes it do.
+    fn read_raw(&mut self, page: u32, column: usize, bytes: &mut [u8]) -> Result<bool, Error> {
+        match self.flash.read(page, column, bytes) {
+            Ok(()) => Ok(true),
+            Err(FlashError::Uncorrectable) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether a whole page reads as erased. Every bit is read twice: one that flips for a moment does not count,
@@ -224,10 +234,12 @@ impl<'b, F: Flash> Pages<'b, F> {
         while column < self.raw_size {
             let len = (self.raw_size - column).min(first.len());
             let (Some(first), Some(second)) = (first.get_mut(..len), second.get_mut(..len)) else { break };
-            self.flash.read(page, column, first)?;
+            if !self.read_raw(page, column, first)? {
+                return Ok(false);
+            }
             if first.iter().any(|byte| *byte != 0xFF) {
-                self.flash.read(page, column, second)?;
-                if first.iter().zip(second.iter()).any(|(a, b)| a | b != 0xFF) {
+                let is_read = self.read_raw(page, column, second)?;
+                if !is_read || first.iter().zip(second.iter()).any(|(a, b)| a | b != 0xFF) {
                     return Ok(false);
                 }
             }
@@ -434,10 +446,8 @@ impl<'b, F: Flash> Pages<'b, F> {
         let (scratch, weak) = self.split_scratch(scratch);
         let mut failure = Error::Uncorrectable { page };
         for attempt in 0..=READ_RETRIES_MAX {
-            match self.flash.read(page, 0, raw) {
-                Ok(()) => {}
-                Err(FlashError::Uncorrectable) => continue,
-                Err(error) => return Err(error.into()),
+            if !self.read_raw(page, 0, raw)? {
+                continue;
             }
             if self.is_sealed(page, raw) {
                 return Ok(());
@@ -487,10 +497,10 @@ impl<'b, F: Flash> Pages<'b, F> {
         if self.flash.read_weak(page, weak)? {
             return Ok(());
         }
-        match self.flash.read(page, 0, weak) {
-            Ok(()) => weak.iter_mut().zip(raw).for_each(|(weak, raw)| *weak ^= raw),
-            Err(FlashError::Uncorrectable) => weak.fill(0),
-            Err(error) => return Err(error.into()),
+        if self.read_raw(page, 0, weak)? {
+            weak.iter_mut().zip(raw).for_each(|(weak, raw)| *weak ^= raw);
+        } else {
+            weak.fill(0);
         }
         Ok(())
     }
