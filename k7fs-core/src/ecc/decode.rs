@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Tier::Small   bit flipping: 4 attempts      Chase on bit flipping: 32 doubtful bits
-//! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 128 doubtful bits by each rule
+//! Tier::Full    bit flipping: a short one     belief propagation by both rules     Chase on that: 128 or 512 doubtful bits by each rule
 //! ```
 //!
 //! Between belief propagation and Chase, a volume with room for [`Tier::Full`] reads the page once more: where the chip can
@@ -22,16 +22,16 @@ const HOPELESS_PERCENT: usize = 42;
 const CHASE_PERCENT: usize = 38;
 /// Bits of the factory mark, which count as ones.
 const MARK_BITS: usize = 16;
-/// Bits that Chase trials on belief propagation take for wrong, one at a time.
+/// Bytes for a doubtful bit.
 #[cfg(feature = "full-decoder")]
-const DOUBTS_BYTES: usize = 128 * 4;
+const DOUBT_BYTES: usize = 4;
 
 /// Scratch bytes that a code's decoder needs.
 pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
     let small = flip::scratch_bytes(code);
     #[cfg(feature = "full-decoder")]
     if matches!(tier, Tier::Full) {
-        let full = belief::scratch_bytes(code) + DOUBTS_BYTES;
+        let full = belief::scratch_bytes(code) + code.chase_bits as usize * DOUBT_BYTES;
         return if full > small { full } else { small };
     }
     let _ = tier;
@@ -46,7 +46,7 @@ pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
 /// and the answers of `accept`. On NAND the factory-mark bytes are ignored and never changed.
 ///
 /// The work is bounded: a page in which almost half the checks fail is given up at once, any other after at most
-/// 3600 sweeps, with full scratch 30 sweeps and 10,360 iterations.
+/// 3600 sweeps, with full scratch 30 sweeps and 10,360 iterations, or 41,080 on pages of 2048+64 bytes.
 ///
 /// # Errors
 /// [`Uncorrectable`] says which: no accepted codeword was found, with or without hope in a larger scratch; the page has
@@ -160,7 +160,7 @@ impl Ladder<'_> {
             return None;
         }
         let (scratch, doubts) = scratch.split_at_mut_checked(belief::scratch_bytes(self.code))?;
-        let (doubts, _) = doubts.get_mut(..DOUBTS_BYTES)?.as_chunks_mut();
+        let (doubts, _) = doubts.get_mut(..usize::from(self.code.chase_bits) * DOUBT_BYTES)?.as_chunks_mut();
         // Those that belief propagation was least sure of, then those that the checks as read accuse most.
         let unsure = belief::list_unsure(self.code, scratch, doubts);
         let found = self.chase(scratch, doubts.get(..unsure)?, &CHASE[0], accept);

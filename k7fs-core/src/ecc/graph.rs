@@ -50,6 +50,8 @@ pub struct Code {
     pub mark_word: u16,
     /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
     pub safe_bits: u16,
+    /// Doubtful bits that Chase trials on belief propagation take for wrong, one at a time.
+    pub chase_bits: u16,
     /// Start value of all hashes.
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.

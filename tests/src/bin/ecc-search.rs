@@ -102,6 +102,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         salt: plan.salt,
         row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
         safe_bits: plan.safe_bits,
+        chase_bits: plan.chase_bits,
         weights: plan.weights.clone().leak(),
         steps: plan
             .weights
