@@ -82,12 +82,12 @@ mod decode;
 mod flip;
 #[doc(hidden)]
 pub mod graph;
-#[cfg(feature = "full-decoder")]
-mod hashes;
 mod layout;
 #[cfg(feature = "full-decoder")]
 mod sliced;
+mod source;
 mod sums;
+mod tables;
 
 use graph::{Code, SUM_WORDS};
 
@@ -253,9 +253,8 @@ pub fn encode_with(code: &Code, page: &mut [u8]) {
     }
 }
 
-/// The check sums of a page of the right length.
+/// Puts the check sums of a page of the right length into `sums`, which must be zero.
 fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-    sums.fill(0);
     code.add_data(page, sums);
     code.add_parity(page, sums);
 }

@@ -4,10 +4,11 @@
 
 use core::cell::Cell;
 
-use super::graph::{Code, GAP, Offsets, SPARE, SUM_WORDS, mix, mix_next};
+use super::graph::{Code, GAP, SPARE, SUM_WORDS};
+use super::source::{data_hash, mix_next};
 
-/// Columns whose words and hashes are gathered before they are spread over the sums; an even number. Eight bytes each
-/// on the stack, of which small parts have little.
+/// Columns whose hash words are worked out before they are spread over the sums; an even number. Eight bytes each on
+/// the stack, of which small parts have little.
 const TILE: usize = if cfg!(feature = "full-decoder") { 64 } else { 16 };
 /// Rotations in a hash word.
 const SHIFTS: usize = 6;
@@ -20,24 +21,21 @@ impl Code {
     /// The mark bytes count as ones, whatever the page holds.
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words).max(1);
-        let cells = Cell::from_mut(&mut sums[..]).as_slice_of_cells();
         let data = page.as_chunks::<4>().0.get(..self.data_words()).unwrap_or_default();
-        let mut tile = [[0; 2]; TILE];
-        let mut group = Group { index: 0, kind: 0, place: 0, offsets: Offsets::of_kind(self, 0, 0) };
-        let mut first = 0;
-        while let Some(bytes) = data.get(first..).filter(|bytes| !bytes.is_empty()) {
-            // Whole groups, or of a large group as much as fits: every cut costs as much as several columns.
-            let room = if rows <= TILE { TILE / rows * rows } else { TILE.min(rows - group.place) };
-            let bytes = bytes.get(..room).unwrap_or(bytes);
-            gather(self, first, bytes, &mut tile);
-            let mut rest = tile.get_mut(..bytes.len()).unwrap_or_default();
-            while !rest.is_empty() {
-                let (columns, more) = rest.split_at_mut(rest.len().min(rows - group.place));
-                spread(columns, group.offsets.as_slice(), cells.get(group.place..).unwrap_or_default());
-                group.advance(self, columns.len());
-                rest = more;
+        let mut tile = Tile { words: [0; TILE], hashes: [0; TILE] };
+        let mut weights = self.weights.iter().cycle();
+        let mut offsets = self.offsets;
+        let mut column = 0;
+        for group in data.chunks(rows) {
+            let weight = weights.next().map_or(0, |weight| usize::from(*weight));
+            let (own, rest) = offsets.split_at_checked(weight).unwrap_or_default();
+            offsets = rest;
+            let mut place = 0;
+            for words in group.chunks(TILE) {
+                tile.add(self, column, words, own, sums.get_mut(place..).unwrap_or_default());
+                column += words.len();
+                place += words.len();
             }
-            first += bytes.len();
         }
         // Offset and place were added without wrapping: fold the upper half onto the rows.
         for row in 0..rows {
@@ -67,22 +65,14 @@ impl Code {
         }
     }
 
-    /// Adds one word in parity column `index` to the sums from `base` on: [`Self::parity_edges`] without a list.
+    /// Adds one word in parity column `index` to the sums from `base` on.
     #[inline(always)]
     fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS], base: usize) {
-        let hash = self.parity_hash(index);
-        let mut places = hash;
-        let mut shifts = mix_next(hash);
-        let (first, weight) = self.parity_span(index);
-        if first > 0 {
+        if index + GAP < usize::from(self.parity_words) {
             sums[(base + index) % SUM_WORDS] ^= word;
         }
-        let span = usize::from(self.parity_words).wrapping_sub(first) as u32;
-        for _ in 0..weight {
-            let row = first + (((places & 255) * span) >> 8) as usize;
-            sums[(base + row) % SUM_WORDS] ^= word.rotate_right(shifts & 31);
-            places >>= 8;
-            shifts >>= 5;
+        for edge in self.parity_at(index) {
+            sums[(base + usize::from(edge >> 8)) % SUM_WORDS] ^= word.rotate_right(u32::from(edge & 31));
         }
     }
 
@@ -124,131 +114,136 @@ impl Code {
     }
 }
 
-/// Where a walk through the data columns is.
-struct Group {
-    index: usize,
-    /// The group's place among the weights.
-    kind: usize,
-    /// Columns of the group that are done.
-    place: usize,
-    offsets: Offsets,
+/// Neighbouring data columns of one group: room for what is worked out about them.
+struct Tile {
+    words: [u32; TILE],
+    hashes: [u32; TILE],
 }
 
-impl Group {
-    fn advance(&mut self, code: &Code, count: usize) {
-        self.place += count;
-        if self.place >= usize::from(code.parity_words) {
-            self.place = 0;
-            self.index += 1;
-            self.kind = if self.kind + 1 < code.weights.len() { self.kind + 1 } else { 0 };
-            self.offsets = Offsets::of_kind(code, self.index, self.kind);
+impl Tile {
+    /// Adds columns from `column` on, whose words are in `bytes`, to the sums of their rows: the offsets, counted from
+    /// the start of `sums`, plus the place among the columns.
+    fn add(&mut self, code: &Code, column: usize, bytes: &[[u8; 4]], offsets: &[u8], sums: &mut [u32]) {
+        let words = self.words.get_mut(..bytes.len()).unwrap_or_default();
+        let hashes = self.hashes.get_mut(..bytes.len()).unwrap_or_default();
+        let stored = code.hashes.get(column..).and_then(|stored| stored.get(..bytes.len())).unwrap_or_default();
+        let (six, more) = offsets.split_at_checked(SHIFTS).unwrap_or((offsets, &[]));
+        if cfg!(feature = "full-decoder") && !stored.is_empty() {
+            spread(bytes, stored, six, sums);
+            if !more.is_empty() {
+                hashes.copy_from_slice(stored);
+                spread_more(bytes, hashes, more, sums);
+            }
+            return;
         }
+        hash(code, column, hashes);
+        for (word, bytes) in words.iter_mut().zip(bytes) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        spread(words, hashes, six, sums);
+        spread_more(words, hashes, more, sums);
     }
 }
 
-/// A data column at work: its word, and the hash word whose bits are the next rotations.
-type Column = [u32; 2];
+/// Works out the first hash words of columns from `column` on, an even number.
+fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
+    // A seed byte serves two columns.
+    let seeds = code.data_seeds.get(column / 2..).unwrap_or_default();
+    for (index, (pair, seeds)) in hashes.as_chunks_mut::<2>().0.iter_mut().zip(seeds).enumerate() {
+        let seeds = u32::from(*seeds);
+        let column = column + 2 * index;
+        *pair = [data_hash(code.salt, column, seeds & 15), data_hash(code.salt, column + 1, seeds >> 4)];
+    }
+}
 
-/// Gathers columns from `first` on, an even number, whose words are in `bytes`.
-#[inline]
-fn gather(code: &Code, first: usize, bytes: &[[u8; 4]], tile: &mut [Column; TILE]) {
-    let stored = code.hashes.get(first..).unwrap_or_default();
-    if cfg!(feature = "full-decoder") && !stored.is_empty() {
-        for ((column, bytes), hash) in tile.iter_mut().zip(bytes).zip(stored) {
-            *column = [u32::from_le_bytes(*bytes), *hash];
+/// Adds columns to the rows after their sixth.
+fn spread_more<T: Word>(words: &[T], hashes: &mut [u32], offsets: &[u8], sums: &mut [u32]) {
+    for six in offsets.chunks(SHIFTS) {
+        hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
+        spread(words, hashes, six, sums);
+    }
+}
+
+/// A word of the page, where it is or copied to where it can be loaded at once.
+trait Word: Copy {
+    fn value(self) -> u32;
+}
+
+impl Word for u32 {
+    #[inline(always)]
+    fn value(self) -> u32 {
+        self
+    }
+}
+
+impl Word for [u8; 4] {
+    #[inline(always)]
+    fn value(self) -> u32 {
+        u32::from_le_bytes(self)
+    }
+}
+
+/// Adds columns to up to six rows, whose rotations are in the hash words.
+fn spread<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut [u32]) {
+    if cfg!(target_pointer_width = "64") {
+        return spread_wide(words, hashes, offsets, sums);
+    }
+    let sums = Cell::from_mut(sums).as_slice_of_cells();
+    if cfg!(feature = "full-decoder") {
+        match *offsets {
+            [a, b, c, d, e, f] => spread_rows(words, hashes, 0, [a, b, c, d, e, f], sums),
+            [a, b, c, d, e] => spread_rows(words, hashes, 0, [a, b, c, d, e], sums),
+            [a, b, c, d] => spread_rows(words, hashes, 0, [a, b, c, d], sums),
+            [a, b, c] => spread_rows(words, hashes, 0, [a, b, c], sums),
+            [a, b] => spread_rows(words, hashes, 0, [a, b], sums),
+            [a] => spread_rows(words, hashes, 0, [a], sums),
+            _ => {}
         }
         return;
     }
-    // A seed byte serves two columns.
-    let seeds = code.data_seeds.get(first / 2..).unwrap_or_default();
-    let pairs = tile.as_chunks_mut::<2>().0.iter_mut().zip(bytes.as_chunks::<2>().0);
-    let mut start = code.salt ^ (first as u32) << 8;
-    for (([left, right], bytes), seeds) in pairs.zip(seeds) {
-        let [left_word, right_word] = bytes.map(u32::from_le_bytes);
-        let seeds = u32::from(*seeds);
-        *left = [left_word, mix(start ^ seeds & 15)];
-        *right = [right_word, mix(start ^ 0x100 ^ seeds >> 4)];
-        // The bits above are those of the column number, which the salt may have changed: hence the detour.
-        start = code.salt ^ (start ^ code.salt).wrapping_add(0x200);
+    let (pairs, last) = offsets.as_chunks::<2>();
+    let mut skip = 0;
+    for pair in pairs {
+        spread_rows(words, hashes, skip, *pair, sums);
+        skip += 2 * SHIFT_BITS;
+    }
+    if let [last] = last {
+        spread_rows(words, hashes, skip, [*last], sums);
     }
 }
 
-/// Adds columns of one group to the sums of their rows: the offsets, counted from the start of `sums`, plus the place
-/// among the columns.
-#[inline]
-fn spread(columns: &mut [Column], offsets: &[u8], sums: &[Cell<u32>]) {
-    let count = columns.len();
-    let mut rest = offsets;
-    loop {
-        let (six, more) = rest.split_at_checked(SHIFTS).unwrap_or((rest, &[]));
-        // With more rows at once a word is fetched less often, but few processors have registers for more than four.
-        let mut skip = 0;
-        let mut left = six;
-        if cfg!(feature = "full-decoder")
-            && let [a, b, c, d] = *six
-        {
-            let Some(windows) = windows(sums, [a, b, c, d], count) else { return };
-            spread_four(columns, windows);
-            left = &[];
+/// Row by row, for processors that do the same to several columns at once.
+#[inline(always)]
+fn spread_wide<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut [u32]) {
+    let mut skip = 0;
+    for offset in offsets {
+        let window = sums.get_mut(usize::from(*offset)..).unwrap_or_default();
+        for ((word, hash), sum) in words.iter().zip(hashes).zip(window) {
+            *sum ^= word.value().rotate_right((hash >> skip) & 31);
         }
-        while let [a, b, c, after @ ..] = left {
-            let Some(windows) = windows(sums, [*a, *b, *c], count) else { return };
-            spread_three(columns, skip, windows);
-            skip += 3 * SHIFT_BITS;
-            left = after;
-        }
-        while let [a, after @ ..] = left {
-            let Some([window]) = windows(sums, [*a], count) else { return };
-            for ([word, hash], sum) in columns.iter().zip(window) {
-                add_turned(sum, *word, hash >> skip);
-            }
-            skip += SHIFT_BITS;
-            left = after;
-        }
-        if more.is_empty() {
-            return;
-        }
-        rest = more;
-        columns.iter_mut().for_each(|[_, hash]| *hash = mix_next(*hash));
+        skip += SHIFT_BITS;
     }
 }
 
-/// The sums from each of these offsets on, as many as there are columns.
-#[cfg_attr(feature = "full-decoder", inline(always))]
-fn windows<const ROWS: usize>(sums: &[Cell<u32>], offsets: [u8; ROWS], count: usize) -> Option<[&[Cell<u32>]; ROWS]> {
+/// Adds columns to the sums of so many rows each, whose rotations are in the hash words from bit `skip` on.
+#[inline(never)]
+fn spread_rows<const ROWS: usize, T: Word>(
+    words: &[T], hashes: &[u32], skip: u32, offsets: [u8; ROWS], sums: &[Cell<u32>],
+) {
     let mut windows = [sums; ROWS];
     for (window, offset) in windows.iter_mut().zip(offsets) {
-        *window = sums.get(usize::from(offset)..)?.get(..count)?;
+        let Some(rows) = sums.get(usize::from(offset)..).and_then(|rows| rows.get(..words.len())) else { return };
+        *window = rows;
     }
-    Some(windows)
-}
-
-/// Adds columns to the sums of three rows each, whose rotations are in their hashes from bit `skip` on.
-#[cfg_attr(feature = "full-decoder", inline(always))]
-fn spread_three(columns: &[Column], skip: u32, [a, b, c]: [&[Cell<u32>]; 3]) {
-    for ((([word, hash], a), b), c) in columns.iter().zip(a).zip(b).zip(c) {
-        let bits = hash >> skip;
-        add_turned(a, *word, bits);
-        add_turned(b, *word, bits >> SHIFT_BITS);
-        add_turned(c, *word, bits >> (2 * SHIFT_BITS));
+    for (index, (word, hash)) in words.iter().zip(hashes).enumerate() {
+        let mut bits = hash >> skip;
+        for window in windows {
+            if let Some(sum) = window.get(index) {
+                sum.set(sum.get() ^ word.value().rotate_right(bits & 31));
+            }
+            bits >>= SHIFT_BITS;
+        }
     }
-}
-
-/// [`spread_three`] for four rows, from the first bit on.
-#[inline(always)]
-fn spread_four(columns: &[Column], [a, b, c, d]: [&[Cell<u32>]; 4]) {
-    for (((([word, bits], a), b), c), d) in columns.iter().zip(a).zip(b).zip(c).zip(d) {
-        add_turned(a, *word, *bits);
-        add_turned(b, *word, bits >> SHIFT_BITS);
-        add_turned(c, *word, bits >> (2 * SHIFT_BITS));
-        add_turned(d, *word, bits >> (3 * SHIFT_BITS));
-    }
-}
-
-/// Adds a word, rotated by the low bits of `bits`, to a sum. Windows on the sums overlap, hence the cells.
-#[inline(always)]
-fn add_turned(sum: &Cell<u32>, word: u32, bits: u32) {
-    sum.set(sum.get() ^ word.rotate_right(bits & 31));
 }
 
 /// Adds the products of circulants (bit `s` of a factor: a rotation by `s`) and one word to `products`.
