@@ -230,18 +230,26 @@ fn spread_wide<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut 
 fn spread_rows<const ROWS: usize, T: Word>(
     words: &[T], hashes: &[u32], skip: u32, offsets: [u8; ROWS], sums: &[Cell<u32>],
 ) {
-    let mut windows = [sums; ROWS];
+    let words = words.as_chunks::<2>().0;
+    let count = words.len();
+    let Some(hashes) = hashes.as_chunks::<2>().0.get(..count) else { return };
+    let mut windows = [&[] as &[[Cell<u32>; 2]]; ROWS];
     for (window, offset) in windows.iter_mut().zip(offsets) {
-        let Some(rows) = sums.get(usize::from(offset)..).and_then(|rows| rows.get(..words.len())) else { return };
+        let rows = sums.get(usize::from(offset)..).unwrap_or_default().as_chunks::<2>().0;
+        let Some(rows) = rows.get(..count) else { return };
         *window = rows;
     }
-    for (index, (word, hash)) in words.iter().zip(hashes).enumerate() {
-        let mut bits = hash >> skip;
+    for (index, [first, second]) in words.iter().enumerate() {
+        let Some(&[mut first_bits, mut second_bits]) = hashes.get(index) else { return };
+        first_bits >>= skip;
+        second_bits >>= skip;
         for window in windows {
-            if let Some(sum) = window.get(index) {
-                sum.set(sum.get() ^ word.value().rotate_right(bits & 31));
-            }
-            bits >>= SHIFT_BITS;
+            let Some([one, two]) = window.get(index) else { return };
+            let sums = [one.get(), two.get()];
+            one.set(sums[0] ^ first.value().rotate_right(first_bits & 31));
+            two.set(sums[1] ^ second.value().rotate_right(second_bits & 31));
+            first_bits >>= SHIFT_BITS;
+            second_bits >>= SHIFT_BITS;
         }
     }
 }
