@@ -5,11 +5,13 @@
 use core::cell::Cell;
 
 use super::graph::{Code, GAP, SPARE, SUM_WORDS};
-use super::source::{data_hash, mix_next};
+#[cfg(not(feature = "full-decoder"))]
+use super::source::data_hash;
+use super::source::{PARITY_WEIGHT, mix_next};
 
 /// Columns whose hash words are worked out before they are spread over the sums; an even number. Eight bytes each on
 /// the stack, of which small parts have little.
-const TILE: usize = if cfg!(feature = "full-decoder") { 64 } else { 16 };
+const TILE: usize = if cfg!(feature = "full-decoder") { SPARE } else { 16 };
 /// Rotations in a hash word.
 const SHIFTS: usize = 6;
 /// Bits of a rotation.
@@ -22,7 +24,7 @@ impl Code {
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let rows = usize::from(self.parity_words).max(1);
         let data = page.as_chunks::<4>().0.get(..self.data_words()).unwrap_or_default();
-        let mut tile = Tile { words: [0; TILE], hashes: [0; TILE] };
+        let mut tile = Tile::EMPTY;
         let mut weights = self.weights.iter().cycle();
         let mut offsets = self.offsets;
         let mut column = 0;
@@ -30,11 +32,9 @@ impl Code {
             let weight = weights.next().map_or(0, |weight| usize::from(*weight));
             let (own, rest) = offsets.split_at_checked(weight).unwrap_or_default();
             offsets = rest;
-            let mut place = 0;
-            for words in group.chunks(TILE) {
-                tile.add(self, column, words, own, sums.get_mut(place..).unwrap_or_default());
+            for (index, words) in group.chunks(TILE).enumerate() {
+                tile.add(self, column, words, Rows { offsets: own, place: index * TILE, count: rows }, sums);
                 column += words.len();
-                place += words.len();
             }
         }
         // Offset and place were added without wrapping: fold the upper half onto the rows.
@@ -59,93 +59,123 @@ impl Code {
 
     /// Adds the check sums of the stored parity to `sums`.
     pub fn add_parity(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-        let parity = page.as_chunks::<4>().0.iter().skip(self.data_words());
-        for (index, bytes) in parity.take(usize::from(self.parity_words)).enumerate() {
-            self.add_parity_word(index, u32::from_le_bytes(*bytes), sums, 0);
+        let words = page.as_chunks::<4>().0.get(self.data_words()..).unwrap_or_default();
+        let diagonal = usize::from(self.parity_words).saturating_sub(GAP);
+        for (sum, bytes) in sums.iter_mut().zip(words.iter().take(diagonal)) {
+            *sum ^= u32::from_le_bytes(*bytes);
+        }
+        let [lower, _] = sums.as_chunks_mut::<SPARE>().0 else { return };
+        let (threes, last) = self.parity.as_chunks();
+        for (edges, bytes) in threes.iter().zip(words) {
+            add_edges::<PARITY_WEIGHT>(edges, u32::from_le_bytes(*bytes), lower);
+        }
+        // The last column has one edge more.
+        if let ([edge], [.., bytes]) = (last, words) {
+            add_edges(&[*edge], u32::from_le_bytes(*bytes), lower);
         }
     }
 
-    /// Adds one word in parity column `index` to the sums from `base` on.
-    #[inline(always)]
-    fn add_parity_word(&self, index: usize, word: u32, sums: &mut [u32; SUM_WORDS], base: usize) {
-        if index + GAP < usize::from(self.parity_words) {
-            sums[(base + index) % SUM_WORDS] ^= word;
-        }
-        for edge in self.parity_at(index) {
-            sums[(base + usize::from(edge >> 8)) % SUM_WORDS] ^= word.rotate_right(u32::from(edge & 31));
-        }
-    }
-
-    /// Replaces the sums of the data columns by the parity words that cancel them. The upper half must be zero.
+    /// Replaces the sums of the data columns by the parity words that cancel them.
     pub fn solve_parity(&self, sums: &mut [u32; SUM_WORDS]) {
-        let rows = usize::from(self.parity_words);
-        let first_gap = rows.saturating_sub(GAP);
-        // What is left in the last rows, were the gap's words zero, tells those words.
-        self.substitute(sums, 0);
-        let left = [0, 1, 2].map(|index| sums[(first_gap + index) % SUM_WORDS]);
+        let first_gap = usize::from(self.parity_words).saturating_sub(GAP);
+        let (threes, last) = self.parity.as_chunks();
+        let (triangle, gap_edges) = threes.split_at_checked(first_gap).unwrap_or_default();
+        let [sums, trial] = sums.as_chunks_mut::<SPARE>().0 else { return };
+        // What would be left in the last rows, were the gap's words zero, tells those words.
+        *trial = *sums;
+        substitute(triangle, trial);
         let mut gap = [0u32; GAP];
         let [a, b, c, d, e, f, g, h, i] = self.gap_inverse;
-        for (factors, word) in [[a, d, g], [b, e, h], [c, f, i]].into_iter().zip(left) {
-            add_products(factors, word, &mut gap);
+        for (index, factors) in [[a, d, g], [b, e, h], [c, f, i]].into_iter().enumerate() {
+            add_products(factors, trial[(first_gap + index) % SPARE], &mut gap);
         }
-        // What the gap's words change in the others is worked out apart and added.
+        for (edges, word) in gap_edges.iter().zip(gap) {
+            add_edges::<PARITY_WEIGHT>(edges, word, sums);
+        }
+        if let [edge] = last {
+            add_edges(&[*edge], gap[GAP - 1], sums);
+        }
+        substitute(triangle, sums);
         for (index, word) in gap.iter().enumerate() {
-            self.add_parity_word(first_gap + index, *word, sums, SPARE);
-        }
-        self.substitute(sums, SPARE);
-        for index in 0..first_gap {
-            let change = sums[(SPARE + index) % SUM_WORDS];
-            sums[index % SUM_WORDS] ^= change;
-        }
-        for (index, word) in gap.iter().enumerate() {
-            sums[(first_gap + index) % SUM_WORDS] = *word;
-        }
-    }
-
-    /// Forward substitution: turns all but the last three sums from `base` on into parity words.
-    fn substitute(&self, sums: &mut [u32; SUM_WORDS], base: usize) {
-        let rows = usize::from(self.parity_words);
-        for index in 0..rows.saturating_sub(GAP) {
-            let word = sums[(base + index) % SUM_WORDS];
-            self.add_parity_word(index, word, sums, base);
-            // The diagonal has just cancelled the sum; its place now holds the parity word.
-            sums[(base + index) % SUM_WORDS] = word;
+            sums[(first_gap + index) % SPARE] = *word;
         }
     }
 }
 
+/// Forward substitution: turns all but the last sums into parity words.
+///
+/// The diagonal is not among the edges: it would cancel the sum in whose place the parity word then stays.
+fn substitute(triangle: &[[u16; PARITY_WEIGHT]], sums: &mut [u32; SPARE]) {
+    for (index, edges) in triangle.iter().enumerate() {
+        add_edges(edges, sums[index % SPARE], sums);
+    }
+}
+
+/// Adds a word to the sums that these edges, packed as in [`Code::parity`], lead to.
+#[inline(always)]
+fn add_edges<const COUNT: usize>(edges: &[u16; COUNT], word: u32, sums: &mut [u32; SPARE]) {
+    for edge in edges {
+        sums[usize::from(edge >> 8) % SPARE] ^= word.rotate_right(u32::from(edge & 31));
+    }
+}
+
+/// The rows that neighbouring columns of one group meet.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    /// The rows of the group's first column.
+    offsets: &'a [u8],
+    /// How far into the group the columns start.
+    place: usize,
+    /// All rows of the code.
+    count: usize,
+}
+
 /// Neighbouring data columns of one group: room for what is worked out about them.
 struct Tile {
+    /// The page's words where they can be loaded at once: it may lie at any address.
+    #[cfg(not(feature = "full-decoder"))]
     words: [u32; TILE],
     hashes: [u32; TILE],
 }
 
 impl Tile {
-    /// Adds columns from `column` on, whose words are in `bytes`, to the sums of their rows: the offsets, counted from
-    /// the start of `sums`, plus the place among the columns.
-    fn add(&mut self, code: &Code, column: usize, bytes: &[[u8; 4]], offsets: &[u8], sums: &mut [u32]) {
-        let words = self.words.get_mut(..bytes.len()).unwrap_or_default();
-        let hashes = self.hashes.get_mut(..bytes.len()).unwrap_or_default();
+    const EMPTY: Self = Self {
+        #[cfg(not(feature = "full-decoder"))]
+        words: [0; TILE],
+        hashes: [0; TILE],
+    };
+
+    /// Adds columns from `column` on, whose words are in `bytes`, to the sums of their rows.
+    #[cfg(feature = "full-decoder")]
+    fn add(&mut self, code: &Code, column: usize, bytes: &[[u8; 4]], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
         let stored = code.hashes.get(column..).and_then(|stored| stored.get(..bytes.len())).unwrap_or_default();
-        let (six, more) = offsets.split_at_checked(SHIFTS).unwrap_or((offsets, &[]));
-        if cfg!(feature = "full-decoder") && !stored.is_empty() {
-            spread(bytes, stored, six, sums);
-            if !more.is_empty() {
-                hashes.copy_from_slice(stored);
-                spread_more(bytes, hashes, more, sums);
-            }
+        let (six, more) = rows.offsets.split_at_checked(SHIFTS).unwrap_or((rows.offsets, &[]));
+        spread(bytes, stored, Rows { offsets: six, ..rows }, sums);
+        if more.is_empty() {
             return;
         }
-        hash(code, column, hashes);
+        let hashes = self.hashes.get_mut(..bytes.len()).unwrap_or_default();
+        for (hash, stored) in hashes.iter_mut().zip(stored) {
+            *hash = mix_next(*stored);
+        }
+        spread_on(bytes, hashes, Rows { offsets: more, ..rows }, sums);
+    }
+
+    /// Adds columns from `column` on, whose words are in `bytes`, to the sums of their rows.
+    #[cfg(not(feature = "full-decoder"))]
+    fn add(&mut self, code: &Code, column: usize, bytes: &[[u8; 4]], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
+        let words = self.words.get_mut(..bytes.len()).unwrap_or_default();
         for (word, bytes) in words.iter_mut().zip(bytes) {
             *word = u32::from_le_bytes(*bytes);
         }
-        spread(words, hashes, six, sums);
-        spread_more(words, hashes, more, sums);
+        let hashes = self.hashes.get_mut(..bytes.len()).unwrap_or_default();
+        hash(code, column, hashes);
+        spread_on(words, hashes, rows, sums);
     }
 }
 
 /// Works out the first hash words of columns from `column` on, an even number.
+#[cfg(not(feature = "full-decoder"))]
 fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
     // A seed byte serves two columns.
     let seeds = code.data_seeds.get(column / 2..).unwrap_or_default();
@@ -156,12 +186,15 @@ fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
     }
 }
 
-/// Adds columns to the rows after their sixth.
-fn spread_more<T: Word>(words: &[T], hashes: &mut [u32], offsets: &[u8], sums: &mut [u32]) {
-    for six in offsets.chunks(SHIFTS) {
+/// Adds columns to any number of rows. The hash words end up as those of the last six.
+fn spread_on<T: Word>(words: &[T], hashes: &mut [u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
+    let mut offsets = rows.offsets;
+    while let Some((six, more)) = offsets.split_at_checked(SHIFTS).filter(|(_, more)| !more.is_empty()) {
+        spread(words, hashes, Rows { offsets: six, ..rows }, sums);
         hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
-        spread(words, hashes, six, sums);
+        offsets = more;
     }
+    spread(words, hashes, Rows { offsets, ..rows }, sums);
 }
 
 /// A word of the page, where it is or copied to where it can be loaded at once.
@@ -184,19 +217,25 @@ impl Word for [u8; 4] {
 }
 
 /// Adds columns to up to six rows, whose rotations are in the hash words.
-fn spread<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut [u32]) {
+fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
+    let Rows { offsets, place, count } = rows;
     if cfg!(target_pointer_width = "64") {
-        return spread_wide(words, hashes, offsets, sums);
+        return spread_wide(words, hashes, rows, sums);
     }
-    let sums = Cell::from_mut(sums).as_slice_of_cells();
+    let sums = Cell::from_mut(sums).as_array_of_cells();
+    // Windows may run on into the upper half, but start in the lower.
+    let start = |offset: u8| {
+        let start = usize::from(offset) + place;
+        if place > 0 && start >= count { start - count } else { start }
+    };
     if cfg!(feature = "full-decoder") {
         match *offsets {
-            [a, b, c, d, e, f] => spread_rows(words, hashes, 0, [a, b, c, d, e, f], sums),
-            [a, b, c, d, e] => spread_rows(words, hashes, 0, [a, b, c, d, e], sums),
-            [a, b, c, d] => spread_rows(words, hashes, 0, [a, b, c, d], sums),
-            [a, b, c] => spread_rows(words, hashes, 0, [a, b, c], sums),
-            [a, b] => spread_rows(words, hashes, 0, [a, b], sums),
-            [a] => spread_rows(words, hashes, 0, [a], sums),
+            [a, b, c, d, e, f] => spread_rows(words, hashes, 0, [a, b, c, d, e, f].map(start), sums),
+            [a, b, c, d, e] => spread_rows(words, hashes, 0, [a, b, c, d, e].map(start), sums),
+            [a, b, c, d] => spread_rows(words, hashes, 0, [a, b, c, d].map(start), sums),
+            [a, b, c] => spread_rows(words, hashes, 0, [a, b, c].map(start), sums),
+            [a, b] => spread_rows(words, hashes, 0, [a, b].map(start), sums),
+            [a] => spread_rows(words, hashes, 0, [a].map(start), sums),
             _ => {}
         }
         return;
@@ -204,20 +243,20 @@ fn spread<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut [u32]
     let (pairs, last) = offsets.as_chunks::<2>();
     let mut skip = 0;
     for pair in pairs {
-        spread_rows(words, hashes, skip, *pair, sums);
+        spread_rows(words, hashes, skip, pair.map(start), sums);
         skip += 2 * SHIFT_BITS;
     }
     if let [last] = last {
-        spread_rows(words, hashes, skip, [*last], sums);
+        spread_rows(words, hashes, skip, [start(*last)], sums);
     }
 }
 
 /// Row by row, for processors that do the same to several columns at once.
 #[inline(always)]
-fn spread_wide<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut [u32]) {
+fn spread_wide<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
     let mut skip = 0;
-    for offset in offsets {
-        let window = sums.get_mut(usize::from(*offset)..).unwrap_or_default();
+    for offset in rows.offsets {
+        let window = sums.get_mut(usize::from(*offset) + rows.place..).unwrap_or_default();
         for ((word, hash), sum) in words.iter().zip(hashes).zip(window) {
             *sum ^= word.value().rotate_right((hash >> skip) & 31);
         }
@@ -225,18 +264,20 @@ fn spread_wide<T: Word>(words: &[T], hashes: &[u32], offsets: &[u8], sums: &mut 
     }
 }
 
-/// Adds columns to the sums of so many rows each, whose rotations are in the hash words from bit `skip` on.
+/// Adds columns to the sums of so many rows each, from these on, whose rotations are in the hash words from bit `skip` on.
+///
+/// Never inlined: among other loops there would not be registers for all windows.
 #[inline(never)]
 fn spread_rows<const ROWS: usize, T: Word>(
-    words: &[T], hashes: &[u32], skip: u32, offsets: [u8; ROWS], sums: &[Cell<u32>],
+    words: &[T], hashes: &[u32], skip: u32, starts: [usize; ROWS], sums: &[Cell<u32>; SUM_WORDS],
 ) {
     let words = words.as_chunks::<2>().0;
-    let count = words.len();
+    let count = words.len().min(SPARE / 2);
+    let words = words.get(..count).unwrap_or_default();
     let Some(hashes) = hashes.as_chunks::<2>().0.get(..count) else { return };
     let mut windows = [&[] as &[[Cell<u32>; 2]]; ROWS];
-    for (window, offset) in windows.iter_mut().zip(offsets) {
-        let rows = sums.get(usize::from(offset)..).unwrap_or_default().as_chunks::<2>().0;
-        let Some(rows) = rows.get(..count) else { return };
+    for (window, start) in windows.iter_mut().zip(starts) {
+        let Some(rows) = sums[start % SPARE..].as_chunks::<2>().0.get(..count) else { return };
         *window = rows;
     }
     for (index, [first, second]) in words.iter().enumerate() {
@@ -259,10 +300,13 @@ fn spread_rows<const ROWS: usize, T: Word>(
 /// Four bits of a factor at a time, through the sums of the word's first four rotations.
 fn add_products(factors: [u32; GAP], word: u32, products: &mut [u32; GAP]) {
     let mut sums = [0; 16];
-    for (bits, sum) in sums.iter_mut().enumerate() {
-        for place in 0..4 {
-            *sum ^= word.rotate_right(place) & (bits as u32 >> place & 1).wrapping_neg();
-        }
+    let mut known = 1;
+    while known < 16 {
+        // Those with one more bit are the ones before them and the word, rotated.
+        let (before, after) = sums.split_at_mut(known);
+        let turned = word.rotate_right(known.trailing_zeros());
+        after.iter_mut().zip(before).for_each(|(sum, before)| *sum = *before ^ turned);
+        known *= 2;
     }
     for (product, factor) in products.iter_mut().zip(factors) {
         let mut sum = 0u32;
