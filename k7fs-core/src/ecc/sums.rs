@@ -280,10 +280,9 @@ fn spread_rows<const ROWS: usize, T: Word>(
         let Some(rows) = sums[start % SPARE..].as_chunks::<2>().0.get(..count) else { return };
         *window = rows;
     }
-    for (index, [first, second]) in words.iter().enumerate() {
-        let Some(&[mut first_bits, mut second_bits]) = hashes.get(index) else { return };
-        first_bits >>= skip;
-        second_bits >>= skip;
+    for index in 0..count {
+        let (Some([first, second]), Some(bits)) = (words.get(index), hashes.get(index)) else { return };
+        let [mut first_bits, mut second_bits] = bits.map(|bits| bits >> skip);
         for window in windows {
             let Some([one, two]) = window.get(index) else { return };
             let sums = [one.get(), two.get()];
