@@ -2,8 +2,8 @@
 //!
 //! Nothing here depends on the page's content.
 
-use super::source::{PARITY_WEIGHT, data_hash, mix_next};
 pub use super::source::{NO_MARK, Source, mix};
+use super::source::{PARITY_WEIGHT, data_hash, mix_next};
 
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
 /// power of two so that an index can be masked instead of checked.

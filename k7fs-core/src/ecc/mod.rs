@@ -88,6 +88,7 @@ mod sliced;
 mod source;
 mod sums;
 mod tables;
+mod tile;
 
 use graph::{Code, SUM_WORDS};
 

@@ -6,8 +6,6 @@ use super::graph::{Code, GAP};
 
 /// Value of [`Source::mark_word`] for codes without factory-mark bytes.
 pub const NO_MARK: u16 = u16::MAX;
-/// Fraction bits of the length of a span of rows.
-const STEP_BITS: u32 = 16;
 /// Edges of a parity column beside the diagonal; the very last has one more.
 pub(super) const PARITY_WEIGHT: usize = 3;
 
@@ -106,14 +104,12 @@ impl Source {
         let (mut group, mut done) = (0, 0);
         while done < out.len() {
             let weight = self.weights[group % self.weights.len()] as usize;
-            // The excess is so small that rounding down stays right for every multiple in use.
-            let step = ((self.parity_words as u32) << STEP_BITS) / weight as u32 + 1;
             let mut hash = mix(self.salt ^ 0x8000_0000 ^ group as u32);
             let mut edge = 0;
             while edge < weight {
-                let first = (step * edge as u32) >> STEP_BITS;
-                let end = (step * (edge as u32 + 1)) >> STEP_BITS;
-                let bits = hash >> (edge % 4 * 8) & 255;
+                let rows = self.parity_words as usize;
+                let (first, end) = (rows * edge / weight, rows * (edge + 1) / weight);
+                let bits = (hash >> (edge % 4 * 8) & 255) as usize;
                 out[done + edge] = (first + ((bits * (end - first)) >> 8)) as u8;
                 edge += 1;
                 if edge % 4 == 0 {
@@ -128,13 +124,18 @@ impl Source {
     /// The first hash words of the first `COUNT` data columns.
     pub const fn hashes<const COUNT: usize>(&self) -> [u32; COUNT] {
         let mut hashes = [0; COUNT];
+        self.put_hashes(&mut hashes);
+        hashes
+    }
+
+    /// [`Self::hashes`] for a number that is not known at compile time.
+    pub const fn put_hashes(&self, out: &mut [u32]) {
         let mut column = 0;
-        while column < COUNT {
+        while column < out.len() {
             let seed = self.data_seeds[column / 2] as u32 >> (column % 2 * 4) & 15;
-            hashes[column] = data_hash(self.salt, column, seed);
+            out[column] = data_hash(self.salt, column, seed);
             column += 1;
         }
-        hashes
     }
 
     /// Edges of the parity columns beside the diagonal.

@@ -1,4 +1,4 @@
-//! The codes as they are linked, with what the compiler works out from the constants in [`codes`].
+//! The codes as they are linked, with what the compiler works out from the constants in `codes`.
 //!
 //! Edges of parity columns and rows of groups are tables everywhere: they take the place of the seeds and of the code
 //! that would expand them. Builds with the whole decoder have the first hash word of every data column as well, in
