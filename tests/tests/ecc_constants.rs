@@ -93,7 +93,9 @@ fn tables_are_as_small_as_promised() {
             257..=544 => 2560,
             _ => 5120,
         };
-        assert!(layout.table_bytes() <= most, "{layout:?}: {}", layout.table_bytes());
+        // Promised for 32-bit processors; five slices have two words each.
+        let bytes = layout.table_bytes() - (size_of::<usize>() - 4) * 10;
+        assert!(bytes <= most, "{layout:?}: {bytes}");
         let code = layout.code();
         assert!(layout.table_bytes() > code.hashes.len() * 4 + code.offsets.len() + code.parity.len() * 2);
     }

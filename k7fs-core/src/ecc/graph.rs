@@ -22,6 +22,7 @@ pub(super) const SPARE: usize = SUM_WORDS / 2;
 pub const WEIGHT_MAX: usize = 20;
 /// Parity block columns that are solved together, through one inverse.
 pub const GAP: usize = 3;
+
 /// Everything that makes up one code: its [`Source`], expanded.
 #[derive(Debug)]
 pub struct Code {
