@@ -11,7 +11,7 @@ use super::{Rows, SHIFT_BITS, Word};
 #[cfg(feature = "full-decoder")]
 pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
     let start = |offset| rows.start(offset);
-    let sums = Cell::from_mut(sums).as_array_of_cells();
+    let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
     match *rows.offsets {
         [a, b, c, d, e, f] => spread_rows(words, hashes, 0, [a, b, c, d, e, f].map(start), sums),
         [a, b, c, d, e] => spread_rows(words, hashes, 0, [a, b, c, d, e].map(start), sums),
@@ -27,7 +27,7 @@ pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums:
 /// registers nor memory for more.
 #[cfg(not(feature = "full-decoder"))]
 pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
-    let sums = Cell::from_mut(sums).as_array_of_cells();
+    let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
     let (pairs, last) = rows.offsets.as_chunks::<2>();
     let mut skip = 0;
     for pair in pairs {
