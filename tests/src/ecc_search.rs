@@ -312,16 +312,12 @@ pub fn source(plan: &Plan, found: &Found) -> String {
         _ => "",
     };
     text.push_str(feature);
-    let _ = writeln!(text, "#[rustfmt::skip]\npub(super) static {}: Code = Code {{", plan.name);
+    let _ = writeln!(text, "#[rustfmt::skip]\npub(super) const {}: Source = Source {{", plan.name);
     let _ = writeln!(text, "    words: {},\n    parity_words: {},", plan.words, plan.parity_words);
     let row_weight_max = row_weights(plan, found).into_iter().max().unwrap_or(0);
     let _ = writeln!(text, "    row_weight_max: {row_weight_max},\n    safe_bits: {},", plan.safe_bits);
     let _ = writeln!(text, "    chase_bits: {},", plan.chase_bits);
     let _ = writeln!(text, "    mark_word: {mark},\n    salt: {:#010x},\n    weights: &{:?},", plan.salt, plan.weights);
-    let _ = writeln!(text, "    steps: &steps({}, {:?}),", plan.parity_words, plan.weights);
-    // Stored where they fit into the size that the tables of a page may have.
-    let hashes = if plan.words > 128 { format!("stored!(hashes::{})", plan.name) } else { "&[]".to_owned() };
-    let _ = writeln!(text, "    hashes: {hashes},");
     bytes(&mut text, "data_seeds", &packed(&found.data_seeds));
     bytes(&mut text, "parity_seeds", &found.parity_seeds);
     let inverse: Vec<String> = found.gap_inverse.iter().map(|word| format!("{word:#010x}")).collect();

@@ -55,20 +55,20 @@ fn the_search_finds_the_constants() {
         assert_eq!(code.chase_bits, plan.chase_bits);
         let heaviest = row_weights(plan, found).into_iter().max();
         assert_eq!(Some(usize::from(code.row_weight_max)), heaviest, "{layout:?}");
-        assert_eq!(code.data_seeds, packed(&found.data_seeds), "{layout:?}");
-        assert_eq!(code.parity_seeds, found.parity_seeds, "{layout:?}");
+        let source = layout.source();
+        assert_eq!(source.data_seeds, packed(&found.data_seeds), "{layout:?}");
+        assert_eq!(source.parity_seeds, found.parity_seeds, "{layout:?}");
         assert_eq!(code.gap_inverse, found.gap_inverse, "{layout:?}");
     }
 }
 
 #[test]
 fn the_library_expands_the_same_matrix() {
-    // Large codes have the first hash word of each column stored, small ones work it out: the edges are those of the rules.
+    // From tables here, since the whole decoder is built in, and from seeds where it is not: the edges are those of the rules.
     for (layout, plan, found) in all() {
         let code = layout.code();
-        let data_words = plan.words - plan.parity_words;
-        let stored = if plan.words > 128 { data_words } else { 0 };
-        assert_eq!(code.hashes.len(), stored, "{layout:?}");
+        assert_eq!(code.hashes.len(), plan.words - plan.parity_words, "{layout:?}");
+        assert!(code.data_seeds.is_empty(), "{layout:?}");
         for (column, expected) in columns(plan, found).iter().enumerate() {
             let edges = code.edges_at(column);
             let edges: Vec<_> = edges.as_slice().iter().map(|e| (usize::from(e.row), u32::from(e.shift))).collect();
@@ -86,16 +86,19 @@ fn the_library_expands_the_same_matrix() {
 #[test]
 fn tables_are_as_small_as_promised() {
     for (layout, plan, _) in all() {
+        // The smallest codes may have some more than they were to: their hash words save a sixth of the time.
         let most = match plan.words {
-            0..=64 => 300,
-            65..=128 => 600,
+            0..=64 => 410,
+            65..=128 => 690,
             129..=256 => 1228,
             257..=544 => 2560,
             _ => 5120,
         };
-        assert!(layout.table_bytes() <= most, "{layout:?}: {}", layout.table_bytes());
+        // Promised for 32-bit processors; five slices have two words each.
+        let bytes = layout.table_bytes() - (size_of::<usize>() - 4) * 10;
+        assert!(bytes <= most, "{layout:?}: {bytes}");
         let code = layout.code();
-        assert!(layout.table_bytes() > code.hashes.len() * 4 + code.data_seeds.len() + code.parity_seeds.len());
+        assert!(layout.table_bytes() > code.hashes.len() * 4 + code.offsets.len() + code.parity.len() * 2);
     }
 }
 

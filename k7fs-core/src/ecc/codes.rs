@@ -1,22 +1,9 @@
 //! The constants of every code, as printed by `cargo run -p k7fs-tests --bin ecc-search`.
 
-use super::graph::{Code, NO_MARK, steps};
-#[cfg(feature = "full-decoder")]
-use super::hashes;
-
-/// A table where there is room for it: in builds with the whole decoder. Others work the same numbers out each time.
-macro_rules! stored {
-    ($table:expr) => {{
-        #[cfg(feature = "full-decoder")]
-        let table: &[u32] = &$table;
-        #[cfg(not(feature = "full-decoder"))]
-        let table: &[u32] = &[];
-        table
-    }};
-}
+use super::source::{NO_MARK, Source};
 
 #[rustfmt::skip]
-pub(super) static NOR_128: Code = Code {
+pub(super) const NOR_128: Source = Source {
     words: 32,
     parity_words: 4,
     row_weight_max: 33,
@@ -25,8 +12,6 @@ pub(super) static NOR_128: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000082,
     weights: &[4],
-    steps: &steps(4, [4]),
-    hashes: &[],
     data_seeds: &[
         0, 16, 1, 104, 224, 193, 6, 147, 63, 92, 6, 104, 37, 59,
     ],
@@ -41,7 +26,7 @@ pub(super) static NOR_128: Code = Code {
 };
 
 #[rustfmt::skip]
-pub(super) static NOR_256: Code = Code {
+pub(super) const NOR_256: Source = Source {
     words: 64,
     parity_words: 8,
     row_weight_max: 41,
@@ -50,8 +35,6 @@ pub(super) static NOR_256: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000003,
     weights: &[4, 4, 4, 4, 4, 8, 8],
-    steps: &steps(8, [4, 4, 4, 4, 4, 8, 8]),
-    hashes: &[],
     data_seeds: &[
         0, 0, 1, 0, 0, 0, 16, 1, 32, 4, 1, 50, 20, 65, 56, 96, 131, 16, 65, 33, 66, 49, 88, 46,
         133, 190, 100, 148,
@@ -67,7 +50,7 @@ pub(super) static NOR_256: Code = Code {
 };
 
 #[rustfmt::skip]
-pub(super) static NOR_512: Code = Code {
+pub(super) const NOR_512: Source = Source {
     words: 128,
     parity_words: 16,
     row_weight_max: 51,
@@ -76,8 +59,6 @@ pub(super) static NOR_512: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000018,
     weights: &[4, 4, 4, 4, 4, 12, 12],
-    steps: &steps(16, [4, 4, 4, 4, 4, 12, 12]),
-    hashes: &[],
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 34, 0, 16, 0, 0, 0, 17, 0,
         48, 33, 2, 32, 65, 16, 4, 97, 48, 32, 1, 18, 0, 16, 17, 2, 130, 50, 199, 76, 74, 130, 207, 153,
@@ -94,7 +75,7 @@ pub(super) static NOR_512: Code = Code {
 };
 
 #[rustfmt::skip]
-pub(super) static NOR_1024: Code = Code {
+pub(super) const NOR_1024: Source = Source {
     words: 256,
     parity_words: 32,
     row_weight_max: 49,
@@ -103,8 +84,6 @@ pub(super) static NOR_1024: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000005,
     weights: &[4, 4, 4, 4, 4, 4, 16],
-    steps: &steps(32, [4, 4, 4, 4, 4, 4, 16]),
-    hashes: stored!(hashes::NOR_1024),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 1, 0, 16, 0, 1, 0, 0, 0, 2, 1, 0,
@@ -125,7 +104,7 @@ pub(super) static NOR_1024: Code = Code {
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
-pub(super) static NAND_2048_64: Code = Code {
+pub(super) const NAND_2048_64: Source = Source {
     words: 528,
     parity_words: 14,
     row_weight_max: 255,
@@ -134,8 +113,6 @@ pub(super) static NAND_2048_64: Code = Code {
     mark_word: 512,
     salt: 0x00000004,
     weights: &[5, 5, 5, 12],
-    steps: &steps(14, [5, 5, 5, 12]),
-    hashes: stored!(hashes::NAND_2048_64),
     data_seeds: &[
         0, 0, 16, 0, 16, 0, 17, 0, 17, 18, 0, 0, 4, 48, 64, 5, 9, 2, 68, 65, 87, 212, 34, 117,
         69, 38, 159, 48, 150, 179, 223, 114, 32, 211, 10, 86, 150, 66, 132, 74, 84, 77, 153, 243, 207, 127, 100, 67,
@@ -161,7 +138,7 @@ pub(super) static NAND_2048_64: Code = Code {
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
-pub(super) static NAND_2048_128: Code = Code {
+pub(super) const NAND_2048_128: Source = Source {
     words: 544,
     parity_words: 28,
     row_weight_max: 141,
@@ -170,8 +147,6 @@ pub(super) static NAND_2048_128: Code = Code {
     mark_word: 512,
     salt: 0x00000019,
     weights: &[4, 5, 5, 16],
-    steps: &steps(28, [4, 5, 5, 16]),
-    hashes: stored!(hashes::NAND_2048_128),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 17, 2, 0, 0,
         0, 0, 0, 0, 16, 0, 1, 0, 0, 2, 16, 17, 64, 66, 0, 4, 4, 65, 185, 150, 8, 5, 62, 11,
@@ -198,7 +173,7 @@ pub(super) static NAND_2048_128: Code = Code {
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
-pub(super) static NAND_4096_224: Code = Code {
+pub(super) const NAND_4096_224: Source = Source {
     words: 1080,
     parity_words: 52,
     row_weight_max: 139,
@@ -207,8 +182,6 @@ pub(super) static NAND_4096_224: Code = Code {
     mark_word: 1024,
     salt: 0x00000008,
     weights: &[4, 4, 4, 14],
-    steps: &steps(52, [4, 4, 4, 14]),
-    hashes: stored!(hashes::NAND_4096_224),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 2, 0,
@@ -247,7 +220,7 @@ pub(super) static NAND_4096_224: Code = Code {
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
-pub(super) static NAND_4096_128: Code = Code {
+pub(super) const NAND_4096_128: Source = Source {
     words: 1056,
     parity_words: 28,
     row_weight_max: 253,
@@ -256,8 +229,6 @@ pub(super) static NAND_4096_128: Code = Code {
     mark_word: 1024,
     salt: 0x00000002,
     weights: &[4, 4, 5, 14],
-    steps: &steps(28, [4, 4, 5, 14]),
-    hashes: stored!(hashes::NAND_4096_128),
     data_seeds: &[
         0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0,
         1, 0, 16, 0, 0, 16, 0, 0, 0, 16, 2, 32, 16, 2, 0, 32, 3, 1, 204, 82, 225, 162, 98, 211,
@@ -295,7 +266,7 @@ pub(super) static NAND_4096_128: Code = Code {
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
-pub(super) static NAND_4096_256: Code = Code {
+pub(super) const NAND_4096_256: Source = Source {
     words: 1088,
     parity_words: 60,
     row_weight_max: 121,
@@ -304,8 +275,6 @@ pub(super) static NAND_4096_256: Code = Code {
     mark_word: 1024,
     salt: 0x00000001,
     weights: &[4, 4, 4, 14],
-    steps: &steps(60, [4, 4, 4, 14]),
-    hashes: stored!(hashes::NAND_4096_256),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0,
         0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 16,
@@ -344,7 +313,7 @@ pub(super) static NAND_4096_256: Code = Code {
 
 #[cfg(feature = "full-decoder")]
 #[rustfmt::skip]
-pub(super) static ARCHIVE_4096_256: Code = Code {
+pub(super) const ARCHIVE_4096_256: Source = Source {
     words: 1024,
     parity_words: 64,
     row_weight_max: 107,
@@ -353,8 +322,6 @@ pub(super) static ARCHIVE_4096_256: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000001,
     weights: &[4, 4, 4, 16],
-    steps: &steps(64, [4, 4, 4, 16]),
-    hashes: stored!(hashes::ARCHIVE_4096_256),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -391,7 +358,7 @@ pub(super) static ARCHIVE_4096_256: Code = Code {
 
 #[cfg(feature = "full-decoder")]
 #[rustfmt::skip]
-pub(super) static ARCHIVE_4096_512: Code = Code {
+pub(super) const ARCHIVE_4096_512: Source = Source {
     words: 1024,
     parity_words: 128,
     row_weight_max: 59,
@@ -400,8 +367,6 @@ pub(super) static ARCHIVE_4096_512: Code = Code {
     mark_word: NO_MARK,
     salt: 0x00000001,
     weights: &[4, 4, 4, 4, 4, 4, 20],
-    steps: &steps(128, [4, 4, 4, 4, 4, 4, 20]),
-    hashes: stored!(hashes::ARCHIVE_4096_512),
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 1, 0, 16, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 16,

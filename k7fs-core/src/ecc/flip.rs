@@ -10,7 +10,7 @@
 //! a copy of the page, and failure takes back exactly the flips on that list. The scores of 32 bits are computed at
 //! once: the counts of violated checks are kept as bit planes and added with word-wide half adders.
 
-use super::graph::{Code, Edges, Offsets, SUM_WORDS};
+use super::graph::{Code, Edges, SUM_WORDS};
 use super::{open_bits, weight};
 
 /// Bits that one sweep may flip.
@@ -236,7 +236,7 @@ impl Counts {
 /// Walks the block columns in order, keeping the group's offsets.
 struct Columns<'a> {
     code: &'a Code,
-    offsets: Offsets,
+    offsets: &'static [u8],
     column: usize,
     group: usize,
     place: usize,
@@ -246,7 +246,7 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn new(code: &'a Code) -> Self {
-        Self { code, offsets: Offsets::of(code, 0), column: 0, group: 0, place: 0, edges: Edges::EMPTY }
+        Self { code, offsets: code.offsets_of(0), column: 0, group: 0, place: 0, edges: Edges::EMPTY }
     }
 
     /// The next column; its edges are in place. No iterator, as copies of the edges would take longer than the count.
@@ -264,9 +264,9 @@ impl<'a> Columns<'a> {
         if self.place == usize::from(self.code.parity_words) {
             self.place = 0;
             self.group += 1;
-            self.offsets = Offsets::of(self.code, self.group);
+            self.offsets = self.code.offsets_of(self.group);
         }
-        self.code.data_edges(&self.offsets, column, self.place, &mut self.edges);
+        self.code.data_edges(self.offsets, column, self.place, &mut self.edges);
         self.place += 1;
         Some(column as u16)
     }

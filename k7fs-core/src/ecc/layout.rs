@@ -3,6 +3,8 @@
 use super::codes;
 use super::decode;
 use super::graph::Code;
+use super::source::Source;
+use super::tables;
 
 /// The code of one page layout.
 ///
@@ -211,28 +213,53 @@ impl Layout {
         self.code().table_bytes()
     }
 
-    /// The constants behind this layout.
+    /// The code of this layout.
     #[doc(hidden)]
     pub const fn code(self) -> &'static Code {
         match self {
-            Self::Nor128 => &codes::NOR_128,
-            Self::Nor256 => &codes::NOR_256,
-            Self::Nor512 => &codes::NOR_512,
-            Self::Nor1024 => &codes::NOR_1024,
+            Self::Nor128 => &tables::NOR_128,
+            Self::Nor256 => &tables::NOR_256,
+            Self::Nor512 => &tables::NOR_512,
+            Self::Nor1024 => &tables::NOR_1024,
             #[cfg(feature = "nand-codes")]
-            Self::Nand2048Plus64 => &codes::NAND_2048_64,
+            Self::Nand2048Plus64 => &tables::NAND_2048_64,
             #[cfg(feature = "nand-codes")]
-            Self::Nand2048Plus128 => &codes::NAND_2048_128,
+            Self::Nand2048Plus128 => &tables::NAND_2048_128,
             #[cfg(feature = "nand-codes")]
-            Self::Nand4096Plus224 => &codes::NAND_4096_224,
+            Self::Nand4096Plus224 => &tables::NAND_4096_224,
             #[cfg(feature = "nand-codes")]
-            Self::Nand4096Plus128 => &codes::NAND_4096_128,
+            Self::Nand4096Plus128 => &tables::NAND_4096_128,
             #[cfg(feature = "nand-codes")]
-            Self::Nand4096Plus256 => &codes::NAND_4096_256,
+            Self::Nand4096Plus256 => &tables::NAND_4096_256,
             #[cfg(feature = "full-decoder")]
-            Self::Archive4096Parity256 => &codes::ARCHIVE_4096_256,
+            Self::Archive4096Parity256 => &tables::ARCHIVE_4096_256,
             #[cfg(feature = "full-decoder")]
-            Self::Archive4096Parity512 => &codes::ARCHIVE_4096_512,
+            Self::Archive4096Parity512 => &tables::ARCHIVE_4096_512,
+        }
+    }
+
+    /// What the search has found for this layout: what [`Self::code`] is worked out from.
+    #[doc(hidden)]
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Nor128 => codes::NOR_128,
+            Self::Nor256 => codes::NOR_256,
+            Self::Nor512 => codes::NOR_512,
+            Self::Nor1024 => codes::NOR_1024,
+            #[cfg(feature = "nand-codes")]
+            Self::Nand2048Plus64 => codes::NAND_2048_64,
+            #[cfg(feature = "nand-codes")]
+            Self::Nand2048Plus128 => codes::NAND_2048_128,
+            #[cfg(feature = "nand-codes")]
+            Self::Nand4096Plus224 => codes::NAND_4096_224,
+            #[cfg(feature = "nand-codes")]
+            Self::Nand4096Plus128 => codes::NAND_4096_128,
+            #[cfg(feature = "nand-codes")]
+            Self::Nand4096Plus256 => codes::NAND_4096_256,
+            #[cfg(feature = "full-decoder")]
+            Self::Archive4096Parity256 => codes::ARCHIVE_4096_256,
+            #[cfg(feature = "full-decoder")]
+            Self::Archive4096Parity512 => codes::ARCHIVE_4096_512,
         }
     }
 }

@@ -56,14 +56,16 @@
 //! ```
 //!
 //! The triples are not stored either: a hash of a per-code salt, the column and a four-bit seed gives the rotations.
-//! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks. Builds with
-//! the whole decoder have the first hash word of every column of the larger codes as a table, worked out by the
-//! compiler: four bytes are six rotations of five bits. The rest of a heavy column is hashed from that word.
+//! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks. The compiler
+//! expands what is short: the rows of each group of columns, and the triples of the parity words. Builds with the whole
+//! decoder have the first hash word of every data column as well, in place of its seed: four bytes are six rotations of
+//! five bits. The rest of a heavy column is hashed from that word.
 //!
-//! What makes encoder and check fast is their order. Neighbouring columns of a group meet neighbouring rows, so a tile of
-//! columns is gathered, word beside hash, and then added to three or four windows of the sums at once, each as long as
-//! the tile: a word and its hash are loaded once, and one comparison per column replaces those of every row. The windows
-//! overlap, hence cells. Rows are not wrapped at the last one but run on into a second half, which is folded back.
+//! What makes encoder and check fast is their order. Neighbouring columns of a group meet neighbouring rows, so they are
+//! added to windows of the sums, each as long as the group: one comparison replaces those of every row. On 32-bit
+//! processors several windows take a column at once, so that a word and its hash are loaded once; the windows overlap,
+//! hence cells. Others add row by row, several columns to a vector. Rows are not wrapped at the last one but run on into a
+//! second half, which is folded back.
 //!
 //! # Three things the rest of the file system relies on
 //! - A code cannot tell its own codewords apart: with enough errors the decoder may arrive at a wrong one. A checksum
@@ -72,8 +74,9 @@
 //! - On NAND the first two spare bytes belong to the factory's bad-block mark. Inside the codeword they count as 0xFF
 //!   0xFF, whatever the chip holds.
 //!
-//! `graph` expands the constants in `codes`, `hashes` some of them at compile time; `sums` encodes and checks; `decode`
-//! is the ladder of decoders, `flip` and `belief` are its rungs.
+//! `codes` are the constants that the search has found, `source` the rules by which they stand for a code, `tables` what the
+//! compiler makes of them, and `graph` looks edges up in that; `sums` encodes and checks, with its inner loops in `tile`;
+//! `decode` is the ladder of decoders, `flip` and `belief` are its rungs.
 
 #[cfg(feature = "full-decoder")]
 mod belief;
@@ -82,12 +85,13 @@ mod decode;
 mod flip;
 #[doc(hidden)]
 pub mod graph;
-#[cfg(feature = "full-decoder")]
-mod hashes;
 mod layout;
 #[cfg(feature = "full-decoder")]
 mod sliced;
+mod source;
 mod sums;
+mod tables;
+mod tile;
 
 use graph::{Code, SUM_WORDS};
 
@@ -253,9 +257,8 @@ pub fn encode_with(code: &Code, page: &mut [u8]) {
     }
 }
 
-/// The check sums of a page of the right length.
+/// Puts the check sums of a page of the right length into `sums`, which must be zero.
 fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-    sums.fill(0);
     code.add_data(page, sums);
     code.add_parity(page, sums);
 }

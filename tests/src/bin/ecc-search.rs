@@ -6,26 +6,13 @@
 //! PAGES pages with ERRORS wrong bits each. `-- NAME words BITS WEIGHT` lists the codewords of at most BITS ones in
 //! columns no heavier than WEIGHT.
 
-use k7fs_core::ecc::graph::{Code, NO_MARK, mix, steps};
+use k7fs_core::ecc::graph::{Code, NO_MARK, Source, mix};
 use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 use k7fs_tests::ecc_words::find_words;
 
 /// What stands before the constants.
-const PREAMBLE: &str = r#"use super::graph::{Code, NO_MARK, steps};
-#[cfg(feature = "full-decoder")]
-use super::hashes;
-
-/// A table where there is room for it: in builds with the whole decoder. Others work the same numbers out each time.
-macro_rules! stored {
-    ($table:expr) => {{
-        #[cfg(feature = "full-decoder")]
-        let table: &[u32] = &$table;
-        #[cfg(not(feature = "full-decoder"))]
-        let table: &[u32] = &[];
-        table
-    }};
-}"#;
+const PREAMBLE: &str = "use super::source::{NO_MARK, Source};";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -93,9 +80,9 @@ fn trial(name: &str, [first, count, keep, errors, frames]: [u32; 5]) {
     results.iter().take(12).for_each(|result| println!("  {result:?}"));
 }
 
-/// The constants as the library wants them; the memory is never given back.
+/// The code as the library wants it; the memory is never given back.
 fn leaked_code(plan: &Plan, found: &Found) -> Code {
-    Code {
+    let source = Source {
         words: plan.words as u16,
         parity_words: plan.parity_words as u8,
         mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
@@ -104,17 +91,17 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         safe_bits: plan.safe_bits,
         chase_bits: plan.chase_bits,
         weights: plan.weights.clone().leak(),
-        steps: plan
-            .weights
-            .iter()
-            .map(|weight| steps(plan.parity_words as u8, [*weight])[0])
-            .collect::<Vec<_>>()
-            .leak(),
-        hashes: &[],
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
-    }
+    };
+    let mut offsets = vec![0; source.offset_count()];
+    let mut hashes = vec![0; source.data_words()];
+    let mut parity = vec![0; source.parity_edge_count()];
+    source.put_offsets(&mut offsets);
+    source.put_hashes(&mut hashes);
+    source.put_parity_edges(&mut parity);
+    source.code(offsets.leak(), hashes.leak(), parity.leak())
 }
 
 /// Random codewords with wrong bits that are not mended.

@@ -27,7 +27,7 @@ pub(super) struct PageCode {
 impl PageCode {
     pub(super) fn new(layout: Layout) -> Self {
         let plan = plans().swap_remove(usize::from(layout.id()) - 1);
-        let seeds = layout.code();
+        let seeds = layout.source();
         let data = (0..plan.words - plan.parity_words).map(|column| {
             let seed = seeds.data_seeds[column / 2] >> (4 * (column % 2)) & 15;
             data_edges(&plan, column, seed)
