@@ -20,9 +20,9 @@ pub struct Plan {
     /// Start value of the hashes.
     pub salt: u32,
     /// Wrong bits that the small decoder mends in all but about one page of a million; measured, not searched.
-    pub safe_bits: u16,
-    /// Doubtful bits that the full decoder's Chase trials take for wrong; measured, not searched.
-    pub chase_bits: u16,
+    pub safe_bits: u8,
+    /// The full decoder's Chase trials take two to this power doubtful bits for wrong; measured, not searched.
+    pub chase_log2: u8,
 }
 
 /// What the search finds.
@@ -316,7 +316,7 @@ pub fn source(plan: &Plan, found: &Found) -> String {
     let _ = writeln!(text, "    words: {},\n    parity_words: {},", plan.words, plan.parity_words);
     let row_weight_max = row_weights(plan, found).into_iter().max().unwrap_or(0);
     let _ = writeln!(text, "    row_weight_max: {row_weight_max},\n    safe_bits: {},", plan.safe_bits);
-    let _ = writeln!(text, "    chase_bits: {},", plan.chase_bits);
+    let _ = writeln!(text, "    chase_log2: {},", plan.chase_log2);
     let _ = writeln!(text, "    mark_word: {mark},\n    salt: {:#010x},\n    weights: &{:?},", plan.salt, plan.weights);
     bytes(&mut text, "data_seeds", &packed(&found.data_seeds));
     bytes(&mut text, "parity_seeds", &found.parity_seeds);
@@ -350,7 +350,7 @@ pub fn plans() -> Vec<Plan> {
         safe_bits,
         // It has the fewest checks for its bits: of the pages with 27 wrong ones that 128 trials lose, 512 mend two of three.
         // With the others, that would cost more time and scratch than it is worth.
-        chase_bits: if name == "NAND_2048_64" { 512 } else { 128 },
+        chase_log2: if name == "NAND_2048_64" { 9 } else { 7 },
     };
     vec![
         plan("NOR_128", 32, 4, None, &[4], 130, 1),

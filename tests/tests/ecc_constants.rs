@@ -52,7 +52,7 @@ fn the_search_finds_the_constants() {
         assert_eq!(code.salt, plan.salt);
         assert_eq!(code.weights, plan.weights);
         assert_eq!(code.safe_bits, plan.safe_bits);
-        assert_eq!(code.chase_bits, plan.chase_bits);
+        assert_eq!(code.chase_log2, plan.chase_log2);
         let heaviest = row_weights(plan, found).into_iter().max();
         assert_eq!(Some(usize::from(code.row_weight_max)), heaviest, "{layout:?}");
         let source = layout.source();

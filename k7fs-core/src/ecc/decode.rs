@@ -31,7 +31,7 @@ pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
     let small = flip::scratch_bytes(code);
     #[cfg(feature = "full-decoder")]
     if matches!(tier, Tier::Full) {
-        let full = belief::scratch_bytes(code) + code.chase_bits as usize * DOUBT_BYTES;
+        let full = belief::scratch_bytes(code) + (DOUBT_BYTES << code.chase_log2);
         return if full > small { full } else { small };
     }
     let _ = tier;
@@ -160,7 +160,7 @@ impl Ladder<'_> {
             return None;
         }
         let (scratch, doubts) = scratch.split_at_mut_checked(belief::scratch_bytes(self.code))?;
-        let (doubts, _) = doubts.get_mut(..usize::from(self.code.chase_bits) * DOUBT_BYTES)?.as_chunks_mut();
+        let (doubts, _) = doubts.get_mut(..DOUBT_BYTES << self.code.chase_log2)?.as_chunks_mut();
         // Those that belief propagation was least sure of, then those that the checks as read accuse most.
         let unsure = belief::list_unsure(self.code, scratch, doubts);
         let found = self.chase(scratch, doubts.get(..unsure)?, &CHASE[0], accept);

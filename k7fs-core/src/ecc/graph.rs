@@ -35,9 +35,9 @@ pub struct Code {
     /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
     pub mark_word: u16,
     /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
-    pub safe_bits: u16,
-    /// Doubtful bits that Chase trials on belief propagation take for wrong, one at a time.
-    pub chase_bits: u16,
+    pub safe_bits: u8,
+    /// Chase trials on belief propagation take two to this power doubtful bits for wrong, one at a time.
+    pub chase_log2: u8,
     /// Start value of all hashes.
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.

@@ -21,7 +21,9 @@ pub struct Source {
     /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
     pub mark_word: u16,
     /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
-    pub safe_bits: u16,
+    pub safe_bits: u8,
+    /// Chase trials on belief propagation take two to this power doubtful bits for wrong, one at a time.
+    pub chase_log2: u8,
     /// Start value of all hashes.
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.
@@ -68,6 +70,7 @@ impl Source {
             row_weight_max: self.row_weight_max,
             mark_word: self.mark_word,
             safe_bits: self.safe_bits,
+            chase_log2: self.chase_log2,
             salt: self.salt,
             weights: self.weights,
             offsets,

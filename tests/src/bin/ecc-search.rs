@@ -89,7 +89,7 @@ fn leaked_code(plan: &Plan, found: &Found) -> Code {
         salt: plan.salt,
         row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
         safe_bits: plan.safe_bits,
-        chase_bits: plan.chase_bits,
+        chase_log2: plan.chase_log2,
         weights: plan.weights.clone().leak(),
         data_seeds: packed(&found.data_seeds).leak(),
         parity_seeds: found.parity_seeds.clone().leak(),
