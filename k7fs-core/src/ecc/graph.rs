@@ -94,10 +94,12 @@ impl Code {
         if self.mark_word == NO_MARK { None } else { Some(self.mark_word as usize * 4) }
     }
 
-    /// Bytes of this constant and what it refers to.
+    /// Bytes of this constant and what it refers to, as on a 32-bit processor.
     pub const fn table_bytes(&self) -> usize {
         let bytes = self.weights.len() + self.offsets.len() + self.data_seeds.len();
-        size_of::<Self>() + bytes + self.parity.len() * 2 + self.hashes.len() * 4
+        // Five slices, of two words each.
+        let itself = size_of::<Self>() - 10 * (size_of::<usize>() - 4);
+        itself + bytes + self.parity.len() * 2 + self.hashes.len() * 4
     }
 
     /// Block columns that hold data.

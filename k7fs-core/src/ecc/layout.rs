@@ -208,7 +208,7 @@ impl Layout {
         decode::scratch_bytes(self.code(), tier)
     }
 
-    /// Bytes of read-only tables behind this code.
+    /// Bytes of read-only tables behind this code, as on a 32-bit processor.
     pub const fn table_bytes(self) -> usize {
         self.code().table_bytes()
     }
