@@ -4,7 +4,9 @@
 
 use core::cell::Cell;
 
-use super::super::graph::{SPARE, SUM_WORDS};
+#[cfg(feature = "full-decoder")]
+use super::super::graph::SPARE;
+use super::super::graph::SUM_WORDS;
 use super::{Rows, SHIFT_BITS, Word};
 
 /// Adds columns to up to six rows, whose rotations are in the hash words.
@@ -28,20 +30,44 @@ pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums:
 #[cfg(not(feature = "full-decoder"))]
 pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
     let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
-    let (pairs, last) = rows.offsets.as_chunks::<2>();
     let mut skip = 0;
-    for pair in pairs {
-        spread_rows(words, hashes, skip, pair.map(|offset| rows.start(offset)), sums);
+    for pair in rows.offsets.chunks(2) {
+        match *pair {
+            [one, two] => spread_two(words, hashes, skip, [rows.start(one), rows.start(two)], sums),
+            [one] => spread_one(words, hashes, skip, rows.start(one), sums),
+            _ => {}
+        }
         skip += 2 * SHIFT_BITS;
     }
-    if let [last] = last {
-        spread_rows(words, hashes, skip, [rows.start(*last)], sums);
+}
+
+/// Adds columns to the sums of two rows each, from these on. Plain loops: nothing here has to be optimised away.
+#[cfg(not(feature = "full-decoder"))]
+#[inline(never)]
+fn spread_two<T: Word>(words: &[T], hashes: &[u32], skip: u32, [one, two]: [usize; 2], sums: &[Cell<u32>; SUM_WORDS]) {
+    for (index, (word, bits)) in words.iter().zip(hashes).enumerate() {
+        let (word, bits) = (word.value(), bits >> skip);
+        let (one, two) = (&sums[(one + index) % SUM_WORDS], &sums[(two + index) % SUM_WORDS]);
+        // Both may be the same sum.
+        one.set(one.get() ^ word.rotate_right(bits & 31));
+        two.set(two.get() ^ word.rotate_right(bits >> SHIFT_BITS & 31));
+    }
+}
+
+/// The same with one row, the last.
+#[cfg(not(feature = "full-decoder"))]
+#[inline(never)]
+fn spread_one<T: Word>(words: &[T], hashes: &[u32], skip: u32, start: usize, sums: &[Cell<u32>; SUM_WORDS]) {
+    for (index, (word, bits)) in words.iter().zip(hashes).enumerate() {
+        let sum = &sums[(start + index) % SUM_WORDS];
+        sum.set(sum.get() ^ word.value().rotate_right(bits >> skip & 31));
     }
 }
 
 /// Adds columns to the sums of so many rows each, from these on, whose rotations are in the hash words from bit `skip` on.
 ///
 /// Never inlined: among other loops there would not be registers for all windows.
+#[cfg(feature = "full-decoder")]
 #[inline(never)]
 fn spread_rows<const ROWS: usize, T: Word>(
     words: &[T], hashes: &[u32], skip: u32, starts: [usize; ROWS], sums: &[Cell<u32>; SUM_WORDS],
