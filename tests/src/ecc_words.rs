@@ -1,8 +1,8 @@
-//! Codewords of low weight: where a page code has its error floor.
+//! Codewords of low weight, which give a page code an error floor.
 //!
 //! When half of the bits of a light codeword are wrong, the other half explains the failed checks as well, and no decoder
-//! can tell which it was without the checksum. A code of few parity bits has such words in spite of few short cycles, so
-//! the choice among codes goes by their number, see [`find_words`].
+//! can tell which it was without the checksum. A code of few parity bits may have such words in spite of few short cycles:
+//! [`find_words`] shows whether it has.
 
 use std::collections::{BTreeSet, HashSet};
 

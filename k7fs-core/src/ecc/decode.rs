@@ -61,7 +61,7 @@ pub fn decode(
 pub(crate) fn decode_briefly(
     layout: &Layout, page: &mut [u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Correction, Uncorrectable> {
-    climb(layout.code(), page, &[], scratch, accept, false)
+    decode_as_far(layout.code(), page, &[], scratch, accept, false)
 }
 
 /// [`decode`] for a page of which some bits are known to be weak.
@@ -82,11 +82,13 @@ pub fn decode_soft(
 pub fn decode_with(
     code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Correction, Uncorrectable> {
-    climb(code, page, weak, scratch, accept, true)
+    decode_as_far(code, page, weak, scratch, accept, true)
 }
 
-fn climb(
-    code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool, to_end: bool,
+/// The whole ladder, or without its Chase trials.
+fn decode_as_far(
+    code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
+    with_chase: bool,
 ) -> Result<Correction, Uncorrectable> {
     let needed = usize::from(code.words) * 4;
     if page.len() != needed || !(weak.is_empty() || weak.len() == needed) {
@@ -111,7 +113,8 @@ fn climb(
     // would find it again and again. Other codewords have more ones: their parity alone.
     let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
     let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
-    let has_chase = to_end && !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
+    let has_chase =
+        with_chase && !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
     Ladder { code, page, sums, weak, has_chase, steps: 0 }.climb(scratch, accept)
 }
 

@@ -452,15 +452,16 @@ impl<'b, F: Flash> Pages<'b, F> {
             if self.is_sealed(page, raw) {
                 return Ok(());
             }
+            let is_again = attempt > 0;
+            if is_again && !weak.is_empty() {
+                self.read_weak(page, raw, weak)?;
+            }
             let mut accept = |candidate: &[u8]| self.is_sealed(page, candidate);
-            let decoded = if weak.is_empty() {
-                ecc::decode(&self.layout, raw, scratch, &mut accept)
-            } else if attempt == 0 {
+            let decoded = if is_again || weak.is_empty() {
+                ecc::decode_soft(&self.layout, raw, weak, scratch, &mut accept)
+            } else {
                 // Reading once more costs less than the end of the ladder, and tells more.
                 ecc::decode_briefly(&self.layout, raw, scratch, &mut accept)
-            } else {
-                self.read_weak(page, raw, weak)?;
-                ecc::decode_soft(&self.layout, raw, weak, scratch, &mut |candidate| self.is_sealed(page, candidate))
             };
             match decoded {
                 Ok(correction) => {

@@ -15,12 +15,12 @@ pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums:
     let start = |offset| rows.start(offset);
     let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
     match *rows.offsets {
-        [a, b, c, d, e, f] => spread_rows(words, hashes, 0, [a, b, c, d, e, f].map(start), sums),
-        [a, b, c, d, e] => spread_rows(words, hashes, 0, [a, b, c, d, e].map(start), sums),
-        [a, b, c, d] => spread_rows(words, hashes, 0, [a, b, c, d].map(start), sums),
-        [a, b, c] => spread_rows(words, hashes, 0, [a, b, c].map(start), sums),
-        [a, b] => spread_rows(words, hashes, 0, [a, b].map(start), sums),
-        [a] => spread_rows(words, hashes, 0, [a].map(start), sums),
+        [a, b, c, d, e, f] => spread_rows(words, hashes, [a, b, c, d, e, f].map(start), sums),
+        [a, b, c, d, e] => spread_rows(words, hashes, [a, b, c, d, e].map(start), sums),
+        [a, b, c, d] => spread_rows(words, hashes, [a, b, c, d].map(start), sums),
+        [a, b, c] => spread_rows(words, hashes, [a, b, c].map(start), sums),
+        [a, b] => spread_rows(words, hashes, [a, b].map(start), sums),
+        [a] => spread_rows(words, hashes, [a].map(start), sums),
         _ => {}
     }
 }
@@ -41,7 +41,8 @@ pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums:
     }
 }
 
-/// Adds columns to the sums of two rows each, from these on. Plain loops: nothing here has to be optimised away.
+/// Adds columns to the sums of two rows each, from these on, whose rotations are in the hash words from bit `skip` on. A plain
+/// loop: such builds are often optimised for size, and nothing here has to be optimised away.
 #[cfg(not(feature = "full-decoder"))]
 #[inline(never)]
 fn spread_two<T: Word>(words: &[T], hashes: &[u32], skip: u32, [one, two]: [usize; 2], sums: &[Cell<u32>; SUM_WORDS]) {
@@ -64,13 +65,13 @@ fn spread_one<T: Word>(words: &[T], hashes: &[u32], skip: u32, start: usize, sum
     }
 }
 
-/// Adds columns to the sums of so many rows each, from these on, whose rotations are in the hash words from bit `skip` on.
+/// Adds columns to the sums of so many rows each, from these on.
 ///
 /// Never inlined: among other loops there would not be registers for all windows.
 #[cfg(feature = "full-decoder")]
 #[inline(never)]
 fn spread_rows<const ROWS: usize, T: Word>(
-    words: &[T], hashes: &[u32], skip: u32, starts: [usize; ROWS], sums: &[Cell<u32>; SUM_WORDS],
+    words: &[T], hashes: &[u32], starts: [usize; ROWS], sums: &[Cell<u32>; SUM_WORDS],
 ) {
     // The rest of the sums is no shorter than half of them, so with this bound no window needs a check.
     let count = (words.len() / 2).min(SPARE / 2);
@@ -85,7 +86,7 @@ fn spread_rows<const ROWS: usize, T: Word>(
     }
     for index in 0..count {
         let (Some([first, second]), Some(bits)) = (words.get(index), hashes.get(index)) else { return };
-        let [mut first_bits, mut second_bits] = bits.map(|bits| bits >> skip);
+        let [mut first_bits, mut second_bits] = *bits;
         for window in windows {
             let Some([one, two]) = window.get(index) else { return };
             let sums = [one.get(), two.get()];
