@@ -313,19 +313,21 @@ pub fn source(plan: &Plan, found: &Found) -> String {
     };
     text.push_str(feature);
     let _ = writeln!(text, "#[rustfmt::skip]\npub(super) const {}: Source = Source {{", plan.name);
-    let _ = writeln!(text, "    words: {},\n    parity_words: {},", plan.words, plan.parity_words);
+    let _ = writeln!(text, "    shape: Shape {{");
+    let _ = writeln!(text, "        words: {},\n        parity_words: {},", plan.words, plan.parity_words);
     let row_weight_max = row_weights(plan, found).into_iter().max().unwrap_or(0);
-    let _ = writeln!(text, "    row_weight_max: {row_weight_max},\n    safe_bits: {},", plan.safe_bits);
-    let _ = writeln!(text, "    chase_log2: {},", plan.chase_log2);
-    let _ = writeln!(text, "    mark_word: {mark},\n    salt: {:#010x},\n    weights: &{:?},", plan.salt, plan.weights);
+    let _ = writeln!(text, "        row_weight_max: {row_weight_max},\n        safe_bits: {},", plan.safe_bits);
+    let _ = writeln!(text, "        chase_log2: {},\n        mark_word: {mark},", plan.chase_log2);
+    let _ = writeln!(text, "        salt: {:#010x},\n        weights: &{:?},", plan.salt, plan.weights);
+    let inverse: Vec<String> = found.gap_inverse.iter().map(|word| format!("{word:#010x}")).collect();
+    let _ = writeln!(text, "        gap_inverse: [");
+    for row in inverse.chunks(3) {
+        let _ = writeln!(text, "            {},", row.join(", "));
+    }
+    let _ = writeln!(text, "        ],\n    }},");
     bytes(&mut text, "data_seeds", &packed(&found.data_seeds));
     bytes(&mut text, "parity_seeds", &found.parity_seeds);
-    let inverse: Vec<String> = found.gap_inverse.iter().map(|word| format!("{word:#010x}")).collect();
-    let _ = writeln!(text, "    gap_inverse: [");
-    for row in inverse.chunks(3) {
-        let _ = writeln!(text, "        {},", row.join(", "));
-    }
-    let _ = writeln!(text, "    ],\n}};");
+    text.push_str("};\n");
     text
 }
 

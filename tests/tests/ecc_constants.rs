@@ -46,19 +46,19 @@ fn violated(plan: &Plan, columns: &[Vec<Edge>], page: &[u8]) -> usize {
 fn the_search_finds_the_constants() {
     for (layout, plan, found) in all() {
         let code = layout.code();
-        assert_eq!(usize::from(code.words), plan.words);
-        assert_eq!(usize::from(code.parity_words), plan.parity_words);
-        assert_eq!(code.mark_word, plan.mark_word.map_or(u16::MAX, |word| word as u16));
-        assert_eq!(code.salt, plan.salt);
-        assert_eq!(code.weights, plan.weights);
-        assert_eq!(code.safe_bits, plan.safe_bits);
-        assert_eq!(code.chase_log2, plan.chase_log2);
+        assert_eq!(usize::from(code.shape.words), plan.words);
+        assert_eq!(usize::from(code.shape.parity_words), plan.parity_words);
+        assert_eq!(code.shape.mark_word, plan.mark_word.map_or(u16::MAX, |word| word as u16));
+        assert_eq!(code.shape.salt, plan.salt);
+        assert_eq!(code.shape.weights, plan.weights);
+        assert_eq!(code.shape.safe_bits, plan.safe_bits);
+        assert_eq!(code.shape.chase_log2, plan.chase_log2);
         let heaviest = row_weights(plan, found).into_iter().max();
-        assert_eq!(Some(usize::from(code.row_weight_max)), heaviest, "{layout:?}");
+        assert_eq!(Some(usize::from(code.shape.row_weight_max)), heaviest, "{layout:?}");
         let source = layout.source();
         assert_eq!(source.data_seeds, packed(&found.data_seeds), "{layout:?}");
         assert_eq!(source.parity_seeds, found.parity_seeds, "{layout:?}");
-        assert_eq!(code.gap_inverse, found.gap_inverse, "{layout:?}");
+        assert_eq!(code.shape.gap_inverse, found.gap_inverse, "{layout:?}");
     }
 }
 

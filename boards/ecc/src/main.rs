@@ -120,7 +120,7 @@ fn is_same(a: &[u8], b: &[u8], mark: Option<usize>) -> bool {
 /// Ones of the check matrix: 32 for each circulant.
 fn edges(layout: Layout) -> usize {
     let code = layout.code();
-    (0..usize::from(code.words)).map(|column| code.edges_at(column).as_slice().len() * 32).sum()
+    (0..usize::from(code.shape.words)).map(|column| code.edges_at(column).as_slice().len() * 32).sum()
 }
 
 /// Marsaglia's xorshift.

@@ -68,7 +68,8 @@ pub(super) struct Attempt<'w> {
 
 /// Bytes of scratch for a code.
 pub(super) const fn scratch_bytes(code: &Code) -> usize {
-    let (words, rows, edges) = (code.words as usize, code.parity_words as usize, code.row_weight_max as usize);
+    let (words, rows, edges) =
+        (code.shape.words as usize, code.shape.parity_words as usize, code.shape.row_weight_max as usize);
     words * BELIEF_BYTES + rows * (ROW_BYTES + edges * 4) + edges * STEP_BYTES
 }
 
@@ -228,8 +229,8 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn split(code: &Code, scratch: &'a mut [u8]) -> Option<Self> {
-        let (words, rows) = (usize::from(code.words), usize::from(code.parity_words));
-        let edges = usize::from(code.row_weight_max);
+        let (words, rows) = (usize::from(code.shape.words), usize::from(code.shape.parity_words));
+        let edges = usize::from(code.shape.row_weight_max);
         let (beliefs, rest) = scratch.split_at_mut_checked(words * BELIEF_BYTES)?;
         let (row_part, rest) = rest.split_at_mut_checked(rows * ROW_BYTES)?;
         let (signs, rest) = rest.split_at_mut_checked(rows * edges * 4)?;
@@ -251,7 +252,7 @@ pub(super) fn attempt(
 ) -> Option<u32> {
     let mut memory = Memory::split(code, scratch)?;
     start(code, attempt, &mut memory);
-    let rows = usize::from(code.parity_words);
+    let rows = usize::from(code.shape.parity_words);
     for _ in 0..attempt.iterations_max {
         *iterations = iterations.saturating_add(1);
         for index in 0..rows {
@@ -284,7 +285,7 @@ fn start(code: &Code, attempt: &Attempt<'_>, memory: &mut Memory<'_>) {
     for (column, belief) in memory.beliefs.iter_mut().enumerate() {
         let weak = weak.next().map_or(0, |word| u32::from_le_bytes(*word));
         let mut planes = choose(weak, &weak_trust, &trust);
-        if column == usize::from(code.mark_word) {
+        if column == usize::from(code.shape.mark_word) {
             planes = choose(0xFFFF, &constant(BELIEF_MAX), &planes);
         }
         if let Some(bit) = attempt.assumed.filter(|bit| usize::from(bit >> 5) == column) {
@@ -299,7 +300,7 @@ fn start(code: &Code, attempt: &Attempt<'_>, memory: &mut Memory<'_>) {
 
 /// One row listens to its bits and speaks to them.
 fn visit_row<const IS_SUM: bool>(code: &Code, row: usize, wrong: u32, memory: &mut Memory<'_>) {
-    let edges = usize::from(code.row_weight_max);
+    let edges = usize::from(code.shape.row_weight_max);
     let steps = list_steps(code, row, memory.steps);
     let Some(signs) = memory.signs.get_mut(row * edges..(row + 1) * edges) else { return };
     let Some(place) = memory.rows.get_mut(row) else { return };
@@ -374,7 +375,8 @@ fn apply(code: &Code, page: &mut [u8], beliefs: &[[u8; BELIEF_BYTES]]) -> u32 {
 /// Lists the least sure bits after a failed attempt, least sure first, as many as there are places; returns how many.
 pub(super) fn list_unsure(code: &Code, scratch: &[u8], places: &mut [[u8; 4]]) -> usize {
     let mut len = 0;
-    for (column, belief) in scratch.as_chunks::<BELIEF_BYTES>().0.iter().take(usize::from(code.words)).enumerate() {
+    for (column, belief) in scratch.as_chunks::<BELIEF_BYTES>().0.iter().take(usize::from(code.shape.words)).enumerate()
+    {
         let sure = how_sure(&load(belief));
         // The least sure of all; 15 stands for many bits.
         let mut open = open_bits(code, column as u16) & !(sure[0] & sure[1] & sure[2] & sure[3]);

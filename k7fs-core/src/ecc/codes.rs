@@ -1,40 +1,49 @@
 //! The constants of every code, as printed by `cargo run -p k7fs-tests --bin ecc-search`.
 
-use super::source::{NO_MARK, Source};
+use super::source::{NO_MARK, Shape, Source};
 
 #[rustfmt::skip]
 pub(super) const NOR_128: Source = Source {
-    words: 32,
-    parity_words: 4,
-    row_weight_max: 33,
-    safe_bits: 1,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000082,
-    weights: &[4],
+    shape: Shape {
+        words: 32,
+        parity_words: 4,
+        row_weight_max: 33,
+        safe_bits: 1,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000082,
+        weights: &[4],
+        gap_inverse: [
+            0xcafedc86, 0x59d6257e, 0x71060a40,
+            0x490abfc9, 0xec9d5433, 0x264553ed,
+            0x696764b9, 0x81af5100, 0x54a3a65e,
+        ],
+    },
     data_seeds: &[
         0, 16, 1, 104, 224, 193, 6, 147, 63, 92, 6, 104, 37, 59,
     ],
     parity_seeds: &[
         141, 139, 216, 55,
     ],
-    gap_inverse: [
-        0xcafedc86, 0x59d6257e, 0x71060a40,
-        0x490abfc9, 0xec9d5433, 0x264553ed,
-        0x696764b9, 0x81af5100, 0x54a3a65e,
-    ],
 };
 
 #[rustfmt::skip]
 pub(super) const NOR_256: Source = Source {
-    words: 64,
-    parity_words: 8,
-    row_weight_max: 41,
-    safe_bits: 7,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000003,
-    weights: &[4, 4, 4, 4, 4, 8, 8],
+    shape: Shape {
+        words: 64,
+        parity_words: 8,
+        row_weight_max: 41,
+        safe_bits: 7,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000003,
+        weights: &[4, 4, 4, 4, 4, 8, 8],
+        gap_inverse: [
+            0x572195a0, 0x61b402ec, 0xb6b494c5,
+            0x6a34133c, 0x95baf8d4, 0x8c2ea3c6,
+            0xc0fecdd2, 0x689a0aac, 0x831373a6,
+        ],
+    },
     data_seeds: &[
         0, 0, 1, 0, 0, 0, 16, 1, 32, 4, 1, 50, 20, 65, 56, 96, 131, 16, 65, 33, 66, 49, 88, 46,
         133, 190, 100, 148,
@@ -42,23 +51,25 @@ pub(super) const NOR_256: Source = Source {
     parity_seeds: &[
         146, 7, 134, 253, 84, 75, 89, 204,
     ],
-    gap_inverse: [
-        0x572195a0, 0x61b402ec, 0xb6b494c5,
-        0x6a34133c, 0x95baf8d4, 0x8c2ea3c6,
-        0xc0fecdd2, 0x689a0aac, 0x831373a6,
-    ],
 };
 
 #[rustfmt::skip]
 pub(super) const NOR_512: Source = Source {
-    words: 128,
-    parity_words: 16,
-    row_weight_max: 51,
-    safe_bits: 16,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000018,
-    weights: &[4, 4, 4, 4, 4, 12, 12],
+    shape: Shape {
+        words: 128,
+        parity_words: 16,
+        row_weight_max: 51,
+        safe_bits: 16,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000018,
+        weights: &[4, 4, 4, 4, 4, 12, 12],
+        gap_inverse: [
+            0xa64a49bc, 0x5ca6ff3e, 0x4b0b5712,
+            0x66443b19, 0x30b8a365, 0x14134d69,
+            0x942319b6, 0x753d0796, 0xd0066e43,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 34, 0, 16, 0, 0, 0, 17, 0,
         48, 33, 2, 32, 65, 16, 4, 97, 48, 32, 1, 18, 0, 16, 17, 2, 130, 50, 199, 76, 74, 130, 207, 153,
@@ -67,23 +78,25 @@ pub(super) const NOR_512: Source = Source {
     parity_seeds: &[
         1, 148, 58, 31, 104, 12, 108, 249, 246, 217, 151, 51, 31, 96, 128, 15,
     ],
-    gap_inverse: [
-        0xa64a49bc, 0x5ca6ff3e, 0x4b0b5712,
-        0x66443b19, 0x30b8a365, 0x14134d69,
-        0x942319b6, 0x753d0796, 0xd0066e43,
-    ],
 };
 
 #[rustfmt::skip]
 pub(super) const NOR_1024: Source = Source {
-    words: 256,
-    parity_words: 32,
-    row_weight_max: 49,
-    safe_bits: 36,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000005,
-    weights: &[4, 4, 4, 4, 4, 4, 16],
+    shape: Shape {
+        words: 256,
+        parity_words: 32,
+        row_weight_max: 49,
+        safe_bits: 36,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000005,
+        weights: &[4, 4, 4, 4, 4, 4, 16],
+        gap_inverse: [
+            0xaf5b234c, 0x7c79d37f, 0xd1458883,
+            0x374a1d93, 0xdd63d9aa, 0x9c67f0a0,
+            0xc8661854, 0x0668562d, 0x439e10cd,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 1, 0, 16, 0, 1, 0, 0, 0, 2, 1, 0,
@@ -95,24 +108,26 @@ pub(super) const NOR_1024: Source = Source {
         1, 9, 59, 1, 29, 1, 1, 33, 86, 5, 29, 21, 3, 18, 8, 9, 10, 12, 0, 36, 3, 12, 50, 7,
         1, 11, 3, 66, 0, 53, 240, 96,
     ],
-    gap_inverse: [
-        0xaf5b234c, 0x7c79d37f, 0xd1458883,
-        0x374a1d93, 0xdd63d9aa, 0x9c67f0a0,
-        0xc8661854, 0x0668562d, 0x439e10cd,
-    ],
 };
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) const NAND_2048_64: Source = Source {
-    words: 528,
-    parity_words: 14,
-    row_weight_max: 255,
-    safe_bits: 12,
-    chase_log2: 9,
-    mark_word: 512,
-    salt: 0x00000004,
-    weights: &[5, 5, 5, 12],
+    shape: Shape {
+        words: 528,
+        parity_words: 14,
+        row_weight_max: 255,
+        safe_bits: 12,
+        chase_log2: 9,
+        mark_word: 512,
+        salt: 0x00000004,
+        weights: &[5, 5, 5, 12],
+        gap_inverse: [
+            0xa97ebbe5, 0xd2027b06, 0xd4255a5b,
+            0x8b3d8381, 0x115cc63c, 0x8b1c7f4a,
+            0x10de25cc, 0x234bd424, 0xc1850b47,
+        ],
+    },
     data_seeds: &[
         0, 0, 16, 0, 16, 0, 17, 0, 17, 18, 0, 0, 4, 48, 64, 5, 9, 2, 68, 65, 87, 212, 34, 117,
         69, 38, 159, 48, 150, 179, 223, 114, 32, 211, 10, 86, 150, 66, 132, 74, 84, 77, 153, 243, 207, 127, 100, 67,
@@ -129,24 +144,26 @@ pub(super) const NAND_2048_64: Source = Source {
     parity_seeds: &[
         53, 101, 166, 115, 121, 40, 167, 39, 230, 122, 8, 31, 52, 85,
     ],
-    gap_inverse: [
-        0xa97ebbe5, 0xd2027b06, 0xd4255a5b,
-        0x8b3d8381, 0x115cc63c, 0x8b1c7f4a,
-        0x10de25cc, 0x234bd424, 0xc1850b47,
-    ],
 };
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) const NAND_2048_128: Source = Source {
-    words: 544,
-    parity_words: 28,
-    row_weight_max: 141,
-    safe_bits: 28,
-    chase_log2: 7,
-    mark_word: 512,
-    salt: 0x00000019,
-    weights: &[4, 5, 5, 16],
+    shape: Shape {
+        words: 544,
+        parity_words: 28,
+        row_weight_max: 141,
+        safe_bits: 28,
+        chase_log2: 7,
+        mark_word: 512,
+        salt: 0x00000019,
+        weights: &[4, 5, 5, 16],
+        gap_inverse: [
+            0x635bc45f, 0xf21c16ad, 0x2235b720,
+            0x13dcac2a, 0xc9f2a4b6, 0xb075c9bb,
+            0x7a7ab341, 0xb793d153, 0x9cd811ba,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 17, 2, 0, 0,
         0, 0, 0, 0, 16, 0, 1, 0, 0, 2, 16, 17, 64, 66, 0, 4, 4, 65, 185, 150, 8, 5, 62, 11,
@@ -164,24 +181,26 @@ pub(super) const NAND_2048_128: Source = Source {
         105, 75, 154, 87, 240, 136, 193, 42, 81, 125, 56, 150, 213, 254, 92, 126, 59, 78, 140, 215, 52, 6, 160, 124,
         42, 181, 89, 1,
     ],
-    gap_inverse: [
-        0x635bc45f, 0xf21c16ad, 0x2235b720,
-        0x13dcac2a, 0xc9f2a4b6, 0xb075c9bb,
-        0x7a7ab341, 0xb793d153, 0x9cd811ba,
-    ],
 };
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) const NAND_4096_224: Source = Source {
-    words: 1080,
-    parity_words: 52,
-    row_weight_max: 139,
-    safe_bits: 50,
-    chase_log2: 7,
-    mark_word: 1024,
-    salt: 0x00000008,
-    weights: &[4, 4, 4, 14],
+    shape: Shape {
+        words: 1080,
+        parity_words: 52,
+        row_weight_max: 139,
+        safe_bits: 50,
+        chase_log2: 7,
+        mark_word: 1024,
+        salt: 0x00000008,
+        weights: &[4, 4, 4, 14],
+        gap_inverse: [
+            0xbece8090, 0xff979419, 0x4593c0de,
+            0x9fd1d402, 0x4a9e3f72, 0x535810d4,
+            0xb5454320, 0x629ab57a, 0x224def2f,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 2, 0,
@@ -211,24 +230,26 @@ pub(super) const NAND_4096_224: Source = Source {
         3, 205, 138, 3, 33, 219, 243, 42, 25, 55, 68, 95, 58, 87, 97, 52, 55, 164, 23, 41, 17, 93, 121, 6,
         113, 147, 183, 130,
     ],
-    gap_inverse: [
-        0xbece8090, 0xff979419, 0x4593c0de,
-        0x9fd1d402, 0x4a9e3f72, 0x535810d4,
-        0xb5454320, 0x629ab57a, 0x224def2f,
-    ],
 };
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) const NAND_4096_128: Source = Source {
-    words: 1056,
-    parity_words: 28,
-    row_weight_max: 253,
-    safe_bits: 20,
-    chase_log2: 7,
-    mark_word: 1024,
-    salt: 0x00000002,
-    weights: &[4, 4, 5, 14],
+    shape: Shape {
+        words: 1056,
+        parity_words: 28,
+        row_weight_max: 253,
+        safe_bits: 20,
+        chase_log2: 7,
+        mark_word: 1024,
+        salt: 0x00000002,
+        weights: &[4, 4, 5, 14],
+        gap_inverse: [
+            0x421ec26e, 0x4a4a434e, 0x23088a82,
+            0xf470518e, 0xe70c3d89, 0xc55049d6,
+            0xb655835c, 0xc64d2e6f, 0x771622e7,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0,
         1, 0, 16, 0, 0, 16, 0, 0, 0, 16, 2, 32, 16, 2, 0, 32, 3, 1, 204, 82, 225, 162, 98, 211,
@@ -257,24 +278,26 @@ pub(super) const NAND_4096_128: Source = Source {
         176, 148, 95, 232, 79, 77, 180, 154, 220, 88, 88, 238, 115, 178, 61, 240, 11, 84, 1, 105, 185, 18, 72, 41,
         255, 119, 69, 158,
     ],
-    gap_inverse: [
-        0x421ec26e, 0x4a4a434e, 0x23088a82,
-        0xf470518e, 0xe70c3d89, 0xc55049d6,
-        0xb655835c, 0xc64d2e6f, 0x771622e7,
-    ],
 };
 
 #[cfg(feature = "nand-codes")]
 #[rustfmt::skip]
 pub(super) const NAND_4096_256: Source = Source {
-    words: 1088,
-    parity_words: 60,
-    row_weight_max: 121,
-    safe_bits: 60,
-    chase_log2: 7,
-    mark_word: 1024,
-    salt: 0x00000001,
-    weights: &[4, 4, 4, 14],
+    shape: Shape {
+        words: 1088,
+        parity_words: 60,
+        row_weight_max: 121,
+        safe_bits: 60,
+        chase_log2: 7,
+        mark_word: 1024,
+        salt: 0x00000001,
+        weights: &[4, 4, 4, 14],
+        gap_inverse: [
+            0xef7fda5f, 0x7f282e1f, 0x3e800275,
+            0x85fb132a, 0xc13d95ce, 0x0271e184,
+            0xee5d21dd, 0xe54df572, 0xbf46a06a,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0,
         0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 16,
@@ -304,24 +327,26 @@ pub(super) const NAND_4096_256: Source = Source {
         15, 160, 211, 232, 12, 55, 34, 154, 116, 71, 18, 9, 102, 11, 46, 13, 7, 41, 4, 3, 23, 23, 45, 55,
         3, 10, 57, 83, 12, 19, 5, 1, 18, 159, 217, 67,
     ],
-    gap_inverse: [
-        0xef7fda5f, 0x7f282e1f, 0x3e800275,
-        0x85fb132a, 0xc13d95ce, 0x0271e184,
-        0xee5d21dd, 0xe54df572, 0xbf46a06a,
-    ],
 };
 
 #[cfg(feature = "full-decoder")]
 #[rustfmt::skip]
 pub(super) const ARCHIVE_4096_256: Source = Source {
-    words: 1024,
-    parity_words: 64,
-    row_weight_max: 107,
-    safe_bits: 60,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000001,
-    weights: &[4, 4, 4, 16],
+    shape: Shape {
+        words: 1024,
+        parity_words: 64,
+        row_weight_max: 107,
+        safe_bits: 60,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000001,
+        weights: &[4, 4, 4, 16],
+        gap_inverse: [
+            0xaace82e5, 0x8e56dd2f, 0x22d6c97a,
+            0xe0ee0d19, 0x475ce937, 0x489ade31,
+            0x61f308b2, 0xe54a0f22, 0x76cfd205,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -349,24 +374,26 @@ pub(super) const ARCHIVE_4096_256: Source = Source {
         164, 58, 10, 109, 1, 11, 0, 14, 61, 17, 13, 7, 58, 23, 60, 18, 1, 11, 15, 7, 28, 103, 13, 38,
         13, 13, 1, 19, 13, 9, 2, 22, 3, 2, 8, 46, 10, 194, 89, 86,
     ],
-    gap_inverse: [
-        0xaace82e5, 0x8e56dd2f, 0x22d6c97a,
-        0xe0ee0d19, 0x475ce937, 0x489ade31,
-        0x61f308b2, 0xe54a0f22, 0x76cfd205,
-    ],
 };
 
 #[cfg(feature = "full-decoder")]
 #[rustfmt::skip]
 pub(super) const ARCHIVE_4096_512: Source = Source {
-    words: 1024,
-    parity_words: 128,
-    row_weight_max: 59,
-    safe_bits: 150,
-    chase_log2: 7,
-    mark_word: NO_MARK,
-    salt: 0x00000001,
-    weights: &[4, 4, 4, 4, 4, 4, 20],
+    shape: Shape {
+        words: 1024,
+        parity_words: 128,
+        row_weight_max: 59,
+        safe_bits: 150,
+        chase_log2: 7,
+        mark_word: NO_MARK,
+        salt: 0x00000001,
+        weights: &[4, 4, 4, 4, 4, 4, 20],
+        gap_inverse: [
+            0x718f77ed, 0x85cda27c, 0x2ca73154,
+            0x94906d1d, 0x3ad7d775, 0xd207b608,
+            0xae823770, 0x012756ae, 0x76c8b2cd,
+        ],
+    },
     data_seeds: &[
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 1, 0, 16, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 16,
@@ -395,10 +422,5 @@ pub(super) const ARCHIVE_4096_512: Source = Source {
         16, 1, 9, 16, 7, 60, 8, 38, 3, 64, 27, 49, 37, 7, 38, 4, 99, 3, 2, 2, 0, 18, 4, 0,
         13, 8, 0, 2, 20, 12, 3, 0, 3, 29, 3, 4, 0, 8, 36, 4, 3, 1, 2, 7, 1, 11, 1, 0,
         1, 5, 0, 0, 9, 59, 153, 35,
-    ],
-    gap_inverse: [
-        0x718f77ed, 0x85cda27c, 0x2ca73154,
-        0x94906d1d, 0x3ad7d775, 0xd207b608,
-        0xae823770, 0x012756ae, 0x76c8b2cd,
     ],
 };

@@ -31,7 +31,7 @@ pub(super) const fn scratch_bytes(code: &Code, tier: Tier) -> usize {
     let small = flip::scratch_bytes(code);
     #[cfg(feature = "full-decoder")]
     if matches!(tier, Tier::Full) {
-        let full = belief::scratch_bytes(code) + (DOUBT_BYTES << code.chase_log2);
+        let full = belief::scratch_bytes(code) + (DOUBT_BYTES << code.shape.chase_log2);
         return if full > small { full } else { small };
     }
     let _ = tier;
@@ -90,7 +90,7 @@ fn decode_as_far(
     code: &Code, page: &mut [u8], weak: &[u8], scratch: &mut [u8], accept: &mut dyn FnMut(&[u8]) -> bool,
     with_chase: bool,
 ) -> Result<Correction, Uncorrectable> {
-    let needed = usize::from(code.words) * 4;
+    let needed = usize::from(code.shape.words) * 4;
     if page.len() != needed || !(weak.is_empty() || weak.len() == needed) {
         let given = if page.len() == needed { weak.len() } else { page.len() };
         return Err(Uncorrectable::PageLength { needed, given });
@@ -106,15 +106,15 @@ fn decode_as_far(
         return if accept(page) { Ok(correction(code, Rung::Clean, 0, 0)) } else { Err(Uncorrectable::Beyond) };
     }
     // Beyond correction every check is a coin toss; torn pages must not cost a full search.
-    if violated * 100 > usize::from(code.parity_words) * 32 * HOPELESS_PERCENT {
+    if violated * 100 > usize::from(code.shape.parity_words) * 32 * HOPELESS_PERCENT {
         return Err(Uncorrectable::Beyond);
     }
     // Nearly all zeros, as blocks that are bad from the factory read: the codeword of zeros is near, and a long search
     // would find it again and again. Other codewords have more ones: their parity alone.
     let ones: usize = page.iter().map(|byte| byte.count_ones() as usize).sum();
-    let is_near_zero = ones <= usize::from(code.parity_words) * 2 + MARK_BITS;
+    let is_near_zero = ones <= usize::from(code.shape.parity_words) * 2 + MARK_BITS;
     let has_chase =
-        with_chase && !is_near_zero && violated * 100 <= usize::from(code.parity_words) * 32 * CHASE_PERCENT;
+        with_chase && !is_near_zero && violated * 100 <= usize::from(code.shape.parity_words) * 32 * CHASE_PERCENT;
     Ladder { code, page, sums, weak, has_chase, steps: 0 }.climb(scratch, accept)
 }
 
@@ -163,7 +163,7 @@ impl Ladder<'_> {
             return None;
         }
         let (scratch, doubts) = scratch.split_at_mut_checked(belief::scratch_bytes(self.code))?;
-        let (doubts, _) = doubts.get_mut(..DOUBT_BYTES << self.code.chase_log2)?.as_chunks_mut();
+        let (doubts, _) = doubts.get_mut(..DOUBT_BYTES << self.code.shape.chase_log2)?.as_chunks_mut();
         // Those that belief propagation was least sure of, then those that the checks as read accuse most.
         let unsure = belief::list_unsure(self.code, scratch, doubts);
         let found = self.chase(scratch, doubts.get(..unsure)?, &CHASE[0], accept);
@@ -213,6 +213,6 @@ const CHASE: [Attempt<'static>; 2] = [
 
 /// What has been done.
 fn correction(code: &Code, rung: Rung, bits: u32, iterations: u16) -> Correction {
-    let margin = i32::from(code.safe_bits).saturating_sub_unsigned(bits) as i16;
+    let margin = i32::from(code.shape.safe_bits).saturating_sub_unsigned(bits) as i16;
     Correction { bits, rung, iterations, margin }
 }

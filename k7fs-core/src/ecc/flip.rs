@@ -37,7 +37,7 @@ pub(super) const fn scratch_bytes(code: &Code) -> usize {
 
 /// Entries of the list of touched bits. Random errors that can be corrected leave fewer than this touched.
 const fn touched_max(code: &Code) -> usize {
-    let wanted = 64 + code.parity_words as usize * 8;
+    let wanted = 64 + code.shape.parity_words as usize * 8;
     if wanted > 256 { 256 } else { wanted }
 }
 
@@ -252,7 +252,7 @@ impl<'a> Columns<'a> {
     /// The next column; its edges are in place. No iterator, as copies of the edges would take longer than the count.
     fn advance(&mut self) -> Option<u16> {
         let column = self.column;
-        if column >= usize::from(self.code.words) {
+        if column >= usize::from(self.code.shape.words) {
             return None;
         }
         self.column += 1;
@@ -261,7 +261,7 @@ impl<'a> Columns<'a> {
             self.code.parity_edges(column - data_words, &mut self.edges);
             return Some(column as u16);
         }
-        if self.place == usize::from(self.code.parity_words) {
+        if self.place == usize::from(self.code.shape.parity_words) {
             self.place = 0;
             self.group += 1;
             self.offsets = self.code.offsets_of(self.group);

@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on the page's content.
 
-pub use super::source::{NO_MARK, Source, mix};
+pub use super::source::{NO_MARK, Shape, Source, mix};
 use super::source::{PARITY_WEIGHT, data_hash, mix_next};
 
 /// Words of the array in which check sums are gathered: twice the largest number of parity words, rounded up to a
@@ -26,22 +26,8 @@ pub const GAP: usize = 3;
 /// Everything that makes up one code: its [`Source`], expanded.
 #[derive(Debug)]
 pub struct Code {
-    /// 32-bit words of the raw page.
-    pub words: u16,
-    /// Words of parity, at the end of the page; also the number of block rows.
-    pub parity_words: u8,
-    /// Edges of the heaviest block row.
-    pub row_weight_max: u8,
-    /// The word whose low two bytes are the factory mark, or [`NO_MARK`].
-    pub mark_word: u16,
-    /// Wrong bits of which the small decoder leaves at most about one page in a million unmended.
-    pub safe_bits: u8,
-    /// Chase trials on belief propagation take two to this power doubtful bits for wrong, one at a time.
-    pub chase_log2: u8,
-    /// Start value of all hashes.
-    pub salt: u32,
-    /// Column weight of each group of `parity_words` data columns, repeated.
-    pub weights: &'static [u8],
+    /// Sizes, weights and the like.
+    pub shape: Shape,
     /// The rows of each group's first column, group by group; with each column after it they move on by one.
     pub offsets: &'static [u8],
     /// The first hash word of each data column, or nothing where that is worked out from its seed each time.
@@ -51,8 +37,6 @@ pub struct Code {
     /// The edges of the parity columns beside the diagonal, three for each and a fourth for the last: the row above the
     /// eight bits of the rotation.
     pub parity: &'static [u16],
-    /// Inverse of the gap: row by row, bit `s` stands for a rotation by `s`.
-    pub gap_inverse: [u32; GAP * GAP],
 }
 
 /// One circulant: the word's bits, rotated right by `shift`, take part in the checks of block row `row`.
@@ -91,12 +75,12 @@ impl Edges {
 impl Code {
     /// Where the factory mark's two bytes are.
     pub const fn mark_byte(&self) -> Option<usize> {
-        if self.mark_word == NO_MARK { None } else { Some(self.mark_word as usize * 4) }
+        if self.shape.mark_word == NO_MARK { None } else { Some(self.shape.mark_word as usize * 4) }
     }
 
     /// Bytes of this constant and what it refers to, as on a 32-bit processor.
     pub const fn table_bytes(&self) -> usize {
-        let bytes = self.weights.len() + self.offsets.len() + self.data_seeds.len();
+        let bytes = self.shape.weights.len() + self.offsets.len() + self.data_seeds.len();
         // Five slices, of two words each.
         let itself = size_of::<Self>() - 10 * (size_of::<usize>() - 4);
         itself + bytes + self.parity.len() * 2 + self.hashes.len() * 4
@@ -104,7 +88,7 @@ impl Code {
 
     /// Block columns that hold data.
     pub fn data_words(&self) -> usize {
-        usize::from(self.words).saturating_sub(usize::from(self.parity_words))
+        usize::from(self.shape.words).saturating_sub(usize::from(self.shape.parity_words))
     }
 
     /// The first hash word of data column `column`, stored or not.
@@ -117,16 +101,16 @@ impl Code {
             return *hash;
         }
         let seeds = u32::from(self.data_seeds.get(column / 2).copied().unwrap_or(0));
-        data_hash(self.salt, column, seeds >> (column % 2 * 4) & 15)
+        data_hash(self.shape.salt, column, seeds >> (column % 2 * 4) & 15)
     }
 
     /// The row offsets of group `group`.
     pub fn offsets_of(&self, group: usize) -> &'static [u8] {
-        let kinds = self.weights.len().max(1);
+        let kinds = self.shape.weights.len().max(1);
         let sum = |weights: &[u8]| weights.iter().map(|weight| usize::from(*weight)).sum::<usize>();
         let (round, kind) = (group / kinds, group % kinds);
-        let first = round * sum(self.weights) + sum(self.weights.get(..kind).unwrap_or_default());
-        let weight = usize::from(self.weights.get(kind).copied().unwrap_or(0));
+        let first = round * sum(self.shape.weights) + sum(self.shape.weights.get(..kind).unwrap_or_default());
+        let weight = usize::from(self.shape.weights.get(kind).copied().unwrap_or(0));
         self.offsets.get(first..).and_then(|rest| rest.get(..weight)).unwrap_or_default()
     }
 
@@ -136,7 +120,7 @@ impl Code {
         match column.checked_sub(self.data_words()) {
             Some(index) => self.parity_edges(index, &mut out),
             None => {
-                let rows = usize::from(self.parity_words).max(1);
+                let rows = usize::from(self.shape.parity_words).max(1);
                 self.data_edges(self.offsets_of(column / rows), column, column % rows, &mut out);
             }
         }
@@ -151,7 +135,7 @@ impl Code {
             let mut bits = hash;
             for &offset in six {
                 let sum = offset + place as u8;
-                let row = if sum >= self.parity_words { sum - self.parity_words } else { sum };
+                let row = if sum >= self.shape.parity_words { sum - self.shape.parity_words } else { sum };
                 out.push(Edge { row, shift: (bits & 31) as u8 });
                 bits >>= 5;
             }
@@ -161,7 +145,7 @@ impl Code {
 
     /// Visits the edges of block row `row`, column and rotation, in an order that never changes.
     pub fn each_in_row(&self, row: usize, mut visit: impl FnMut(u16, u8)) {
-        let rows = usize::from(self.parity_words);
+        let rows = usize::from(self.shape.parity_words);
         let data_words = self.data_words();
         for (group, first) in (0..data_words).step_by(rows.max(1)).enumerate() {
             for (index, &offset) in self.offsets_of(group).iter().enumerate() {
@@ -191,7 +175,7 @@ impl Code {
     /// All but the last three have their first edge on the diagonal, unrotated, and the others below it.
     pub fn parity_edges(&self, index: usize, out: &mut Edges) {
         out.len = 0;
-        let rows = usize::from(self.parity_words);
+        let rows = usize::from(self.shape.parity_words);
         if index + GAP < rows {
             out.push(Edge { row: index as u8, shift: 0 });
         }

@@ -175,7 +175,7 @@ impl Layout {
 
     /// Bytes of a codeword: the raw page with its spare area, factory mark included.
     pub const fn codeword_bytes(self) -> usize {
-        self.code().words as usize * 4
+        self.code().shape.words as usize * 4
     }
 
     /// Bits that can be wrong: those of the codeword less the factory mark.
@@ -185,7 +185,7 @@ impl Layout {
 
     /// Bytes of parity, the last of the codeword.
     pub const fn parity_bytes(self) -> usize {
-        self.code().parity_words as usize * 4
+        self.code().shape.parity_words as usize * 4
     }
 
     /// Bits of parity, which is the largest [`syndrome_weight`](super::syndrome_weight).
@@ -200,7 +200,7 @@ impl Layout {
 
     /// Wrong bits of which the small tier leaves at most about one page in a million unmended, as measured.
     pub const fn safe_bits(self) -> u32 {
-        self.code().safe_bits as u32
+        self.code().shape.safe_bits as u32
     }
 
     /// Bytes of scratch memory that [`decode`](super::decode()) needs beside the page to get this far.

@@ -233,7 +233,7 @@ pub fn looks_erased(layout: &Layout, page: &[u8]) -> bool {
     if page.len() != layout.codeword_bytes() {
         return false;
     }
-    let mark = usize::from(code.mark_word);
+    let mark = usize::from(code.shape.mark_word);
     let words = page.as_chunks::<4>().0.iter().enumerate();
     let zeros: usize = words
         .map(|(index, bytes)| {
@@ -246,7 +246,7 @@ pub fn looks_erased(layout: &Layout, page: &[u8]) -> bool {
 /// [`encode`] for a code that is not one of the layouts; for the search that finds codes.
 #[doc(hidden)]
 pub fn encode_with(code: &Code, page: &mut [u8]) {
-    if page.len() != usize::from(code.words) * 4 {
+    if page.len() != usize::from(code.shape.words) * 4 {
         return;
     }
     let mut sums = [0; SUM_WORDS];
@@ -265,12 +265,12 @@ fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
 
 /// The bits of a column that may be flipped: all but the factory mark.
 fn open_bits(code: &Code, column: u16) -> u32 {
-    if column == code.mark_word { 0xFFFF_0000 } else { u32::MAX }
+    if column == code.shape.mark_word { 0xFFFF_0000 } else { u32::MAX }
 }
 
 /// The number of ones among the code's sums.
 fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
-    sums.iter().take(usize::from(code.parity_words)).map(|word| word.count_ones() as usize).sum()
+    sums.iter().take(usize::from(code.shape.parity_words)).map(|word| word.count_ones() as usize).sum()
 }
 
 // They go through all layouts and rungs.

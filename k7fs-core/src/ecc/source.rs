@@ -4,14 +4,14 @@
 
 use super::graph::{Code, GAP};
 
-/// Value of [`Source::mark_word`] for codes without factory-mark bytes.
+/// Value of [`Shape::mark_word`] for codes without factory-mark bytes.
 pub const NO_MARK: u16 = u16::MAX;
 /// Edges of a parity column beside the diagonal; the very last has one more.
 pub(super) const PARITY_WEIGHT: usize = 3;
 
-/// The constants that define one code.
+/// What of a code stays as it is when it is expanded.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
+pub struct Shape {
     /// 32-bit words of the raw page.
     pub words: u16,
     /// Words of parity, at the end of the page; also the number of block rows.
@@ -28,12 +28,19 @@ pub struct Source {
     pub salt: u32,
     /// Column weight of each group of `parity_words` data columns, repeated.
     pub weights: &'static [u8],
+    /// Inverse of the gap: row by row, bit `s` stands for a rotation by `s`.
+    pub gap_inverse: [u32; GAP * GAP],
+}
+
+/// The constants that define one code.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// What the expanded code has as well.
+    pub shape: Shape,
     /// Four bits for each data column, low half first.
     pub data_seeds: &'static [u8],
     /// Eight bits for each parity column.
     pub parity_seeds: &'static [u8],
-    /// Inverse of the gap: row by row, bit `s` stands for a rotation by `s`.
-    pub gap_inverse: [u32; GAP * GAP],
 }
 
 /// A bijection of 32-bit words that leaves no visible pattern.
@@ -59,34 +66,26 @@ pub(super) const fn data_hash(salt: u32, column: usize, seed: u32) -> u32 {
 impl Source {
     /// Block columns that hold data.
     pub const fn data_words(&self) -> usize {
-        (self.words - self.parity_words as u16) as usize
+        (self.shape.words - self.shape.parity_words as u16) as usize
     }
 
     /// The code with its tables, which are those that the other functions work out; `hashes` may be empty.
     pub const fn code(&self, offsets: &'static [u8], hashes: &'static [u32], parity: &'static [u16]) -> Code {
         Code {
-            words: self.words,
-            parity_words: self.parity_words,
-            row_weight_max: self.row_weight_max,
-            mark_word: self.mark_word,
-            safe_bits: self.safe_bits,
-            chase_log2: self.chase_log2,
-            salt: self.salt,
-            weights: self.weights,
+            shape: self.shape,
             offsets,
             hashes,
             data_seeds: if hashes.is_empty() { self.data_seeds } else { &[] },
             parity,
-            gap_inverse: self.gap_inverse,
         }
     }
 
     /// The weights of all groups of data columns together.
     pub const fn offset_count(&self) -> usize {
-        let groups = self.data_words().div_ceil(self.parity_words as usize);
+        let groups = self.data_words().div_ceil(self.shape.parity_words as usize);
         let (mut count, mut group) = (0, 0);
         while group < groups {
-            count += self.weights[group % self.weights.len()] as usize;
+            count += self.shape.weights[group % self.shape.weights.len()] as usize;
             group += 1;
         }
         count
@@ -106,11 +105,11 @@ impl Source {
     pub const fn put_offsets(&self, out: &mut [u8]) {
         let (mut group, mut done) = (0, 0);
         while done < out.len() {
-            let weight = self.weights[group % self.weights.len()] as usize;
-            let mut hash = mix(self.salt ^ 0x8000_0000 ^ group as u32);
+            let weight = self.shape.weights[group % self.shape.weights.len()] as usize;
+            let mut hash = mix(self.shape.salt ^ 0x8000_0000 ^ group as u32);
             let mut edge = 0;
             while edge < weight {
-                let rows = self.parity_words as usize;
+                let rows = self.shape.parity_words as usize;
                 let (first, end) = (rows * edge / weight, rows * (edge + 1) / weight);
                 let bits = (hash >> (edge % 4 * 8) & 255) as usize;
                 out[done + edge] = (first + ((bits * (end - first)) >> 8)) as u8;
@@ -136,14 +135,14 @@ impl Source {
         let mut column = 0;
         while column < out.len() {
             let seed = self.data_seeds[column / 2] as u32 >> (column % 2 * 4) & 15;
-            out[column] = data_hash(self.salt, column, seed);
+            out[column] = data_hash(self.shape.salt, column, seed);
             column += 1;
         }
     }
 
     /// Edges of the parity columns beside the diagonal.
     pub const fn parity_edge_count(&self) -> usize {
-        self.parity_words as usize * PARITY_WEIGHT + 1
+        self.shape.parity_words as usize * PARITY_WEIGHT + 1
     }
 
     /// The edges of the parity columns beside the diagonal, the row above the eight bits of the rotation; `COUNT` is
@@ -156,7 +155,7 @@ impl Source {
 
     /// [`Self::parity_edges`] for a number that is not known at compile time.
     pub const fn put_parity_edges(&self, out: &mut [u16]) {
-        let rows = self.parity_words as usize;
+        let rows = self.shape.parity_words as usize;
         let mut index = 0;
         while index < rows {
             let gap = index + GAP >= rows;
@@ -164,7 +163,7 @@ impl Source {
             let first = if gap { 0 } else { index + 1 };
             // Two columns of odd weight: with even weights alone the matrix would be singular.
             let weight = if index + 1 == rows { PARITY_WEIGHT + 1 } else { PARITY_WEIGHT };
-            let places = mix(self.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ self.parity_seeds[index] as u32);
+            let places = mix(self.shape.salt ^ 0x4000_0000 ^ (index as u32) << 8 ^ self.parity_seeds[index] as u32);
             let shifts = mix_next(places);
             let mut edge = 0;
             while edge < weight {

@@ -11,10 +11,10 @@ impl Code {
     ///
     /// The mark bytes count as ones, whatever the page holds.
     pub fn add_data(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-        let rows = usize::from(self.parity_words).max(1);
+        let rows = usize::from(self.shape.parity_words).max(1);
         let data = page.as_chunks::<4>().0.get(..self.data_words()).unwrap_or_default();
         let mut tile = Tile::EMPTY;
-        let mut weights = self.weights.iter().cycle();
+        let mut weights = self.shape.weights.iter().cycle();
         let mut offsets = self.offsets;
         let mut column = 0;
         for group in data.chunks(rows) {
@@ -37,7 +37,7 @@ impl Code {
 
     /// The mark was added as stored: adds what it lacks.
     fn complete_mark(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
-        let mark = usize::from(self.mark_word);
+        let mark = usize::from(self.shape.mark_word);
         if let Some(bytes) = page.as_chunks::<4>().0.get(mark) {
             let missing = !u32::from_le_bytes(*bytes) & 0xFFFF;
             for edge in self.edges_at(mark).as_slice() {
@@ -49,7 +49,7 @@ impl Code {
     /// Adds the check sums of the stored parity to `sums`.
     pub fn add_parity(&self, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
         let words = page.as_chunks::<4>().0.get(self.data_words()..).unwrap_or_default();
-        let diagonal = usize::from(self.parity_words).saturating_sub(GAP);
+        let diagonal = usize::from(self.shape.parity_words).saturating_sub(GAP);
         for (sum, bytes) in sums.iter_mut().zip(words.iter().take(diagonal)) {
             *sum ^= u32::from_le_bytes(*bytes);
         }
@@ -66,7 +66,7 @@ impl Code {
 
     /// Replaces the sums of the data columns by the parity words that cancel them.
     pub fn solve_parity(&self, sums: &mut [u32; SUM_WORDS]) {
-        let first_gap = usize::from(self.parity_words).saturating_sub(GAP);
+        let first_gap = usize::from(self.shape.parity_words).saturating_sub(GAP);
         let (threes, last) = self.parity.as_chunks();
         let (triangle, gap_edges) = threes.split_at_checked(first_gap).unwrap_or_default();
         let [sums, trial] = sums.as_chunks_mut::<SPARE>().0 else { return };
@@ -74,7 +74,7 @@ impl Code {
         *trial = *sums;
         substitute(triangle, trial);
         let mut gap = [0u32; GAP];
-        let [a, b, c, d, e, f, g, h, i] = self.gap_inverse;
+        let [a, b, c, d, e, f, g, h, i] = self.shape.gap_inverse;
         for (index, factors) in [[a, d, g], [b, e, h], [c, f, i]].into_iter().enumerate() {
             add_products(factors, trial[(first_gap + index) % SPARE], &mut gap);
         }

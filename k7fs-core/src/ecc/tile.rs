@@ -103,7 +103,7 @@ fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
     for (index, (pair, seeds)) in hashes.as_chunks_mut::<2>().0.iter_mut().zip(seeds).enumerate() {
         let seeds = u32::from(*seeds);
         let column = column + 2 * index;
-        *pair = [data_hash(code.salt, column, seeds & 15), data_hash(code.salt, column + 1, seeds >> 4)];
+        *pair = [data_hash(code.shape.salt, column, seeds & 15), data_hash(code.shape.salt, column + 1, seeds >> 4)];
     }
 }
 

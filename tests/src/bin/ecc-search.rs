@@ -6,13 +6,13 @@
 //! PAGES pages with ERRORS wrong bits each. `-- NAME words BITS WEIGHT` lists the codewords of at most BITS ones in
 //! columns no heavier than WEIGHT.
 
-use k7fs_core::ecc::graph::{Code, NO_MARK, Source, mix};
+use k7fs_core::ecc::graph::{Code, NO_MARK, Shape, Source, mix};
 use k7fs_core::ecc::{decode_with, encode_with};
 use k7fs_tests::ecc_search::{Found, Plan, packed, plans, row_weights, search, source};
 use k7fs_tests::ecc_words::find_words;
 
 /// What stands before the constants.
-const PREAMBLE: &str = "use super::source::{NO_MARK, Source};";
+const PREAMBLE: &str = "use super::source::{NO_MARK, Shape, Source};";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -82,19 +82,19 @@ fn trial(name: &str, [first, count, keep, errors, frames]: [u32; 5]) {
 
 /// The code as the library wants it; the memory is never given back.
 fn leaked_code(plan: &Plan, found: &Found) -> Code {
-    let source = Source {
+    let shape = Shape {
         words: plan.words as u16,
         parity_words: plan.parity_words as u8,
-        mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
-        salt: plan.salt,
         row_weight_max: row_weights(plan, found).into_iter().max().unwrap_or(0) as u8,
+        mark_word: plan.mark_word.map_or(NO_MARK, |word| word as u16),
         safe_bits: plan.safe_bits,
         chase_log2: plan.chase_log2,
+        salt: plan.salt,
         weights: plan.weights.clone().leak(),
-        data_seeds: packed(&found.data_seeds).leak(),
-        parity_seeds: found.parity_seeds.clone().leak(),
         gap_inverse: found.gap_inverse,
     };
+    let (data_seeds, parity_seeds) = (packed(&found.data_seeds).leak(), found.parity_seeds.clone().leak());
+    let source = Source { shape, data_seeds, parity_seeds };
     let mut offsets = vec![0; source.offset_count()];
     let mut hashes = vec![0; source.data_words()];
     let mut parity = vec![0; source.parity_edge_count()];
@@ -111,9 +111,9 @@ fn failures(code: &Code, errors: usize, frames: usize) -> usize {
         state = state.wrapping_add(0x9E37_79B9);
         mix(state)
     };
-    let mut page = vec![0u8; usize::from(code.words) * 4];
+    let mut page = vec![0u8; usize::from(code.shape.words) * 4];
     let mut scratch = vec![0u8; 100_000];
-    let mark = usize::from(code.mark_word) * 4;
+    let mark = usize::from(code.shape.mark_word) * 4;
     let failed = (0..frames).filter(|_| {
         page.iter_mut().for_each(|byte| *byte = random() as u8);
         encode_with(code, &mut page);
