@@ -1,5 +1,6 @@
 //! What can go wrong, each limit by its own name.
 
+use crate::codec::CodecId;
 use crate::flash::FlashError;
 
 /// Why a call was refused or failed. A refused call has changed nothing.
@@ -22,6 +23,25 @@ pub enum Error {
     Corrupt {
         /// The page where it was found, counted through the volume.
         page: u32,
+    },
+    /// Content does not match the hash that it was stored with, although its pages read well: only this file is concerned.
+    HashMismatch {
+        /// The page where its record starts, counted through the volume.
+        page: u32,
+    },
+    /// Content is compressed with a codec that this build, or this mount, does not have.
+    MissingCodec {
+        /// The codec.
+        codec: CodecId,
+    },
+    /// The volume's content hash is one that this build does not have: nothing verified can be written.
+    MissingHash,
+    /// The content hash finds accidents only: [`FormatOptions::force`](crate::FormatOptions::force) says that this is meant.
+    WeakHash,
+    /// A logical block is not a power of two from 4 KiB to 32 MiB.
+    InvalidBlockSize {
+        /// The size that was asked for.
+        bytes: u32,
     },
     /// No signature of a K7FS volume was found in the chip's first blocks.
     NotAVolume,
@@ -135,6 +155,7 @@ pub enum GeometryField {
 
 /// The same among the floors themselves.
 pub(crate) mod inner {
+    use crate::codec::CodecId;
     use crate::flash::FlashError;
 
     /// As [`super::Error`], without those that have more to tell than one number.
@@ -154,6 +175,13 @@ pub(crate) mod inner {
         Corrupt {
             page: u32,
         },
+        HashMismatch {
+            page: u32,
+        },
+        MissingCodec {
+            codec: CodecId,
+        },
+        MissingHash,
         DamagedSignature,
         VolumeTooSmall {
             blocks_min: u32,
@@ -184,7 +212,7 @@ pub(crate) mod inner {
     impl Error {
         /// Whether it says that something on the chip cannot be read: other things still may.
         pub(crate) fn is_damage(self) -> bool {
-            self.is_unreadable() || matches!(self, Error::Corrupt { .. })
+            self.is_unreadable() || matches!(self, Error::Corrupt { .. } | Error::HashMismatch { .. })
         }
 
         /// Whether a page holds more errors than were corrected.
@@ -208,6 +236,9 @@ impl From<inner::Error> for Error {
             inner::Error::Uncorrectable { page } => Error::Uncorrectable { page, larger_decoder: false },
             inner::Error::BeyondSmallDecoder { page } => Error::Uncorrectable { page, larger_decoder: true },
             inner::Error::Corrupt { page } => Error::Corrupt { page },
+            inner::Error::HashMismatch { page } => Error::HashMismatch { page },
+            inner::Error::MissingCodec { codec } => Error::MissingCodec { codec },
+            inner::Error::MissingHash => Error::MissingHash,
             inner::Error::DamagedSignature => Error::DamagedSignature,
             inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
             inner::Error::NameEmpty => Error::NameEmpty,
@@ -252,6 +283,13 @@ impl core::fmt::Display for Error {
                 write!(f, "page {page} is damaged beyond what this decoder corrects; a larger one may")
             }
             Error::Corrupt { page } => write!(f, "page {page} holds an impossible structure"),
+            Error::HashMismatch { page } => write!(f, "the content stored from page {page} on does not match its hash"),
+            Error::MissingCodec { codec } => write!(f, "the codec {} is missing in this build", codec.name()),
+            Error::MissingHash => f.write_str("the volume's content hash is missing in this build"),
+            Error::WeakHash => f.write_str("the content hash xxh3-64 finds accidents only; it has to be forced"),
+            Error::InvalidBlockSize { bytes } => {
+                write!(f, "a logical block of {bytes} bytes is not a power of two from 4 KiB to 32 MiB")
+            }
             Error::NotAVolume => f.write_str("not a K7FS volume"),
             Error::DamagedSignature => f.write_str("the volume's signature is damaged"),
             Error::UnknownFeature { bits } => write!(f, "the volume needs unknown features {bits:#x}"),
@@ -302,8 +340,11 @@ impl embedded_io::Error for Error {
             Error::AlreadyExists => ErrorKind::AlreadyExists,
             Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
             Error::NoSpace => ErrorKind::OutOfMemory,
-            Error::OffsetOverflow | Error::InvalidOption => ErrorKind::InvalidInput,
-            Error::Uncorrectable { .. } | Error::Corrupt { .. } => ErrorKind::InvalidData,
+            Error::OffsetOverflow | Error::InvalidOption | Error::WeakHash | Error::InvalidBlockSize { .. } => {
+                ErrorKind::InvalidInput
+            }
+            Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::HashMismatch { .. } => ErrorKind::InvalidData,
+            Error::MissingCodec { .. } | Error::MissingHash => ErrorKind::Unsupported,
             _ => ErrorKind::Other,
         }
     }

@@ -17,6 +17,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod ecc;
 mod error;
 pub mod flash;
@@ -32,11 +33,13 @@ mod tree;
 mod varint;
 mod volume;
 
+pub use codec::{Codec, CodecError, CodecId, Codecs};
 pub use error::{Error, GeometryField};
+pub use hash::{ContentHash, HashId};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use page::{ReadStatistics, WeakPage};
 pub use volume::{
-    CheckSummary, DEPTH_MAX, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, Kind,
-    LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Timestamp, Usage,
-    Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+    CheckSummary, ContentCursor, ContentStatus, DEPTH_MAX, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File,
+    FileIo, FormatOptions, Kind, LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions,
+    PATH_BYTES_MAX, Recompressed, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };

@@ -240,7 +240,7 @@ fn options_outside_their_bounds_are_refused() {
     for logical_block_size in [0, 1, 2048, 4097, 5000, 64 << 20] {
         let options = FormatOptions { logical_block_size, volume_id: VOLUME_ID, ..FormatOptions::default() };
         let refused = Volume::format(&mut flash, &mut buffer, &options);
-        assert_eq!(refused, Err(Error::InvalidOption), "{logical_block_size}");
+        assert_eq!(refused, Err(Error::InvalidBlockSize { bytes: logical_block_size }));
     }
     on_a_volume(|volume| {
         for options in [

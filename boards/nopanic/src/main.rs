@@ -12,7 +12,10 @@ use core::hint::black_box;
 
 use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
-use k7fs_core::{Error, FormatOptions, MountOptions, OpenOptions, Timestamp, Volume, buffer_bytes};
+use k7fs_core::{
+    Codec, CodecError, CodecId, Codecs, ContentCursor, Error, FormatOptions, HashId, MountOptions, OpenOptions,
+    Recompressed, Timestamp, Volume, buffer_bytes,
+};
 
 use chips::{NandChip, NorChip, anything};
 
@@ -67,14 +70,27 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let options = FormatOptions {
         volume_id: id,
         logical_block_size: anything(),
+        hash: if anything::<u8>() == 0 { HashId::Blake3x256 } else { HashId::Blake3x128 },
+        force: anything::<u8>() != 0,
+        verified: anything::<u8>() != 0,
+        codec: if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Zstd },
+        all_codecs: anything::<u8>() != 0,
         second_copies: anything::<u8>() != 0,
         time: time(),
     };
     Volume::format(&mut flash, buffer, &options)?;
     let clock = (anything::<u8>() != 0).then_some(time as fn() -> Timestamp);
     let options = MountOptions { read_only: anything::<u8>() != 0, clock };
-    let mut volume = Volume::mount(flash, buffer, options)?;
+    let mut codec = AnyCodec;
+    let (mut plain, mut packed) = ([0; 4096], [0; 4096]);
+    let mut codecs = Codecs::new(&mut codec, &mut plain, &mut packed);
+    let mut volume = if anything::<u8>() == 0 {
+        Volume::mount(flash, buffer, options)?
+    } else {
+        Volume::mount_with(flash, buffer, options, &mut codecs)?
+    };
     black_box(volume.flash_mut());
+    let _ = black_box(use_content(&mut volume));
     // A failed call must not keep the next one from being linked.
     let _ = black_box(use_files(&mut volume));
     let _ = black_box(use_stream(&mut volume));
@@ -94,6 +110,36 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     volume.unmount().map(|flash| {
         black_box(flash.geometry());
     })
+}
+
+/// A codec of which nothing is known.
+struct AnyCodec;
+
+impl Codec for AnyCodec {
+    fn decode(&mut self, _codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
+        black_box((packed, plain));
+        if anything::<u8>() == 0 { Ok(()) } else { Err(CodecError::Damaged) }
+    }
+
+    fn encode(&mut self, _codec: CodecId, plain: &[u8], packed: &mut [u8]) -> Option<usize> {
+        black_box((plain, packed));
+        (anything::<u8>() == 0).then(anything)
+    }
+}
+
+fn use_content<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let codec = if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Lzma2 };
+    volume.set_codec(codec)?;
+    black_box(volume.check_deep(|fault| {
+        black_box(fault);
+    })?);
+    black_box(volume.content_status()?);
+    black_box(volume.content_hash("/a")?.as_bytes());
+    black_box(volume.root_hash()?);
+    black_box(volume.recompress("/a", codec)?);
+    let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
+    while volume.recompress_step(&mut cursor, codec, &mut done)? {}
+    Ok(())
 }
 
 fn use_files<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {

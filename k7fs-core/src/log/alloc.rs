@@ -216,9 +216,25 @@ impl<'b> Alloc<'b> {
         len.saturating_add(HEADER_ALLOWANCE).div_ceil(1 << self.unit_shift)
     }
 
+    /// Units that a place counts for.
+    ///
+    /// A packed record is never cut, so that so many of them leave the rest of a block unused: each counts as an equal share of
+    /// the block.
+    pub(crate) fn units_of(&self, space: &Space, place: &Place) -> u32 {
+        let Some(packed) = place.part() else { return self.units(place.len) };
+        let block = space.block_payload();
+        let records = block.checked_div(packed.stored.saturating_add(HEADER_ALLOWANCE)).unwrap_or(0).max(1);
+        block.div_ceil(records).div_ceil(1 << self.unit_shift)
+    }
+
     /// Bytes that a reference of `len` bytes counts for.
     pub(crate) fn cost(&self, len: u32) -> u64 {
         u64::from(self.units(len)) << self.unit_shift
+    }
+
+    /// Bytes that a place counts for.
+    pub(crate) fn cost_of(&self, space: &Space, place: &Place) -> u64 {
+        u64::from(self.units_of(space, place)) << self.unit_shift
     }
 
     /// As counted, for an audit from outside.
@@ -234,7 +250,10 @@ impl<'b> Alloc<'b> {
 
     /// A reference to `len` bytes in a block has come to be.
     pub(crate) fn add(&mut self, block: u32, len: u32) {
-        let units = self.units(len);
+        self.add_units(block, self.units(len));
+    }
+
+    fn add_units(&mut self, block: u32, units: u32) {
         self.live_total += u64::from(units);
         // A count that has reached its end stays there: an upper bound, until the cleaner counts again.
         self.set_live(block, self.live(block).saturating_add(units));
@@ -243,7 +262,10 @@ impl<'b> Alloc<'b> {
 
     /// A reference to `len` bytes in a block is gone.
     pub(crate) fn subtract(&mut self, block: u32, len: u32) {
-        let units = self.units(len);
+        self.subtract_units(block, self.units(len));
+    }
+
+    fn subtract_units(&mut self, block: u32, units: u32) {
         self.live_total = self.live_total.saturating_sub(units.into());
         if self.live(block) < LIVE_MAX {
             self.set_live(block, self.live(block).saturating_sub(units));
@@ -284,19 +306,21 @@ impl<'b> Alloc<'b> {
         self.dirty = dirty;
     }
 
-    /// As [`Self::add`] for a node and its copy.
+    /// As [`Self::add`] for what a place stands for, a node's copy included.
     pub(crate) fn add_place(&mut self, space: &Space, place: &Place) {
-        self.add(space.block_of(place.address), place.len);
-        if let Some(copy) = place.copy {
-            self.add(space.block_of(copy), place.len);
+        let units = self.units_of(space, place);
+        self.add_units(space.block_of(place.address), units);
+        if let Some(copy) = place.copy() {
+            self.add_units(space.block_of(copy), units);
         }
     }
 
-    /// As [`Self::subtract`] for a node and its copy.
+    /// As [`Self::subtract`] for what a place stands for, a node's copy included.
     pub(crate) fn subtract_place(&mut self, space: &Space, place: &Place) {
-        self.subtract(space.block_of(place.address), place.len);
-        if let Some(copy) = place.copy {
-            self.subtract(space.block_of(copy), place.len);
+        let units = self.units_of(space, place);
+        self.subtract_units(space.block_of(place.address), units);
+        if let Some(copy) = place.copy() {
+            self.subtract_units(space.block_of(copy), units);
         }
     }
 

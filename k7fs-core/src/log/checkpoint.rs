@@ -123,8 +123,8 @@ impl Checkpoint {
             Some(root) => {
                 writer.uleb(space.number_plus_one(Some(root.address)));
                 writer.uleb(root.len.into());
-                writer.uleb(space.number_plus_one(root.copy));
-                writer.bytes(&root.hash);
+                writer.uleb(space.number_plus_one(root.copy()));
+                writer.bytes(&root.hash().unwrap_or_default());
             }
         }
         writer.uleb(self.front_block.into());
@@ -162,12 +162,9 @@ impl Checkpoint {
         checkpoint.has_jobs = flags & JOBS_FLAG != 0;
         checkpoint.tail_sequence = reader.uleb();
         checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
-        checkpoint.root = space.at_minus_one(reader.uleb()).map(|address| Place {
-            address,
-            len: reader.uleb32(),
-            copy: space.at_minus_one(reader.uleb()),
-            hash: reader.array(),
-        });
+        checkpoint.root = space
+            .at_minus_one(reader.uleb())
+            .map(|address| Place::node(address, reader.uleb32(), space.at_minus_one(reader.uleb()), reader.array()));
         checkpoint.front_block = reader.uleb32();
         checkpoint.front_page = reader.uleb32();
         checkpoint.last_commit = reader.uleb_minus_one();

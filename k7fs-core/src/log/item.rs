@@ -115,6 +115,10 @@ pub(crate) enum ItemKind {
     Record,
     /// A tree node: level, then entries. The key is the first one of its range.
     Node,
+    /// A packed record; a key gets its whole content as its value.
+    Packed,
+    /// A packed record without a change of keys: what was moved.
+    PackedRecord,
     /// The first item of a block.
     BlockHeader,
     /// Ends a transaction.
@@ -141,6 +145,8 @@ impl ItemKind {
             ItemKind::Delete => 0x03,
             ItemKind::Record => 0x04,
             ItemKind::Node => 0x05,
+            ItemKind::Packed => 0x06,
+            ItemKind::PackedRecord => 0x07,
             ItemKind::BlockHeader => 0x40,
             ItemKind::Commit => 0x41,
             ItemKind::Checkpoint => 0x42,
@@ -158,6 +164,8 @@ impl ItemKind {
             0x03 => ItemKind::Delete,
             0x04 => ItemKind::Record,
             0x05 => ItemKind::Node,
+            0x06 => ItemKind::Packed,
+            0x07 => ItemKind::PackedRecord,
             0x40 => ItemKind::BlockHeader,
             0x41 => ItemKind::Commit,
             0x42 => ItemKind::Checkpoint,
@@ -170,12 +178,20 @@ impl ItemKind {
 
     /// Whether the item belongs to a transaction: what a replay walks a transaction's pages for.
     pub(crate) fn is_transactional(self) -> bool {
-        matches!(self, ItemKind::Value | ItemKind::Reference | ItemKind::Delete | ItemKind::Commit)
+        matches!(self, ItemKind::Value | ItemKind::Reference | ItemKind::Delete | ItemKind::Packed | ItemKind::Commit)
     }
 
     /// Whether the body may run on into further pages. Small ones stay whole so that a reader needs one page.
     pub(crate) fn runs_on(self) -> bool {
-        matches!(self, ItemKind::Value | ItemKind::Record | ItemKind::Node | ItemKind::Allocation)
+        matches!(
+            self,
+            ItemKind::Value
+                | ItemKind::Record
+                | ItemKind::Node
+                | ItemKind::Packed
+                | ItemKind::PackedRecord
+                | ItemKind::Allocation
+        )
     }
 }
 

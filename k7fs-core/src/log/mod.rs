@@ -20,6 +20,7 @@ mod heads;
 mod item;
 mod memory;
 mod mount;
+mod packed;
 mod relocate;
 mod replay;
 mod signature;
@@ -32,8 +33,9 @@ pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Ke
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
 pub(crate) use mount::MountReport;
+pub(crate) use packed::{PACKED_HEAD_BYTES_MAX, PackedHead};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
-pub(crate) use table::{Age, Place, Row, Table};
+pub(crate) use table::{Age, Beside, Packed, Place, Row, Table};
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -135,8 +137,8 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
         let space = self.pages.space;
         match self.read(space.advance(place.address, offset), bytes) {
-            Err(error) if error.is_unreadable() && place.copy.is_some() => {
-                let copy = place.copy.unwrap_or(place.address);
+            Err(error) if error.is_unreadable() && place.copy().is_some() => {
+                let copy = place.copy().unwrap_or(place.address);
                 self.read(space.advance(copy, offset), bytes)
             }
             result => result,
@@ -146,7 +148,7 @@ impl<F: Flash> Log<'_, F> {
     /// Whether reading a place takes no flash operation.
     pub(crate) fn is_at_hand(&self, place: &Place) -> bool {
         let space = self.pages.space;
-        let last = space.advance(place.address, place.len.saturating_sub(1));
+        let last = space.advance(place.address, place.stored().saturating_sub(1));
         let at_hand = |page: u32| {
             let page = self.relocated(page);
             self.front.unwritten(page).is_some() || self.pages.is_cached(page)
@@ -308,6 +310,11 @@ impl<F: Flash> Log<'_, F> {
         }
         self.write_checkpoint(&mut checkpoint, !behind)?;
         self.settle(&start)
+    }
+
+    /// Blocks opened so far.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The number of the last commit that a merge takes.

@@ -41,7 +41,7 @@ impl<F: Flash> Log<'_, F> {
     /// tells that place: the block may fail on the way.
     pub(crate) fn make_durable(&mut self, place: &Place) -> Result<Place, Error> {
         let space = self.pages.space;
-        let last = |place: &Place| space.page_of(space.advance(place.address, place.len.max(1) - 1));
+        let last = |place: &Place| space.page_of(space.advance(place.address, place.stored().max(1) - 1));
         for id in [HeadId::Front, HeadId::Moved] {
             if self.head(id).unwritten(self.relocated(last(place))).is_some() {
                 self.flush(id)?;

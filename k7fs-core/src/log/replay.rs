@@ -5,7 +5,7 @@
 
 use super::commit::{Commit, Replaced};
 use super::item::{ItemKind, Key};
-use super::table::{Age, Place, Row};
+use super::table::{Age, Packed, Place, Row};
 use super::{BlockState, HeadId, Item, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -15,12 +15,13 @@ use crate::varint::{Reader, uleb_len};
 
 /// Bytes moved at a time when content is copied.
 const CHUNK_BYTES: usize = 64;
-/// Bytes of the longest body of a reference: an address of 39 bits and a length of 32.
-const REFERENCE_BYTES_MAX: usize = 16;
+/// Bytes of the longest body of a reference: an address of 39 bits and three lengths of 32.
+const REFERENCE_BYTES_MAX: usize = 24;
 
 /// Bytes of a reference's body.
 pub(super) fn reference_len(space: &Space, place: &Place) -> u32 {
-    (uleb_len(space.number(place.address)) + uleb_len(place.len.into())) as u32
+    let packed = place.part().map_or(0, |packed| uleb_len(packed.skip.into()) + uleb_len(packed.stored.into()));
+    (uleb_len(space.number(place.address)) + uleb_len(place.len.into()) + packed) as u32
 }
 
 /// The pages of one transaction, or of a part of it.
@@ -117,11 +118,12 @@ impl<F: Flash> Log<'_, F> {
         let place = match item.header.kind {
             ItemKind::Value => Some(Place::value(item.body, item.header.len)),
             ItemKind::Reference => Some(self.reference(item)?),
+            ItemKind::Packed => Some(self.packed_item(item)?),
             ItemKind::Delete => None,
             _ => return Ok(()),
         };
         if let Some(place) = place {
-            if !self.pages.space.contains(place.address, place.len) {
+            if !self.pages.space.contains(place.address, place.stored()) {
                 return Err(Error::Corrupt { page });
             }
             let block = self.pages.space.block_of(place.address);
@@ -143,7 +145,10 @@ impl<F: Flash> Log<'_, F> {
         let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
         self.read(item.body, body)?;
         let mut reader = Reader::new(body);
-        let place = Place::value(self.pages.space.at(reader.uleb()), reader.uleb32());
+        let mut place = Place::value(self.pages.space.at(reader.uleb()), reader.uleb32());
+        if reader.position() < body.len() {
+            place = Place::packed(place.address, place.len, Packed { skip: reader.uleb32(), stored: reader.uleb32() });
+        }
         reader.finish(place).ok_or(Error::Corrupt { page })
     }
 
@@ -268,7 +273,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Says one item again. The table has its row already.
     fn repeat_item(&mut self, item: &Item) -> Result<(), Error> {
-        if !matches!(item.header.kind, ItemKind::Value | ItemKind::Reference | ItemKind::Delete) {
+        if !item.header.kind.is_transactional() || item.header.kind == ItemKind::Commit {
             return Ok(());
         }
         let key = item.header.key;
@@ -289,7 +294,7 @@ impl<F: Flash> Log<'_, F> {
             if let Some(place) = row.place.filter(|_| newest.is_some_and(|newest| newest.age != Age::Pending)) {
                 let moved = self.part_in(&place, span);
                 if moved > 0 {
-                    self.repeat_body(row.key, &place, place.len - moved)?;
+                    self.repeat_body(row.key, &place, place.stored() - moved)?;
                 }
             }
         }
@@ -300,26 +305,30 @@ impl<F: Flash> Log<'_, F> {
     fn part_in(&self, place: &Place, span: &Span) -> u32 {
         let space = self.pages.space;
         let block = space.block_of(place.address);
-        if place.len == 0 || block != space.block_of_page(span.last_page) {
+        let len = place.stored();
+        if len == 0 || block != space.block_of_page(span.last_page) {
             return 0;
         }
         let first =
             if space.block_of_page(span.first_page) == block { span.first_page } else { space.first_page(block) };
-        let end = space.page_of(space.advance(place.address, place.len - 1));
+        let end = space.page_of(space.advance(place.address, len - 1));
         if end < first || space.page_of(place.address) > span.last_page {
             return 0;
         }
         let start_page = space.page_of(place.address);
         if start_page >= first {
-            return place.len;
+            return len;
         }
         // Extents may be cut in two; anything else is moved whole.
         let before = (first - start_page) * space.payload - space.offset_of(place.address);
-        place.len.saturating_sub(before)
+        len.saturating_sub(before)
     }
 
     /// Appends a value again: extents keep the part that is safe where it is.
     fn repeat_body(&mut self, key: Key, place: &Place, keep: u32) -> Result<(), Error> {
+        if place.part().is_some() {
+            return self.repeat_packed(key, place);
+        }
         let space = self.pages.space;
         let divisible = key.kind == KIND_EXTENT;
         let keep = if divisible { keep } else { 0 };
@@ -364,7 +373,7 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
         let place = self.make_durable(place)?;
         self.append_reference(key, &place)?;
-        self.put_row(key, Some(Place::value(place.address, place.len)))
+        self.put_row(key, Some(place))
     }
 
     /// Appends a reference to bytes that are on flash; the table is not told.
@@ -373,6 +382,10 @@ impl<F: Flash> Log<'_, F> {
         let mut writer = crate::varint::Writer::new(&mut body);
         writer.uleb(self.pages.space.number(place.address));
         writer.uleb(place.len.into());
+        if let Some(packed) = place.part() {
+            writer.uleb(packed.skip.into());
+            writer.uleb(packed.stored.into());
+        }
         let body = writer.finish().ok_or(Error::Exhausted)?;
         self.begin(HeadId::Front, ItemKind::Reference, key, body.len() as u32)?;
         self.push(HeadId::Front, body)

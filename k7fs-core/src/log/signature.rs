@@ -7,10 +7,11 @@
 //! magic 4B 37 46 53 | ULEB fields | zeros up to 220 | CRC-32C 4 | LDPC parity 32
 //! ```
 
+use crate::codec::CodecId;
 use crate::ecc::{self, Layout};
 use crate::error::{Error, inner};
 use crate::flash::Geometry;
-use crate::hash::crc32;
+use crate::hash::{HashId, crc32};
 use crate::varint::{Reader, Writer};
 
 /// Bytes of the signature with its code.
@@ -26,6 +27,7 @@ const INCOMPAT_KNOWN: u64 = 0;
 const RO_COMPAT_KNOWN: u64 = 0;
 const ULEB_BYTES: u64 = 10;
 const SECOND_COPIES_FLAG: u64 = 1;
+const VERIFIED_FLAG: u64 = 2;
 
 const NO_GEOMETRY: Geometry =
     Geometry { page_size: 0, spare_size: 0, pages_per_block: 0, block_count: 0, bad_blocks_max: 0 };
@@ -37,8 +39,14 @@ pub(crate) struct Signature {
     pub(crate) ro_compat: u64,
     pub(crate) volume_id: [u8; 16],
     pub(crate) geometry: Geometry,
-    pub(crate) hash_id: u8,
+    pub(crate) hash: HashId,
     pub(crate) logical_block_log2: u8,
+    /// Codecs that packed records may have, a bit each.
+    pub(crate) codecs: u8,
+    /// What new content is packed with.
+    pub(crate) codec: CodecId,
+    /// All content carries its hash.
+    pub(crate) verified: bool,
     /// Blocks at the start that only the fixed set uses.
     pub(crate) fixed_blocks: u32,
     pub(crate) node_bytes_max: u32,
@@ -55,8 +63,11 @@ impl Signature {
             ro_compat: 0,
             volume_id,
             geometry,
-            hash_id: 0,
+            hash: HashId::Blake3x256,
             logical_block_log2: 12,
+            codecs: CodecId::Store.bit(),
+            codec: CodecId::Store,
+            verified: false,
             fixed_blocks: 0,
             node_bytes_max: 0,
             second_copies: true,
@@ -89,15 +100,16 @@ impl Signature {
         writer.uleb(self.geometry.pages_per_block.into());
         writer.uleb(self.geometry.block_count.into());
         writer.uleb(self.geometry.bad_blocks_max.into());
-        writer.uleb(self.hash_id.into());
+        writer.uleb(self.hash.code().into());
         writer.uleb(crate::hash::POINTER_HASH_BYTES as u64);
         writer.uleb(self.logical_block_log2.into());
-        // Codecs in use (bit set): store.
-        writer.uleb(1);
+        writer.uleb(self.codecs.into());
+        writer.uleb(self.codec.code().into());
         writer.uleb(self.node_bytes_max.into());
         writer.uleb(crate::NAME_BYTES_MAX as u64);
         writer.uleb(self.fixed_blocks.into());
-        writer.uleb(if self.second_copies { SECOND_COPIES_FLAG } else { 0 });
+        let second_copies = if self.second_copies { SECOND_COPIES_FLAG } else { 0 };
+        writer.uleb(second_copies | if self.verified { VERIFIED_FLAG } else { 0 });
         writer.uleb(self.salt);
         writer.finish()
     }
@@ -133,14 +145,17 @@ impl Signature {
             block_count: reader.uleb32(),
             bad_blocks_max: reader.uleb32(),
         };
-        self.hash_id = u8::try_from(reader.uleb()).ok()?;
+        self.hash = HashId::from_code(u8::try_from(reader.uleb()).ok()?)?;
         let _pointer_hash_bytes = reader.uleb();
         self.logical_block_log2 = u8::try_from(reader.uleb()).ok().filter(|log2| (12..=25).contains(log2))?;
-        let _codecs = reader.uleb();
+        self.codecs = u8::try_from(reader.uleb()).ok()?;
+        self.codec = CodecId::from_code(reader.byte())?;
         self.node_bytes_max = reader.uleb32();
         let _name_bytes = reader.uleb();
         self.fixed_blocks = reader.uleb32();
-        self.second_copies = reader.uleb() & SECOND_COPIES_FLAG != 0;
+        let options = reader.uleb();
+        self.second_copies = options & SECOND_COPIES_FLAG != 0;
+        self.verified = options & VERIFIED_FLAG != 0;
         self.salt = reader.uleb();
         reader.finish(())
     }

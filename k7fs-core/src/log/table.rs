@@ -6,8 +6,10 @@
 //! ```text
 //! frozen ──> being merged into the tree    active ──> committed since    pending ──> of the running transaction
 //!
-//! level 1 | key 21 | age 1 | present 1 | address 5 | length 4 | copy 5 | hash 8
+//! level 1 | key 21 | age 1 | form 1 | address 5 | length 4 | copy 5 | hash 8
 //! ```
+//!
+//! The form tells what the last two fields are: a packed record's skip and stored length lie in place of a node's hash.
 
 use super::alloc::Alloc;
 use super::item::{KEY_BYTES, Key};
@@ -17,8 +19,8 @@ use crate::page::{Address, Space};
 const LEVEL_AT: usize = 0;
 const KEY_AT: usize = 1;
 const AGE_AT: usize = KEY_AT + KEY_BYTES;
-const PRESENT_AT: usize = AGE_AT + 1;
-const ADDRESS_AT: usize = PRESENT_AT + 1;
+const FORM_AT: usize = AGE_AT + 1;
+const ADDRESS_AT: usize = FORM_AT + 1;
 const ADDRESS_BYTES: usize = 5;
 const LEN_AT: usize = ADDRESS_AT + ADDRESS_BYTES;
 const COPY_AT: usize = LEN_AT + 4;
@@ -26,9 +28,14 @@ const HASH_AT: usize = COPY_AT + ADDRESS_BYTES;
 /// Bytes of a row.
 pub(crate) const ROW_BYTES: usize = HASH_AT + POINTER_HASH_BYTES;
 /// What rows are sorted by.
-const SORT_BYTES: usize = PRESENT_AT;
+const SORT_BYTES: usize = FORM_AT;
 /// No second copy.
 const NO_COPY: [u8; ADDRESS_BYTES] = [u8::MAX; ADDRESS_BYTES];
+/// Forms of a row: a deletion, and what lies beside a place.
+const FORM_DELETED: u8 = 0;
+const FORM_BYTES: u8 = 1;
+const FORM_NODE: u8 = 2;
+const FORM_PACKED: u8 = 3;
 /// Bits of the offset in a row's addresses: pages have at most 4 KiB of payload.
 const OFFSET_BITS: u32 = 13;
 
@@ -36,19 +43,84 @@ const OFFSET_BITS: u32 = 13;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) address: Address,
+    /// Bytes that it stands for.
     pub(crate) len: u32,
-    /// Where an inner node lies a second time.
-    pub(crate) copy: Option<Address>,
-    /// The hash of a node; zero for values.
-    pub(crate) hash: [u8; POINTER_HASH_BYTES],
+    pub(crate) beside: Beside,
+}
+
+/// What belongs to a place beside where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// The bytes are there as they are.
+    Nothing,
+    /// A node: where an inner one lies a second time, and its hash.
+    Node { copy: Option<Address>, hash: [u8; POINTER_HASH_BYTES] },
+    /// Part of the content of a packed record, whose body starts at the address.
+    Packed(Packed),
+}
+
+/// Which part of a packed record's content a place stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Where the part starts in the plain content.
+    pub(crate) skip: u32,
+    /// Bytes of the record's whole body on flash.
+    pub(crate) stored: u32,
 }
 
 impl Place {
-    /// A value: no copy, no hash.
+    /// A value: nothing beside its bytes.
     pub(crate) fn value(address: Address, len: u32) -> Self {
-        Self { address, len, copy: None, hash: [0; POINTER_HASH_BYTES] }
+        Self { address, len, beside: Beside::Nothing }
+    }
+
+    /// A node and its second copy.
+    pub(crate) fn node(address: Address, len: u32, copy: Option<Address>, hash: [u8; POINTER_HASH_BYTES]) -> Self {
+        Self { address, len, beside: Beside::Node { copy, hash } }
+    }
+
+    /// A part of a packed record's content.
+    pub(crate) fn packed(address: Address, len: u32, packed: Packed) -> Self {
+        Self { address, len, beside: Beside::Packed(packed) }
+    }
+
+    /// Where a node lies a second time.
+    pub(crate) fn copy(&self) -> Option<Address> {
+        match self.beside {
+            Beside::Node { copy, .. } => copy,
+            _ => None,
+        }
+    }
+
+    /// The hash of a node.
+    pub(crate) fn hash(&self) -> Option<[u8; POINTER_HASH_BYTES]> {
+        match self.beside {
+            Beside::Node { hash, .. } => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// Which part of a packed record it is.
+    pub(crate) fn part(&self) -> Option<Packed> {
+        match self.beside {
+            Beside::Packed(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
+    /// Bytes on flash from the address on that are needed for it.
+    pub(crate) fn stored(&self) -> u32 {
+        self.part().map_or(self.len, |packed| packed.stored)
+    }
+
+    /// The bytes on flash that are needed for it.
+    pub(crate) fn bytes(&self) -> Self {
+        Self::value(self.address, self.stored())
     }
 }
+
+// Places are what the table, nodes and the walk down a tree are full of.
+const _: () = assert!(size_of::<Place>() == 32);
 
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,8 +363,11 @@ impl<'b> Table<'b> {
             if space.block_of(place.address) == from {
                 place.address = space.in_block(place.address, to);
             }
-            place.copy =
-                place.copy.map(|copy| if space.block_of(copy) == from { space.in_block(copy, to) } else { copy });
+            if let Beside::Node { copy: Some(copy), .. } = &mut place.beside
+                && space.block_of(*copy) == from
+            {
+                *copy = space.in_block(*copy, to);
+            }
             if *place == old {
                 continue;
             }
@@ -312,12 +387,24 @@ fn encode(row: &Row, bytes: &mut [u8]) {
     writer.byte(row.level);
     writer.bytes(&row.key.to_bytes());
     writer.byte(row.age.code());
-    writer.byte(row.place.is_some().into());
     let place = row.place.unwrap_or(Place::value(Address { page: 0, offset: 0 }, 0));
+    writer.byte(match place.beside {
+        _ if row.place.is_none() => FORM_DELETED,
+        Beside::Nothing => FORM_BYTES,
+        Beside::Node { .. } => FORM_NODE,
+        Beside::Packed(_) => FORM_PACKED,
+    });
     writer.bytes(&address_bytes(place.address));
     writer.bytes(&place.len.to_le_bytes());
-    writer.bytes(&place.copy.map_or(NO_COPY, address_bytes));
-    writer.bytes(&place.hash);
+    writer.bytes(&place.copy().map_or(NO_COPY, address_bytes));
+    match place.beside {
+        Beside::Nothing => writer.bytes(&[0; POINTER_HASH_BYTES]),
+        Beside::Node { hash, .. } => writer.bytes(&hash),
+        Beside::Packed(packed) => {
+            writer.bytes(&packed.skip.to_le_bytes());
+            writer.bytes(&packed.stored.to_le_bytes());
+        }
+    }
 }
 
 fn decode(bytes: &[u8; ROW_BYTES]) -> Row {
@@ -325,13 +412,21 @@ fn decode(bytes: &[u8; ROW_BYTES]) -> Row {
     let level = reader.byte();
     let key = Key::from_bytes(&reader.array());
     let age = Age::from_code(reader.byte());
-    let present = reader.byte() != 0;
+    let form = reader.byte();
     let address = read_address(reader.array());
     let len = u32::from_le_bytes(reader.array());
     let copy = reader.array();
     let copy = (copy != NO_COPY).then(|| read_address(copy));
-    let hash = reader.array();
-    Row { level, key, age, place: present.then_some(Place { address, len, copy, hash }) }
+    let place = match form {
+        FORM_DELETED => None,
+        FORM_NODE => Some(Place::node(address, len, copy, reader.array())),
+        FORM_PACKED => {
+            let (skip, stored) = (u32::from_le_bytes(reader.array()), u32::from_le_bytes(reader.array()));
+            Some(Place::packed(address, len, Packed { skip, stored }))
+        }
+        _ => Some(Place::value(address, len)),
+    };
+    Row { level, key, age, place }
 }
 
 /// A volume has less than 2^27 pages.

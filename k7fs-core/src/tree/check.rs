@@ -33,7 +33,7 @@ impl<F: Flash> Tree<'_, F> {
             return Ok(());
         }
         match self.hash_of(place) {
-            Ok(hash) if hash == place.hash => report(*place, None),
+            Ok(hash) if Some(hash) == place.hash() => report(*place, None),
             Ok(_) => report(*place, Some(NodeFault::WrongHash)),
             Err(error) => {
                 report(*place, Some(NodeFault::Unreadable(error)));
@@ -82,6 +82,11 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Reads every byte of a value.
     pub(crate) fn check_value(&mut self, content: &Content) -> Result<(), Error> {
+        // A packed record is read as it lies there.
+        let content = &match content {
+            Content::At(place) => Content::At(place.bytes()),
+            Content::Inline { .. } => *content,
+        };
         let mut chunk = [0u8; 64];
         let mut done = 0;
         while done < content.len() {
@@ -135,7 +140,7 @@ impl<F: Flash> Tree<'_, F> {
     #[cfg(feature = "sabotage")]
     fn units_in(&self, place: &Place, block: u32) -> u32 {
         let space = self.log.pages.space;
-        let copies = [Some(place.address), place.copy].into_iter().flatten();
-        copies.filter(|at| space.block_of(*at) == block).map(|_| self.log.alloc.units_for_audit(place.len)).sum()
+        let copies = [Some(place.address), place.copy()].into_iter().flatten();
+        copies.filter(|at| space.block_of(*at) == block).map(|_| self.log.alloc.units_of(&space, place)).sum()
     }
 }

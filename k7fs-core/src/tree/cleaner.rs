@@ -8,7 +8,7 @@ use super::node::{Content, Entry};
 use super::{KIND_EXTENT, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, BlockState, HeadId, Item, ItemKind, Key, Place, Row};
+use crate::log::{Age, Beside, BlockState, HeadId, Item, ItemKind, Key, Place, Row};
 use crate::sabotage::{Step, is_off};
 
 /// Rows that moving one place may need: an extent is cut where a block ends.
@@ -120,6 +120,7 @@ impl<F: Flash> Tree<'_, F> {
     fn move_item(&mut self, item: &Item) -> Result<bool, Error> {
         match item.header.kind {
             ItemKind::Value | ItemKind::Record => self.move_value(item),
+            ItemKind::Packed | ItemKind::PackedRecord => self.move_packed(item),
             ItemKind::Node if self.has_rows() => self.move_node(item).map(|()| true),
             ItemKind::Node => Ok(false),
             ItemKind::Allocation => {
@@ -150,12 +151,47 @@ impl<F: Flash> Tree<'_, F> {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
-            if inside && place.len > 0 {
+            if inside && place.len > 0 && place.part().is_none() {
                 if !self.has_rows() {
                     return Ok(false);
                 }
                 self.move_place(entry.key, place)?;
             }
+        }
+        Ok(true)
+    }
+
+    /// Moves a packed record as it is, with everything that refers to parts of its content. `false` where the table has no more
+    /// room: what still refers to the old one then keeps it until the next round.
+    fn move_packed(&mut self, item: &Item) -> Result<bool, Error> {
+        let key = item.header.key;
+        let head = match self.log.packed_head(item.body, item.header.len) {
+            // Nobody can read it: a transaction that was cut, or a loss that whoever needs it hears of.
+            Err(error) if error.is_damage() => return Ok(true),
+            head => head?,
+        };
+        let last = Key { position: key.position.saturating_add(head.plain.into()), ..key };
+        let mut moved = None;
+        let mut from = key;
+        let mut entry = Entry::EMPTY;
+        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
+            from = entry.key.successor();
+            let Content::At(place) = entry.content else { continue };
+            if place.address != item.body || place.part().is_none_or(|packed| packed.stored != item.header.len) {
+                continue;
+            }
+            if !self.has_rows() {
+                return Ok(false);
+            }
+            let address = match moved {
+                Some(address) => address,
+                None => match self.log.copy_packed(HeadId::Moved, key, &place) {
+                    Err(error) if error.is_damage() => return Ok(true),
+                    address => address?,
+                },
+            };
+            moved = Some(address);
+            self.log.put_row(entry.key, Some(Place { address, ..place }))?;
         }
         Ok(true)
     }
@@ -197,7 +233,7 @@ impl<F: Flash> Tree<'_, F> {
         let old = place;
         let head = match place {
             Place { address, .. } if address == item.body => HeadId::Front,
-            Place { copy: Some(copy), .. } if copy == item.body => HeadId::Moved,
+            place if place.copy() == Some(item.body) => HeadId::Moved,
             _ => return Ok(()),
         };
         // From whichever of both can be read.
@@ -211,7 +247,11 @@ impl<F: Flash> Tree<'_, F> {
         }
         match head {
             HeadId::Front => place.address = copy.address,
-            HeadId::Moved => place.copy = Some(copy.address),
+            HeadId::Moved => {
+                if let Beside::Node { copy: second, .. } = &mut place.beside {
+                    *second = Some(copy.address);
+                }
+            }
         }
         let space = self.log.pages.space;
         self.log.alloc.subtract_place(&space, &old);

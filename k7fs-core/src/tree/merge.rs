@@ -261,7 +261,7 @@ impl<F: Flash> Tree<'_, F> {
                 break;
             }
             let Content::At(child) = first.content else { break };
-            if child.copy.is_none() && self.log.signature.second_copies {
+            if child.copy().is_none() && self.log.signature.second_copies {
                 break;
             }
             self.log.alloc.subtract_place(&space, &root);
@@ -372,7 +372,7 @@ impl<F: Flash> Tree<'_, F> {
     /// What an entry holds for a row's value: short values move into the leaf, extents stay where they are.
     fn content_of(&mut self, row: &Row, place: Place) -> Result<Content, Error> {
         let len = place.len as usize;
-        if row.level > 0 || row.key.kind == KIND_EXTENT || len > INLINE_BYTES_MAX {
+        if row.level > 0 || row.key.kind == KIND_EXTENT || len > INLINE_BYTES_MAX || place.part().is_some() {
             return Ok(Content::At(place));
         }
         let mut bytes = [0; INLINE_BYTES_MAX];
@@ -400,11 +400,13 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn append_node(&mut self, key: Key, body: &[u8], twice: bool) -> Result<Place, Error> {
         let space = self.log.pages.space;
-        let mut place = Place::value(self.append_body(HeadId::Front, key, body)?, body.len() as u32);
-        if twice && self.log.signature.second_copies {
-            place.copy = Some(self.append_body(HeadId::Moved, key, body)?);
-        }
-        place.hash = pointer_hash(body);
+        let address = self.append_body(HeadId::Front, key, body)?;
+        let copy = if twice && self.log.signature.second_copies {
+            Some(self.append_body(HeadId::Moved, key, body)?)
+        } else {
+            None
+        };
+        let place = Place::node(address, body.len() as u32, copy, pointer_hash(body));
         self.log.alloc.add_place(&space, &place);
         Ok(place)
     }

@@ -12,6 +12,7 @@ pub(crate) use space::Demand;
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
+use crate::hash::POINTER_HASH_BYTES;
 use crate::log::{Age, Key, Log, Memory, Place, Row};
 use crate::page::Pages;
 use merge::Stage;
@@ -131,6 +132,11 @@ impl<'b, F: Flash> Tree<'b, F> {
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
     }
 
+    /// The hash in the root's pointer, as of the last checkpoint.
+    pub(crate) fn root_hash(&self) -> Option<[u8; POINTER_HASH_BYTES]> {
+        self.root.and_then(|root| root.hash())
+    }
+
     /// Whether a key has a value.
     pub(crate) fn has(&mut self, key: &Key) -> Result<bool, Error> {
         let mut entry = Entry::EMPTY;
@@ -189,6 +195,8 @@ impl<'b, F: Flash> Tree<'b, F> {
                 bytes.copy_from_slice(part.ok_or(Error::Corrupt { page: 0 })?);
                 Ok(())
             }
+            // Only extents lie in packed records.
+            Content::At(place) if place.part().is_some() => Err(Error::Corrupt { page: place.address.page }),
             Content::At(place) => self.log.read_place(place, offset, bytes),
         }
     }

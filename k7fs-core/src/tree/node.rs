@@ -3,7 +3,8 @@
 //! ```text
 //! level: u8 | entries
 //! entry:  shared: u8 (bytes equal at the start << 3 | bytes equal at the end) | the key's bytes between | content
-//! leaf:   length << 1 | by reference: ULEB, then the bytes, or the address: ULEB
+//! leaf:   length << 2 | form: ULEB, then by form: 0 the bytes, 1 their address: ULEB,
+//!         3 the address of a packed record, where in its content they start, its stored length: ULEB each
 //! inner:  address: ULEB, length: ULEB, copy + 1 or 0: ULEB, hash 8, highest change: ULEB
 //! ```
 //!
@@ -12,7 +13,7 @@
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{KEY_BYTES, Key, Log, Place};
+use crate::log::{KEY_BYTES, Key, Log, Packed, Place};
 use crate::page::Space;
 use crate::varint::{Reader, Writer};
 
@@ -20,6 +21,11 @@ use crate::varint::{Reader, Writer};
 pub(crate) const INLINE_BYTES_MAX: usize = 48;
 /// Levels of a tree, at most.
 pub(crate) const LEVELS_MAX: u8 = 16;
+/// Forms of a leaf's value: its bytes are in the leaf, elsewhere, or in a packed record.
+const FORM_INLINE: u64 = 0;
+const FORM_ELSEWHERE: u64 = 1;
+const FORM_PACKED: u64 = 3;
+const FORM_BITS: u32 = 2;
 /// Bytes before the first entry.
 const LEVEL_BYTES: usize = 1;
 /// Bytes of the longest entry.
@@ -109,7 +115,7 @@ impl NodeReader {
         let content = if self.level == 0 { decode_value(space, &mut reader) } else { decode_child(space, &mut reader) };
         entry.content = content.ok_or(corrupt)?;
         if let Content::At(place) = &entry.content
-            && !space.contains(place.address, place.len)
+            && !space.contains(place.address, place.stored())
         {
             return Err(corrupt);
         }
@@ -133,16 +139,23 @@ fn decode_key(reader: &mut Reader<'_>, before: &[u8; KEY_BYTES]) -> Option<[u8; 
 
 fn decode_value(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
     let head = reader.uleb();
-    let len = u32::try_from(head >> 1).ok()?;
-    if head & 1 != 0 {
-        let place = Place::value(space.at(reader.uleb()), len);
-        return reader.finish(Content::At(place));
-    }
-    let mut bytes = [0; INLINE_BYTES_MAX];
-    for place in bytes.get_mut(..len as usize)? {
-        *place = reader.byte();
-    }
-    reader.finish(Content::Inline { len: len as u8, bytes })
+    let len = u32::try_from(head >> FORM_BITS).ok()?;
+    let content = match head & ((1 << FORM_BITS) - 1) {
+        FORM_INLINE => {
+            let mut bytes = [0; INLINE_BYTES_MAX];
+            for place in bytes.get_mut(..len as usize)? {
+                *place = reader.byte();
+            }
+            Content::Inline { len: len as u8, bytes }
+        }
+        FORM_ELSEWHERE => Content::At(Place::value(space.at(reader.uleb()), len)),
+        FORM_PACKED => {
+            let address = space.at(reader.uleb());
+            Content::At(Place::packed(address, len, Packed { skip: reader.uleb32(), stored: reader.uleb32() }))
+        }
+        _ => return None,
+    };
+    reader.finish(content)
 }
 
 fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
@@ -151,7 +164,7 @@ fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
     let copy = space.at_minus_one(reader.uleb());
     let hash = reader.array();
     let _highest_change = reader.uleb();
-    reader.finish(Content::At(Place { address, len, copy, hash }))
+    reader.finish(Content::At(Place::node(address, len, copy, hash)))
 }
 
 /// Builds a node in memory.
@@ -220,18 +233,23 @@ impl NodeWriter {
         writer.bytes(key.get(start..KEY_BYTES - end)?);
         match &entry.content {
             Content::Inline { len, bytes } => {
-                writer.uleb(u64::from(*len) << 1);
+                writer.uleb(u64::from(*len) << FORM_BITS | FORM_INLINE);
                 writer.bytes(bytes.get(..usize::from(*len))?);
             }
             Content::At(place) if self.level == 0 => {
-                writer.uleb(u64::from(place.len) << 1 | 1);
+                let form = if place.part().is_some() { FORM_PACKED } else { FORM_ELSEWHERE };
+                writer.uleb(u64::from(place.len) << FORM_BITS | form);
                 writer.uleb(self.space.number(place.address));
+                if let Some(packed) = place.part() {
+                    writer.uleb(packed.skip.into());
+                    writer.uleb(packed.stored.into());
+                }
             }
             Content::At(place) => {
                 writer.uleb(self.space.number(place.address));
                 writer.uleb(place.len.into());
-                writer.uleb(self.space.number_plus_one(place.copy));
-                writer.bytes(&place.hash);
+                writer.uleb(self.space.number_plus_one(place.copy()));
+                writer.bytes(&place.hash().unwrap_or_default());
                 writer.uleb(change);
             }
         }

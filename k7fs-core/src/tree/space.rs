@@ -3,7 +3,7 @@
 use super::Tree;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Place};
+use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Packed, Place};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
@@ -324,10 +324,27 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// The value that was just appended is the key's.
-    fn finish_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
-        let address = self.log.finish(HeadId::Front);
-        self.pending_bytes += self.log.alloc.cost(len);
-        self.log.put_row(key, Some(Place::value(address, len)))
+    pub(crate) fn finish_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
+        let place = Place::value(self.log.finish(HeadId::Front), len);
+        self.count_pending(&place);
+        self.log.put_row(key, Some(place))
+    }
+
+    fn count_pending(&mut self, place: &Place) {
+        self.pending_bytes += self.log.alloc.cost_of(&self.log.pages.space, place);
+    }
+
+    /// Begins a packed record whose content becomes a key's value; head, hash and payload follow through the log, `stored` bytes
+    /// in all, then [`Self::end_packed`].
+    pub(crate) fn begin_packed(&mut self, key: Key, stored: u32) -> Result<(), Error> {
+        self.log.begin(HeadId::Front, ItemKind::Packed, key, stored)
+    }
+
+    /// Ends a packed record with so many bytes of content.
+    pub(crate) fn end_packed(&mut self, key: Key, plain: u32, stored: u32) -> Result<(), Error> {
+        let place = Place::packed(self.log.finish(HeadId::Front), plain, Packed { skip: 0, stored });
+        self.count_pending(&place);
+        self.log.put_row(key, Some(place))
     }
 
     /// A key refers to bytes that are on flash already.

@@ -12,6 +12,8 @@ use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault}
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
+    /// Content is compared with its hashes.
+    deep: bool,
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
     names: u64,
@@ -36,7 +38,8 @@ impl Check<'_> {
         let found = match error {
             inner::Error::Uncorrectable { page }
             | inner::Error::BeyondSmallDecoder { page }
-            | inner::Error::Corrupt { page } => page,
+            | inner::Error::Corrupt { page }
+            | inner::Error::HashMismatch { page } => page,
             _ => 0,
         };
         self.fault(kind, object, found.max(page));
@@ -57,6 +60,7 @@ fn kind_of(error: inner::Error) -> Result<FaultKind, inner::Error> {
     match error {
         inner::Error::Uncorrectable { .. } | inner::Error::BeyondSmallDecoder { .. } => Ok(FaultKind::Uncorrectable),
         inner::Error::Corrupt { .. } | inner::Error::NotFound => Ok(FaultKind::Corrupt),
+        inner::Error::HashMismatch { .. } => Ok(FaultKind::HashMismatch),
         error => Err(error),
     }
 }
@@ -70,15 +74,26 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// Only where the chip itself fails, or the volume is not usable.
     pub fn check(&mut self, mut report: impl FnMut(Fault)) -> Result<CheckSummary, Error> {
-        Ok(self.check_all(&mut report)?)
+        Ok(self.check_all(&mut report, false)?)
+    }
+
+    /// As [`Self::check`], and compares all content that has a hash with it.
+    ///
+    /// What needs a codec or hash that is missing is counted in [`CheckSummary::unverified`].
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_deep(&mut self, mut report: impl FnMut(Fault)) -> Result<CheckSummary, Error> {
+        Ok(self.check_all(&mut report, true)?)
     }
 
     #[inline(never)]
-    fn check_all(&mut self, report: &mut dyn FnMut(Fault)) -> Result<CheckSummary, inner::Error> {
+    fn check_all(&mut self, report: &mut dyn FnMut(Fault), deep: bool) -> Result<CheckSummary, inner::Error> {
         self.usable()?;
         let mut check = Check {
             report,
             summary: CheckSummary::default(),
+            deep,
             links_claimed: 0,
             names: 0,
             object: 0,
@@ -161,7 +176,10 @@ impl<F: Flash> Volume<'_, F> {
         match key.kind {
             KIND_INODE => self.check_inode(key.object, check),
             KIND_NAME => self.check_name(entry, check),
-            KIND_EXTENT => self.check_extent(entry, check),
+            KIND_EXTENT => {
+                self.check_content(entry, check)?;
+                self.check_extent(entry, check)
+            }
             _ => Ok(()),
         }
     }
@@ -202,6 +220,17 @@ impl<F: Flash> Volume<'_, F> {
             Ok(inode) if inode.kind == name.kind => {}
             Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
             Err(error) => return check.damage(error, name.object, 0),
+        }
+        Ok(())
+    }
+
+    /// Looks at what a packed record says of itself, and at its hash where that is wanted.
+    fn check_content(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let Content::At(place) = entry.content else { return Ok(()) };
+        let result = if check.deep { self.verify_record(&place) } else { self.check_head(&place).map(|()| true) };
+        match result {
+            Ok(verified) => check.summary.unverified += u64::from(!verified),
+            Err(error) => check.damage(error, entry.key.object, place.address.page)?,
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
 //! Content: extents of a file, in records.
 //!
-//! An extent's key is where it starts in the file; its value is the bytes themselves, on flash. Extents never
-//! overlap and never cross a logical block; what no extent covers reads as zeros.
+//! An extent's key is where it starts in the file; its value is the bytes themselves, on flash, or a part of a packed
+//! record's content (see `packed`). Extents never overlap and never cross a logical block; what no extent covers reads as zeros.
 
 use heapless::Vec;
 
 use super::Volume;
 use super::inode::INDEX;
+use crate::codec::{CodecId, Codecs};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{HeadId, Key, Place};
+use crate::log::{Beside, HeadId, Key, Packed, Place};
 use crate::page::{Address, Space};
 use crate::tree::{Content, Entry, KIND_EXTENT};
 
@@ -19,6 +20,10 @@ const FRAGMENTS_MAX: usize = 16;
 const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
 /// Extents are joined with what is appended to them up to this part of a page.
 const JOINED_PART: u64 = 4;
+/// The smallest window: 4 KiB.
+const WINDOW_MIN_LOG2: u32 = 12;
+/// Records of the longest kind that a larger window takes.
+const RECORDS_PER_WINDOW: u64 = 4;
 /// A run of neighbours this long is worth merging.
 const RUN_MIN: usize = 4;
 /// Rows that writing one piece needs besides those for extents it deletes: what it cuts, its own, the inode.
@@ -30,8 +35,20 @@ pub(super) const PIECE_ROWS_MAX: usize = FRAGMENTS_SEEN + PIECE_ROWS_MIN;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) start: u64,
-    address: Address,
-    len: u32,
+    pub(super) address: Address,
+    pub(super) len: u32,
+    /// The part of a packed record that it is.
+    pub(super) packed: Option<Packed>,
+}
+
+/// How a piece of a file is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Piece {
+    /// Leaves as few extents in the logical block as before: on a full volume, what is overwritten in pieces may not grow by
+    /// the pieces' bookkeeping.
+    pub(super) whole: bool,
+    /// The file ends with it.
+    pub(super) is_last: bool,
 }
 
 impl Extent {
@@ -39,13 +56,21 @@ impl Extent {
         self.start.saturating_add(self.len.into())
     }
 
-    fn whole(&self) -> Place {
-        Place::value(self.address, self.len)
+    /// All of it.
+    pub(super) fn whole(&self) -> Place {
+        let beside = self.packed.map_or(Beside::Nothing, Beside::Packed);
+        Place { address: self.address, len: self.len, beside }
     }
 
     /// The part from `skip` on, of `len` bytes.
     fn part(&self, space: &Space, skip: u32, len: u32) -> Place {
-        Place::value(space.advance(self.address, skip), len)
+        match self.packed {
+            None => Place::value(space.advance(self.address, skip), len),
+            Some(packed) => {
+                let skip = packed.skip.saturating_add(skip);
+                Place::packed(self.address, len, Packed { skip, ..packed })
+            }
+        }
     }
 }
 
@@ -66,8 +91,9 @@ impl<F: Flash> Volume<'_, F> {
             return Ok(None);
         }
         match entry.content {
-            Content::At(Place { address, len, .. }) if len > 0 => {
-                Ok(Some(Extent { start: entry.key.position, address, len }))
+            Content::At(place) if place.len > 0 => {
+                let packed = place.part();
+                Ok(Some(Extent { start: entry.key.position, address: place.address, len: place.len, packed }))
             }
             _ => Err(Error::Corrupt { page: 0 }),
         }
@@ -102,7 +128,7 @@ impl<F: Flash> Volume<'_, F> {
             let skip = at.saturating_sub(extent.start) as u32;
             let here = (extent.len.saturating_sub(skip) as usize).min(rest.len());
             let (now, later) = rest.split_at_mut_checked(here).ok_or(Error::NeedsRemount)?;
-            self.tree.log.read_place(&extent.part(&self.tree.log.pages.space, skip, here as u32), 0, now)?;
+            self.read_extent(&extent, skip, now)?;
             rest = later;
             at += here as u64;
         }
@@ -118,7 +144,14 @@ impl<F: Flash> Volume<'_, F> {
             if extent.start >= end {
                 break;
             }
-            covered += extent.end().min(end) - extent.start.max(offset);
+            covered += match extent.packed {
+                // A compressed record goes as a whole or not at all.
+                Some(packed) if self.may_be_compressed() => {
+                    let goes = extent.start >= offset && extent.end() <= end && packed.skip == 0;
+                    if goes { extent.len.min(packed.stored).into() } else { 0 }
+                }
+                _ => extent.end().min(end) - extent.start.max(offset),
+            };
             at = extent.end();
             if at >= end {
                 break;
@@ -130,7 +163,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Rows that writing a piece needs, looked up: all extents of its logical block where they have to be merged, else those
     /// within its range.
     pub(super) fn piece_rows(&mut self, object: u64, offset: u64, len: u64) -> Result<usize, Error> {
-        let block = self.logical_block();
+        let block = self.window();
         let start = offset - offset % block;
         let (mut all, mut covered) = (0, 0);
         let mut from = start;
@@ -143,8 +176,8 @@ impl<F: Flash> Volume<'_, F> {
             from = extent.start + 1;
         }
         // Cutting an extent in two makes one more, and the piece is one.
-        let dropped = if all + 2 > FRAGMENTS_MAX { all } else { covered };
-        Ok(dropped + PIECE_ROWS_MIN)
+        let dropped = if all + 2 > self.fragments_max() { all } else { covered };
+        Ok(dropped + PIECE_ROWS_MIN + self.record_rows(len))
     }
 
     /// Takes a range out of the extents, within one logical block. The extent that starts at `offset` stays for the caller to
@@ -180,49 +213,78 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Ends an extent at an offset in the file.
     fn keep_start(&mut self, object: u64, extent: &Extent, end: u64) -> Result<(), Error> {
-        let start = Place::value(extent.address, (end - extent.start) as u32);
+        let start = Place { len: (end - extent.start) as u32, ..extent.whole() };
         self.tree.put_reference(extent_key(object, extent.start), &start)
     }
 
-    /// Writes bytes that lie within one logical block. `whole` leaves as few extents there as before: on a full volume,
-    /// what is overwritten in pieces may not grow by the pieces' bookkeeping.
-    pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8], whole: bool) -> Result<(), Error> {
+    /// Writes all of a file's content; the caller has made sure that it takes few pieces.
+    pub(super) fn write_pieces(&mut self, object: u64, bytes: &[u8], whole: bool) -> Result<(), Error> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let at = (bytes.len() - rest.len()) as u64;
+            let done = self.write_piece(object, at, rest, Piece { whole, is_last: true })?;
+            rest = rest.get(done..).ok_or(Error::NeedsRemount)?;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes that lie within one logical block, and tells how many: all where they are compressed, which a whole block or
+    /// all of a file's last one may be; otherwise those of the first window.
+    pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8], piece: Piece) -> Result<usize, Error> {
+        let block = self.logical_block();
+        let is_block = offset.is_multiple_of(block) && (bytes.len() as u64 == block || piece.is_last);
+        if is_block && self.write_compressed(object, offset, bytes)? {
+            return Ok(bytes.len());
+        }
+        let in_window = self.window() - offset % self.window();
+        let bytes = bytes.get(..bytes.len().min(in_window as usize)).unwrap_or_default();
         if let Some(before) = self.small_extent_before(object, offset, bytes.len())? {
             let key = extent_key(object, before.start);
             self.cut(object, offset, offset + bytes.len() as u64, false)?;
-            return self.tree.put_joined(key, &before.whole(), bytes);
+            self.tree.put_joined(key, &before.whole(), bytes)?;
+            return Ok(bytes.len());
         }
         self.cut(object, offset, offset + bytes.len() as u64, true)?;
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = self.tree.log.room(HeadId::Front)? as usize;
-            let (now, later) = rest.split_at_checked(rest.len().min(room)).ok_or(Error::NeedsRemount)?;
-            self.tree.put(extent_key(object, at), now)?;
-            at += now.len() as u64;
-            rest = later;
+            let key = extent_key(object, at);
+            let done = if self.is_verified() {
+                self.put_stored(key, rest)?
+            } else {
+                let room = self.tree.log.room(HeadId::Front)? as usize;
+                let now = rest.get(..rest.len().min(room)).ok_or(Error::NeedsRemount)?;
+                self.tree.put(key, now)?;
+                now.len()
+            };
+            at += done as u64;
+            rest = rest.get(done..).ok_or(Error::NeedsRemount)?;
         }
-        self.merge_fragments(object, offset, whole)
+        self.merge_fragments(object, offset, piece.whole)?;
+        Ok(bytes.len())
     }
 
     /// An extent that ends at `offset` and is at hand, if it and `len` bytes more take only a small part of a page: on
     /// large pages it costs nothing to write both as one, and appends of a few bytes make few extents.
     fn small_extent_before(&mut self, object: u64, offset: u64, len: usize) -> Result<Option<Extent>, Error> {
         let most = u64::from(self.tree.log.pages.space.payload) / JOINED_PART;
-        if len as u64 > most || offset.is_multiple_of(self.logical_block()) {
+        if len as u64 > most || offset.is_multiple_of(self.logical_block()) || self.is_verified() {
             return Ok(None);
         }
         let extent = self.extent_at(object, offset - 1)?;
         let log = &self.tree.log;
         Ok(extent.filter(|extent| {
-            extent.end() == offset && u64::from(extent.len) + len as u64 <= most && log.is_at_hand(&extent.whole())
+            extent.end() == offset
+                && extent.packed.is_none()
+                && u64::from(extent.len) + len as u64 <= most
+                && log.is_at_hand(&extent.whole())
         }))
     }
 
     /// Keeps the number of extents in a logical block bounded.
     #[inline(never)]
     fn merge_fragments(&mut self, object: u64, offset: u64, whole: bool) -> Result<(), Error> {
-        let block = self.logical_block();
+        let block = self.window();
         let start = offset - offset % block;
         let mut extents: Vec<Extent, FRAGMENTS_SEEN> = Vec::new();
         let mut from = start;
@@ -236,7 +298,7 @@ impl<F: Flash> Volume<'_, F> {
             let run = run_around(&extents, offset, self.record_max());
             return self.merge_run(object, extents.get(run).unwrap_or_default());
         }
-        if extents.len() <= FRAGMENTS_MAX {
+        if extents.len() <= self.fragments_max() {
             return Ok(());
         }
         let run = small_run(&extents, (block / 8) as u32).unwrap_or(0..extents.len());
@@ -256,6 +318,9 @@ impl<F: Flash> Volume<'_, F> {
         let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
+        if self.is_verified() || run.iter().any(|extent| extent.packed.is_some()) {
+            return self.merge_packed_run(object, run);
+        }
         let parts = run.iter().scan(first.start, |at, extent| {
             let zeros_before = (extent.start - *at) as u32;
             *at = extent.end();
@@ -264,6 +329,56 @@ impl<F: Flash> Volume<'_, F> {
         self.tree.put_gathered(extent_key(object, first.start), (last.end() - first.start) as u32, parts)?;
         for extent in run.iter().skip(1) {
             self.tree.delete(extent_key(object, extent.start))?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Flash> Volume<'_, F> {
+    /// As [`Self::merge_run`], of extents that cannot be copied as they lie there.
+    fn merge_packed_run(&mut self, object: u64, run: &[Extent]) -> Result<(), Error> {
+        for extent in run {
+            if self.missing_codec(extent)?.is_some() {
+                return Ok(());
+            }
+        }
+        self.rewrite_run(object, run)
+    }
+
+    /// Extents in a window before the small ones are merged: fewer where what replaces them takes several records.
+    fn fragments_max(&self) -> usize {
+        if self.is_verified() { FRAGMENTS_MAX * 3 / 4 } else { FRAGMENTS_MAX }
+    }
+
+    /// Bytes of a file within which extents are kept few: a logical block, or less where that takes many records.
+    #[inline(always)]
+    pub(super) fn window(&self) -> u64 {
+        let record = if self.is_verified() { self.stored_record_max().into() } else { self.record_max() };
+        let most = (RECORDS_PER_WINDOW * record).checked_ilog2().unwrap_or(0).max(WINDOW_MIN_LOG2);
+        1 << most.min(self.tree.log.signature.logical_block_log2.into())
+    }
+
+    /// Refuses a write that would need a hash, or one day a codec, that is missing: extents that are compressed cannot be
+    /// merged with others then.
+    pub(super) fn check_mergeable(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+        if self.is_verified() && !self.tree.log.signature.hash.is_known() {
+            return Err(Error::MissingHash);
+        }
+        let decodes = |codecs: &Codecs<'_>| CodecId::ALL.iter().skip(1).all(|codec| codecs.codec.decodes(*codec));
+        if !self.may_be_compressed() || self.codecs.as_deref().is_some_and(decodes) {
+            return Ok(());
+        }
+        let window = self.window();
+        let start = offset - offset % window;
+        let (mut from, mut count) = (start, 0);
+        let mut missing = None;
+        while let Some(extent) = self.next_extent(object, from)?.filter(|extent| extent.start < start + window) {
+            missing = missing.or(self.missing_codec(&extent)?);
+            from = extent.start + 1;
+            count += 1;
+            if let Some(codec) = missing.filter(|_| count + 2 > self.fragments_max()) {
+                return Err(Error::MissingCodec { codec });
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Files: handles, reading, writing, truncating.
 
-use super::extents::{PIECE_ROWS_MAX, extent_key};
+use super::extents::{PIECE_ROWS_MAX, Piece, extent_key};
 use super::inode::{Inode, inode_key, job_key};
 use super::namespace::Target;
 use super::types::{File, Kind, Metadata, OpenOptions};
@@ -159,7 +159,8 @@ impl<F: Flash> Volume<'_, F> {
     /// Writes all of `bytes` at `offset`, with a hole before them where the file is shorter.
     ///
     /// Durable with the next commit of anything. Outside a transaction a call that is longer than a logical block
-    /// may become durable in parts, at the boundaries of logical blocks, in order.
+    /// may become durable in parts, in order, at the boundaries of logical blocks; of parts of these, of 4 KiB or more, where one
+    /// takes many records because the chip's blocks are small.
     ///
     /// # Errors
     /// `ReadOnly`, `StaleHandle`, `OffsetOverflow`, `FileTooLarge`; `NoSpace`, where parts before it may have been written.
@@ -169,34 +170,48 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::ReadOnly);
         }
         let inode = self.handle_inode(file)?;
-        Ok(self.write_object(file.object, inode, offset, bytes)?)
+        Ok(self.write_object(file.object, inode, offset, bytes, false)?)
     }
 
+    /// Writes content; `ends_file` says that what lies behind it will be cut off.
     pub(super) fn write_object(
-        &mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8],
+        &mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8], ends_file: bool,
     ) -> Result<(), inner::Error> {
         let end = offset.checked_add(bytes.len() as u64).ok_or(inner::Error::OffsetOverflow)?;
         if end > FILE_SIZE_MAX {
             return Err(inner::Error::FileTooLarge);
         }
-        let block = self.logical_block();
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let here = rest.len().min((block - at % block) as usize);
-            let (now, later) = rest.split_at_checked(here).ok_or(inner::Error::NeedsRemount)?;
+            let file_end = if ends_file { end } else { end.max(inode.size) };
+            let here = self.piece_len(at, rest.len(), file_end);
+            let now = rest.get(..here).ok_or(inner::Error::NeedsRemount)?;
             let whole = self.make_room_for(object, at, now.len() as u64)?;
-            inode.size = inode.size.max(at + here as u64);
+            self.check_mergeable(object, at)?;
             inode.modified = self.now();
-            let piece = inode;
-            self.change(|volume| {
-                volume.write_piece(object, at, now, whole)?;
-                volume.put_inode(object, &piece)
+            let modified = inode;
+            let piece = Piece { whole, is_last: at + here as u64 == file_end };
+            let done = self.change(|volume| {
+                let done = volume.write_piece(object, at, now, piece)?;
+                let size = modified.size.max(at + done as u64);
+                volume.put_inode(object, &Inode { size, ..modified })?;
+                Ok(done)
             })?;
-            at += here as u64;
-            rest = later;
+            at += done as u64;
+            inode.size = inode.size.max(at);
+            rest = rest.get(done..).ok_or(inner::Error::NeedsRemount)?;
         }
         Ok(())
+    }
+
+    /// Bytes that are written as one piece: a window's, or a whole logical block's where they may be compressed.
+    fn piece_len(&self, at: u64, len: usize, file_end: u64) -> usize {
+        let (block, window) = (self.logical_block(), self.window());
+        let in_block = (block - at % block).min(len as u64);
+        let is_whole = at.is_multiple_of(block) && (in_block == block || at + in_block == file_end);
+        let piece = if is_whole && self.compresses() { in_block } else { in_block.min(window - at % window) };
+        piece as usize
     }
 
     /// Room for writing a piece: only what it adds to the file counts against the capacity. Tells whether space is short,
@@ -208,7 +223,8 @@ impl<F: Flash> Volume<'_, F> {
         } else {
             self.piece_rows(object, offset, len)?
         };
-        let mut demand = Demand { bytes: len + BOOKKEEPING_BYTES, growth: len + 64, rows };
+        let packing = self.packing_bytes(len);
+        let mut demand = Demand { bytes: len + packing + BOOKKEEPING_BYTES, growth: len + packing + 64, rows };
         match self.tree.make_room(&demand, self.in_transaction) {
             Err(inner::Error::NoSpace) => {}
             result => return result.map(|()| false),
@@ -399,13 +415,13 @@ impl<F: Flash> Volume<'_, F> {
         match self.resolve(path)? {
             Target::Root => Err(inner::Error::IsADirectory),
             Target::Missing { directory, position, name } => {
-                if bytes.len() as u64 <= self.logical_block() {
+                if bytes.len() as u64 <= self.window() {
                     return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
                 }
                 self.atomically(bytes.len() as u64, |volume| {
                     let object = volume.create_object(directory, position, name, Kind::File, &[])?;
                     let inode = volume.inode(object)?;
-                    volume.write_object(object, inode, 0, bytes)
+                    volume.write_object(object, inode, 0, bytes, true)
                 })
             }
             Target::Found { name, .. } => match name.kind {
@@ -419,11 +435,11 @@ impl<F: Flash> Volume<'_, F> {
     fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), inner::Error> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
-        let small = size <= self.logical_block() && inode.size <= self.logical_block();
+        let small = size <= self.window() && inode.size <= self.window();
         if !small {
             return self.atomically(bytes.len() as u64, |volume| {
                 // First over the old content, so that only what is added counts as growth; then the rest is cut off.
-                volume.write_object(object, inode, 0, bytes)?;
+                volume.write_object(object, inode, 0, bytes, true)?;
                 if inode.size > size {
                     inode.size = size;
                     inode.modified = volume.now();
@@ -436,13 +452,14 @@ impl<F: Flash> Volume<'_, F> {
             self.commit()?;
         }
         let whole = self.make_room_for(object, 0, size)?;
+        self.check_mergeable(object, 0)?;
         let block = self.logical_block();
         inode.size = size;
         inode.modified = self.now();
         self.change(|volume| {
             volume.cut(object, size, block, false)?;
             if !bytes.is_empty() {
-                volume.write_piece(object, 0, bytes, whole)?;
+                volume.write_pieces(object, bytes, whole)?;
             }
             volume.put_inode(object, &inode)
         })?;

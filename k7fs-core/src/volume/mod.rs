@@ -7,17 +7,24 @@ mod file;
 mod inode;
 mod io;
 mod namespace;
+mod packed;
+mod recompress;
+mod status;
 mod types;
 
 pub use io::FileIo;
+pub use recompress::{ContentCursor, Recompressed};
+pub use status::ContentStatus;
 pub use types::{
     CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,
     OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
+use crate::codec::{CodecId, Codecs};
 use crate::ecc::Tier;
 use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
+use crate::hash::HashId;
 use crate::log::{BlockState, Log, Signature};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
@@ -48,6 +55,10 @@ pub struct Volume<'b, F> {
     open: [OpenSlot; OPEN_FILES_MAX],
     serial: u32,
     options: MountOptions,
+    /// What compresses and decompresses, where the mount was given it.
+    codecs: Option<&'b mut Codecs<'b>>,
+    /// What new content is compressed with.
+    codec: CodecId,
     in_transaction: bool,
     /// An operation of the running transaction failed half way: only undoing everything is sound.
     broken: Option<inner::Error>,
@@ -78,17 +89,28 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// A cut during this leaves no volume, or the new one.
     ///
     /// # Errors
-    /// `UnsupportedGeometry`, `VolumeTooSmall`, `BufferTooSmall`, `InvalidOption` for a logical block that is not a power of two from
-    /// 4 KiB to 32 MiB, or what the chip meets.
+    /// `UnsupportedGeometry`, `VolumeTooSmall`, `BufferTooSmall`, `InvalidBlockSize`, `WeakHash` for XXH3 without
+    /// [`FormatOptions::force`], `MissingHash` where this build does not have it, or what the chip meets.
     pub fn format(flash: &mut F, buffer: &mut [u8], options: &FormatOptions) -> Result<(), Error> {
         let block = options.logical_block_size;
         if !block.is_power_of_two() || !(4096..=32 << 20).contains(&block) {
-            return Err(Error::InvalidOption);
+            return Err(Error::InvalidBlockSize { bytes: block });
+        }
+        if options.hash == HashId::Xxh3x64 && !options.force {
+            return Err(Error::WeakHash);
+        }
+        if !options.hash.is_known() {
+            return Err(Error::MissingHash);
         }
         let geometry = flash.geometry();
         let mut signature = Signature::new(options.volume_id, geometry);
         signature.logical_block_log2 = block.trailing_zeros() as u8;
         signature.second_copies = options.second_copies;
+        signature.hash = options.hash;
+        signature.verified = options.verified;
+        signature.codec = options.codec;
+        let all = if options.all_codecs { CodecId::ALL.iter().fold(0, |set, codec| set | codec.bit()) } else { 0 };
+        signature.codecs |= options.codec.bit() | all;
         let mut blank = Volume::blank(flash, buffer, MountOptions::default());
         let volume = blank.as_mut().map_err(|error| *error)?;
         volume.tree.log.create(signature)?;
@@ -120,10 +142,48 @@ impl<'b, F: Flash> Volume<'b, F> {
         volume
     }
 
+    /// As [`Self::mount`], with what compressed content needs.
+    ///
+    /// New content is compressed with the codec that the volume was made for; see [`Self::set_codec`].
+    ///
+    /// # Errors
+    /// Those of [`Self::mount`], `BufferTooSmall` where the codec's memory is shorter than a logical block.
+    pub fn mount_with(
+        flash: F, buffer: &'b mut [u8], options: MountOptions, codecs: &'b mut Codecs<'b>,
+    ) -> Result<Self, Error> {
+        let mut volume = Self::blank(flash, buffer, options);
+        if let Ok(blank) = &mut volume {
+            codecs.cached = None;
+            blank.codecs = Some(codecs);
+            if let Err(error) = blank.start() {
+                volume = Err(error);
+            }
+        }
+        volume
+    }
+
+    /// What new content is compressed with from now on, until the volume is mounted again. Without a codec lent to the mount
+    /// it is stored as it is.
+    ///
+    /// # Errors
+    /// `InvalidOption` where the volume was made without this codec.
+    pub fn set_codec(&mut self, codec: CodecId) -> Result<(), Error> {
+        if self.tree.log.signature.codecs & codec.bit() == 0 {
+            return Err(Error::InvalidOption);
+        }
+        self.codec = codec;
+        Ok(())
+    }
+
     #[inline(never)]
     fn start(&mut self) -> Result<(), Error> {
         let report = self.tree.mount(!self.options.read_only)?;
         self.clean = report.clean;
+        self.codec = self.tree.log.signature.codec;
+        let needed = 1 << self.tree.log.signature.logical_block_log2;
+        if let Some(given) = self.codecs.as_deref().map(Codecs::block_bytes).filter(|given| *given < needed) {
+            return Err(Error::BufferTooSmall { needed, given });
+        }
         if !self.options.read_only {
             if !self.tree.log.signature.is_writable() {
                 return Err(Error::ReadOnly);
@@ -147,6 +207,8 @@ impl<'b, F: Flash> Volume<'b, F> {
             open: [OpenSlot::default(); OPEN_FILES_MAX],
             serial: 0,
             options,
+            codecs: None,
+            codec: CodecId::Store,
             in_transaction: false,
             broken: None,
             clean: false,
@@ -329,6 +391,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     fn undo(&mut self) -> Result<(), inner::Error> {
+        self.forget_decoded();
         let result = self.tree.roll_back();
         if result.is_err() {
             self.poisoned = true;

@@ -130,7 +130,9 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_object(
         &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
     ) -> Result<u64, inner::Error> {
-        self.begin_names(content.len() as u64 + name.len() as u64 + 128, NAME_ROWS)?;
+        let len = content.len() as u64;
+        let growth = len + self.packing_bytes(len) + name.len() as u64 + 128;
+        self.begin_names(growth, NAME_ROWS + self.record_rows(len))?;
         let object = self.tree.log.next_object;
         if object == u64::MAX {
             return Err(inner::Error::Exhausted);
@@ -142,7 +144,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.tree.log.next_object = object + 1;
             volume.put_name(directory, position, object, kind, name)?;
             if !content.is_empty() {
-                volume.write_piece(object, 0, content, false)?;
+                volume.write_pieces(object, content, false)?;
             }
             volume.put_inode(object, &inode)?;
             volume.count_entry(directory, 1)

@@ -1,6 +1,8 @@
 //! The values that go in and out of the public API.
 
+use crate::codec::CodecId;
 use crate::flash::Geometry;
+use crate::hash::HashId;
 use crate::log::Signature;
 
 /// Seconds and 100-nanosecond ticks since the start of 1601, UTC: the time of NT, which K7FS stores.
@@ -36,6 +38,16 @@ pub struct FormatOptions {
     pub volume_id: [u8; 16],
     /// Bytes of a file's logical block: a power of two from 4 KiB to 32 MiB; the longest record.
     pub logical_block_size: u32,
+    /// What content hashes are made with.
+    pub hash: HashId,
+    /// Allows a hash that finds accidents only.
+    pub force: bool,
+    /// Every byte of content carries a hash. Costs its bytes for every record, and the time to compute it.
+    pub verified: bool,
+    /// What new content is compressed with where a mount has a codec and it saves pages.
+    pub codec: CodecId,
+    /// Whether content may be compressed later with other codecs than that.
+    pub all_codecs: bool,
     /// Whether roots and inner tree nodes are kept twice, in different blocks. On by default.
     pub second_copies: bool,
     /// The time of the root directory.
@@ -44,7 +56,17 @@ pub struct FormatOptions {
 
 impl Default for FormatOptions {
     fn default() -> Self {
-        Self { volume_id: [0; 16], logical_block_size: 4096, second_copies: true, time: Timestamp::default() }
+        Self {
+            volume_id: [0; 16],
+            logical_block_size: 4096,
+            hash: HashId::default(),
+            force: false,
+            verified: false,
+            codec: CodecId::Store,
+            all_codecs: false,
+            second_copies: true,
+            time: Timestamp::default(),
+        }
     }
 }
 
@@ -217,8 +239,12 @@ pub struct VolumeInfo {
     pub feature_level: u64,
     /// Bytes of a file's logical block.
     pub logical_block_size: u32,
-    /// 0: BLAKE3-256.
-    pub hash_id: u8,
+    /// What content hashes are made with.
+    pub hash: HashId,
+    /// Whether all content carries its hash.
+    pub verified: bool,
+    /// What new content is compressed with.
+    pub codec: CodecId,
     /// Whether roots and inner tree nodes are kept twice.
     pub second_copies: bool,
 }
@@ -230,7 +256,9 @@ impl VolumeInfo {
             volume_id: signature.volume_id,
             feature_level: signature.feature_level,
             logical_block_size: 1 << signature.logical_block_log2,
-            hash_id: signature.hash_id,
+            hash: signature.hash,
+            verified: signature.verified,
+            codec: signature.codec,
             second_copies: signature.second_copies,
         }
     }
@@ -257,7 +285,7 @@ pub enum FaultKind {
     Uncorrectable,
     /// A tree node or record does not parse.
     Corrupt,
-    /// A node's content does not match the hash in its parent.
+    /// A node does not match the hash in its parent, or content the hash that it was stored with.
     HashMismatch,
     /// Keys are out of order or outside the range their parent gives.
     KeyOrder,
@@ -285,4 +313,6 @@ pub struct CheckSummary {
     pub nodes: u64,
     /// Bytes of content read.
     pub content_bytes: u64,
+    /// Extents whose content could not be looked at for want of their codec or hash.
+    pub unverified: u64,
 }

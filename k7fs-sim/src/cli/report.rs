@@ -42,7 +42,7 @@ impl InfoReport {
             image_bytes: image.flash().image().bytes(),
             volume_id: info.map(|info| hexadecimal(&info.volume_id)),
             feature_level: info.map(|info| info.feature_level),
-            hash: info.map(|info| hash_name(info.hash_id)),
+            hash: info.map(|info| info.hash.name().to_uppercase()),
             logical_block_size: info.map(|info| u64::from(info.logical_block_size)),
             second_copies: info.map(|info| info.second_copies),
             page_size: geometry.page_size,
@@ -169,15 +169,6 @@ fn name(kind: FaultKind) -> &'static str {
         FaultKind::WrongCount => "wrong_count",
         FaultKind::LiveCount => "live_count",
         _ => "other",
-    }
-}
-
-fn hash_name(id: u8) -> String {
-    match id {
-        0 => "BLAKE3-256".to_owned(),
-        1 => "BLAKE3-128".to_owned(),
-        2 => "XXH3-64".to_owned(),
-        other => format!("unknown {other}"),
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) fn body(page: &Page, kind: u8) -> Result<Option<&[u8]>> {
 pub(super) struct Signature {
     pub(super) volume_id: [u8; 16],
     pub(super) hash_id: u64,
+    /// Every byte of content carries a hash.
+    pub(super) verified: bool,
     pub(super) logical_block_log2: u64,
     pub(super) longest_node: u64,
     pub(super) longest_name: u64,
@@ -100,13 +102,17 @@ impl Signature {
             return Err("pointer hashes of another length".to_owned());
         }
         let logical_block_log2 = cursor.number()?;
-        let _codecs = cursor.number()?;
+        let (codecs, codec) = (cursor.number()?, cursor.number()?);
+        if hash_id > 2 || codecs & 1 == 0 || codecs >> codec & 1 == 0 {
+            return Err(format!("hash {hash_id}, codecs {codecs:#b}, new content with {codec}"));
+        }
         let (longest_node, longest_name) = (cursor.number()?, cursor.number()?);
         let (fixed_blocks, options, salt) = (cursor.small()?, cursor.number()?, cursor.number()?);
         let second_copies = options & 1 == 1;
         Ok(Self {
             volume_id,
             hash_id,
+            verified: options & 2 != 0,
             logical_block_log2,
             longest_node,
             longest_name,

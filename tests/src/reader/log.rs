@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::bytes::Cursor;
-use super::find::{Checkpoint, body, items};
+use super::find::{Checkpoint, Signature, body, items};
+use super::packed::{Part, content, unpack};
 use super::page::{Page, PageKind, Pages};
 use super::{Result, Seen};
 
@@ -36,12 +37,12 @@ struct BlockHeader {
 pub(super) struct Log<'l, 'i> {
     pages: &'l Pages<'i>,
     checkpoint: &'l Checkpoint,
-    volume_id: [u8; 16],
+    signature: &'l Signature,
 }
 
 impl<'l, 'i> Log<'l, 'i> {
-    pub(super) fn new(pages: &'l Pages<'i>, checkpoint: &'l Checkpoint, volume_id: [u8; 16]) -> Self {
-        Self { pages, checkpoint, volume_id }
+    pub(super) fn new(pages: &'l Pages<'i>, checkpoint: &'l Checkpoint, signature: &'l Signature) -> Self {
+        Self { pages, checkpoint, signature }
     }
 
     /// Everything that commits behind the checkpoint say, the newest word on each key.
@@ -50,19 +51,19 @@ impl<'l, 'i> Log<'l, 'i> {
         for commit in self.commits()?.iter().rev() {
             seen.commits += 1;
             seen.replaced += u32::from(commit.replaced.is_some());
-            self.apply(commit, &mut changes)?;
+            self.apply(commit, &mut changes, seen)?;
             if commit.reach.is_some_and(|reach| commit.transaction - 1 - reach <= self.checkpoint.transaction) {
                 seen.reaching += 1;
-                self.check_reach(commit, &changes)?;
+                self.check_reach(commit, &changes, seen)?;
             }
         }
         Ok(changes)
     }
 
     /// A commit that reaches back to the checkpoint says alone what all commits up to it say together.
-    fn check_reach(&self, commit: &Commit, changes: &Changes) -> Result<()> {
+    fn check_reach(&self, commit: &Commit, changes: &Changes, seen: &mut Seen) -> Result<()> {
         let mut alone = Changes::new();
-        self.apply(commit, &mut alone)?;
+        self.apply(commit, &mut alone, seen)?;
         let number = commit.transaction;
         if alone == *changes { Ok(()) } else { Err(format!("commit {number} does not reach as far as it says")) }
     }
@@ -90,7 +91,7 @@ impl<'l, 'i> Log<'l, 'i> {
         }
         let Some(body) = body(&page, 0x40)? else { return Ok(None) };
         let mut cursor = Cursor::new(body, 0);
-        if cursor.take(4)? != b"K7FS" || cursor.take(16)? != self.volume_id {
+        if cursor.take(4)? != b"K7FS" || cursor.take(16)? != self.signature.volume_id {
             return Ok(None);
         }
         let _erase_count = cursor.number()?;
@@ -213,7 +214,7 @@ impl<'l, 'i> Log<'l, 'i> {
         }
     }
 
-    fn apply(&self, commit: &Commit, changes: &mut Changes) -> Result<()> {
+    fn apply(&self, commit: &Commit, changes: &mut Changes, seen: &mut Seen) -> Result<()> {
         let mut span = Vec::new();
         if let Some((first, replaced)) = commit.replaced {
             span = self.span(first, replaced, commit.predecessor)?;
@@ -229,9 +230,16 @@ impl<'l, 'i> Log<'l, 'i> {
                     2 => {
                         let body = read()?;
                         let mut cursor = Cursor::new(&body, 0);
-                        Some(self.pages.bytes(cursor.number()?, cursor.small()? as usize)?)
+                        let (address, length) = (cursor.number()?, cursor.small()? as usize);
+                        if cursor.is_empty() {
+                            Some(self.pages.bytes(address, length)?)
+                        } else {
+                            let part = Part { skip: cursor.small()? as usize, stored: cursor.small()? as usize };
+                            Some(content(self.pages, self.signature, address, length, &part, seen)?)
+                        }
                     }
                     3 => None,
+                    6 => Some(unpack(&read()?, self.signature, seen)?),
                     _ => continue,
                 };
                 changes.insert(item.key.ok_or("a change without a key")?, value);

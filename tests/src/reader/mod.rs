@@ -8,6 +8,7 @@ mod bytes;
 mod files;
 mod find;
 mod log;
+mod packed;
 mod page;
 mod tree;
 
@@ -56,6 +57,10 @@ pub struct Seen {
     pub jumps: u32,
     /// Pages that had to be mended.
     pub mended: u32,
+    /// References to packed records, of which so many are compressed.
+    pub packed: u32,
+    /// Those to compressed ones.
+    pub compressed: u32,
     /// Nodes of the tree.
     pub nodes: u32,
     /// Level of its root.
@@ -74,7 +79,7 @@ pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>
     find::erase_counts(&pages, &checkpoint)?;
     let mut seen = Seen { clean: checkpoint.clean, jumps: checkpoint.jumps.len() as u32, ..Seen::default() };
     let mut values = tree::walk(&pages, &signature, &checkpoint, &mut seen)?;
-    for (key, value) in log::Log::new(&pages, &checkpoint, signature.volume_id).replay(&mut seen)? {
+    for (key, value) in log::Log::new(&pages, &checkpoint, &signature).replay(&mut seen)? {
         match value {
             Some(value) => values.insert(key, value),
             None => values.remove(&key),

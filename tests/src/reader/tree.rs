@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bytes::{Cursor, hash};
 use super::find::{Checkpoint, Pointer, Signature, key};
+use super::packed::{Part, content};
 use super::page::Pages;
 use super::{Result, Seen};
 
@@ -116,10 +117,22 @@ impl Walk<'_, '_> {
 
     fn leaf_value(&mut self, of: [u8; 21], cursor: &mut Cursor<'_>) -> Result<Vec<u8>> {
         let length = cursor.number()?;
-        let (length, is_reference) = ((length >> 1) as usize, length & 1 == 1);
+        let (length, form) = ((length >> 2) as usize, length & 3);
+        let is_reference = form & 1 == 1;
         let is_extent = of > key(3, 0, 0, 0) && of < key(4, 0, 0, 0);
         if is_reference != (is_extent || length > 48) {
             return Err(format!("a value of {length} bytes is in the wrong place"));
+        }
+        if form == 2 || form == 3 && !is_extent {
+            return Err(format!("a value of form {form}"));
+        }
+        if form == 3 {
+            let address = cursor.number()?;
+            let part = Part { skip: cursor.small()? as usize, stored: cursor.small()? as usize };
+            return content(self.pages, self.signature, address, length, &part, self.seen);
+        }
+        if is_extent && self.signature.verified {
+            return Err("content without a hash on a volume that has them".to_owned());
         }
         if is_reference { self.pages.bytes(cursor.number()?, length) } else { Ok(cursor.take(length)?.to_vec()) }
     }

@@ -1,0 +1,139 @@
+//! What a volume's content amounts to, and hashes of it on demand.
+
+use super::Volume;
+use super::types::Kind;
+use crate::codec::CodecId;
+use crate::error::{Error, inner};
+use crate::flash::Flash;
+use crate::hash::{ContentHash, ContentHasher};
+use crate::log::Key;
+use crate::page::Address;
+use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE};
+
+/// Records that parts of one logical block refer to, told apart up to this number.
+const RECORDS_MAX: usize = 24;
+/// Bytes read at a time where there is no other memory.
+const CHUNK_BYTES: usize = 256;
+
+/// How much content a volume has, and what it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ContentStatus {
+    /// Bytes of all files and links, holes included.
+    pub logical_bytes: u64,
+    /// Bytes of content that are stored, before compression.
+    pub plain_bytes: u64,
+    /// The same after it, without heads and hashes, before pages are filled up.
+    pub stored_bytes: u64,
+    /// Logical blocks with content.
+    pub blocks: u64,
+    /// Of these, with a compressed record.
+    pub compressed_blocks: u64,
+    /// Everything in use, bookkeeping and rounding included.
+    pub physical_bytes: u64,
+}
+
+/// What was seen of a logical block.
+#[derive(Default)]
+struct Block {
+    at: Option<(u64, u64)>,
+    compressed: bool,
+    records: heapless::Vec<Address, RECORDS_MAX>,
+}
+
+impl<F: Flash> Volume<'_, F> {
+    /// Counts the volume's content by a walk over all its extents.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn content_status(&mut self) -> Result<ContentStatus, Error> {
+        self.usable()?;
+        let mut status = ContentStatus { physical_bytes: self.tree.used_bytes(), ..ContentStatus::default() };
+        let mut block = Block::default();
+        let mut from = Key { kind: KIND_INODE, ..Key::MIN };
+        let mut entry = Entry::EMPTY;
+        while self.tree.next(&from, &mut entry)? && entry.key.kind <= KIND_EXTENT {
+            from = entry.key.successor();
+            match entry.key.kind {
+                KIND_INODE => {
+                    let inode = self.inode(entry.key.object)?;
+                    status.logical_bytes += if inode.kind == Kind::Directory { 0 } else { inode.size };
+                }
+                KIND_EXTENT => self.count_extent(&entry, &mut status, &mut block)?,
+                _ => {}
+            }
+        }
+        Ok(status)
+    }
+
+    fn count_extent(
+        &mut self, entry: &Entry, status: &mut ContentStatus, block: &mut Block,
+    ) -> Result<(), inner::Error> {
+        let Content::At(place) = entry.content else { return Ok(()) };
+        let at = Some((entry.key.object, entry.key.position / self.logical_block()));
+        if block.at != at {
+            *block = Block { at, ..Block::default() };
+            status.blocks += 1;
+        }
+        let Some(packed) = place.part() else {
+            status.plain_bytes += u64::from(place.len);
+            status.stored_bytes += u64::from(place.len);
+            return Ok(());
+        };
+        if block.records.contains(&place.address) {
+            // Another part of a record that was counted whole.
+            return Ok(());
+        }
+        let _ = block.records.push(place.address);
+        let head = self.tree.log.packed_head(place.address, packed.stored)?;
+        let before_payload = head.len() + self.tree.log.signature.hash.len() as u32;
+        status.plain_bytes += u64::from(head.plain);
+        status.stored_bytes += u64::from(packed.stored.saturating_sub(before_payload));
+        if head.codec != CodecId::Store && !core::mem::replace(&mut block.compressed, true) {
+            status.compressed_blocks += 1;
+        }
+        Ok(())
+    }
+
+    /// The hash of a whole file's content, by the volume's hash. Nothing is stored.
+    ///
+    /// # Errors
+    /// `MissingHash`, `IsADirectory`, those of the path and of reading.
+    pub fn content_hash(&mut self, path: &str) -> Result<ContentHash, Error> {
+        let (object, inode) = self.existing(path)?;
+        let id = self.tree.log.signature.hash;
+        if inode.kind == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        if !id.is_known() {
+            return Err(Error::MissingHash);
+        }
+        let mut hasher = ContentHasher::new(id);
+        let mut chunk = [0u8; CHUNK_BYTES];
+        let mut at = 0;
+        while at < inode.size {
+            let len = self.read_object(object, &inode, at, &mut chunk)?;
+            hasher.update(chunk.get(..len).unwrap_or_default());
+            at += len as u64;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Makes everything durable and merged, and tells the hash in the root's pointer: the first 8 bytes of BLAKE3 over the root
+    /// node, which has the hashes of the nodes below it, and so on. `None` for a tree without nodes.
+    ///
+    /// It changes with every key, and with every place that a node names: two volumes with the same files have different ones. It
+    /// does not cover content outside the nodes: what vouches for that is the hash that each packed record carries itself.
+    ///
+    /// # Errors
+    /// `Busy` within a transaction, `ReadOnly`, those of committing.
+    pub fn root_hash(&mut self) -> Result<Option<[u8; 8]>, Error> {
+        self.writable()?;
+        if self.in_transaction {
+            return Err(Error::Busy);
+        }
+        self.commit()?;
+        self.tree.checkpoint()?;
+        Ok(self.tree.root_hash())
+    }
+}
