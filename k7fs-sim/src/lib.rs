@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chip;
+pub mod codec;
 pub mod ecc;
 pub mod host;
 pub mod model;

@@ -94,7 +94,7 @@ fn mkfs_that_fails_leaves_no_file() {
     let scratch = Scratch::new();
     let image = scratch.path("new.img");
     let arguments = [s("mkfs"), s("--chip"), s("W25Q80BL"), s("--logical-block-size"), s("5000"), image.as_os_str()];
-    fails_saying(1, &["option"], &arguments);
+    fails_saying(1, &["power of two"], &arguments);
     assert!(!image.exists());
     fails_saying(2, &["no such chip"], &[s("mkfs"), s("--chip"), s("W25Q128"), image.as_os_str()]);
     assert!(!image.exists());
@@ -332,4 +332,21 @@ fn a_closed_pipe_is_success() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn packing_options_outside_their_bounds_are_refused() {
+    let scratch = Scratch::new();
+    let image = scratch.path("a.img");
+    let mkfs = |more: &[&str], code: i32, parts: &[&str]| {
+        let arguments = ["mkfs", "--chip", "W25Q80BL"].iter().chain(more).map(|word| s(word));
+        let arguments: Vec<&std::ffi::OsStr> = arguments.chain([image.as_os_str()]).collect();
+        fails_saying(code, parts, &arguments);
+        assert!(!image.exists());
+    };
+    mkfs(&["--hash", "xxh3-64"], 1, &["xxh3-64", "forced"]);
+    mkfs(&["--hash", "md5"], 2, &["blake3-256, blake3-128, xxh3-64"]);
+    mkfs(&["--codec", "gzip"], 2, &["store, zstd, lzma2"]);
+    mkfs(&["--block-size", "2048"], 1, &["2048", "power of two from 4 KiB to 32 MiB"]);
+    mkfs(&["--block-size", "12288"], 1, &["12288", "power of two"]);
 }

@@ -94,9 +94,54 @@ fn info_and_fsck_keep_their_keys() {
             "nodes",
             "objects",
             "retried_reads",
-            "unsettled"
+            "unsettled",
+            "unverified"
         ]
     );
+}
+
+#[test]
+fn content_is_packed_as_asked() {
+    let scratch = Scratch::new();
+    let text = b"the same words again and again. ".repeat(2000);
+    let tree = scratch.tree("tree", &[("text", &text), ("d/text", &text[..9000])]);
+    let image = scratch.path("a.img");
+    let mkfs = "mkfs --chip W25N01GV --block-size 16384 --codec zstd --hash blake3-128 --verified";
+    let mkfs: Vec<&std::ffi::OsStr> = mkfs.split(' ').map(s).chain([image.as_os_str()]).collect();
+    ok(&mkfs);
+    ok(&[s("import"), tree.as_os_str(), image.as_os_str()]);
+    let status =
+        || -> Value { serde_json::from_str(&ok(&[s("status"), image.as_os_str(), s("--json"), s("-")])).unwrap() };
+    let packed = status();
+    assert_eq!(
+        keys(&packed),
+        [
+            "blocks",
+            "codec",
+            "compressed_blocks",
+            "compression_ratio",
+            "hash",
+            "logical_bytes",
+            "physical_bytes",
+            "stored_bytes",
+            "verified"
+        ]
+    );
+    assert_eq!((&packed["hash"], &packed["verified"]), (&"blake3-128".into(), &true.into()));
+    assert_eq!(packed["logical_bytes"], text.len() as u64 + 9000);
+    assert!(packed["compression_ratio"].as_f64().unwrap() > 10.0, "{packed}");
+    let recompress = |codec: &str, path: &str| {
+        ok(&[s("recompress"), s("--codec"), s(codec), image.as_os_str(), s(path)]);
+        ok(&[s("fsck"), s("--deep"), image.as_os_str()]);
+    };
+    recompress("store", "/");
+    let stored = status();
+    assert_eq!((&stored["compressed_blocks"], stored["compression_ratio"].as_f64()), (&0.into(), Some(1.0)));
+    recompress("lzma2", "/d/text");
+    assert_eq!(status()["compressed_blocks"], 1);
+    let out = scratch.path("out");
+    ok(&[s("export"), image.as_os_str(), out.as_os_str()]);
+    assert!(fs::read(out.join("text")).unwrap() == text && fs::read(out.join("d/text")).unwrap() == text[..9000]);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use k7fs_core::{CheckSummary, FormatOptions, Usage};
+use k7fs_core::{CheckSummary, CodecId, FormatOptions, HashId, Usage};
 use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::host::{Access, HostError, OpenImage, format_image, now};
 
+use super::content::{parse_codec, parse_hash};
 use super::output::JsonOption;
 use super::report::{CheckReport, InfoReport};
 use super::{CliError, Output};
@@ -54,12 +55,21 @@ pub(super) struct Mkfs {
     /// The chip that the image is of; `k7fs chips` lists them
     #[arg(long, value_name = "NAME")]
     chip: String,
-    /// Replace a volume or other data that the file holds
+    /// Replace a volume or other data that the file holds, and allow a hash that finds accidents only
     #[arg(long)]
     force: bool,
     /// Bytes of a file's logical block: a power of two from 4 KiB to 32 MiB
-    #[arg(long, value_name = "BYTES")]
-    logical_block_size: Option<u32>,
+    #[arg(long, value_name = "BYTES", alias = "logical-block-size")]
+    block_size: Option<u32>,
+    /// The hash of content: blake3-256, blake3-128, or xxh3-64, which needs --force
+    #[arg(long, value_name = "HASH", value_parser = parse_hash, default_value = "blake3-256")]
+    hash: HashId,
+    /// Give all content a hash, which reads compare
+    #[arg(long)]
+    verified: bool,
+    /// Compress content as it is written: store, zstd or lzma2
+    #[arg(long, value_name = "CODEC", value_parser = parse_codec, default_value = "store")]
+    codec: CodecId,
     /// The volume's id as 32 hexadecimal digits, instead of a random one
     #[arg(long, value_name = "HEX", value_parser = parse_volume_id)]
     volume_id: Option<VolumeId>,
@@ -90,8 +100,18 @@ impl Mkfs {
             Some(VolumeId(id)) => id,
             None => random_id()?,
         };
-        let mut options = FormatOptions { volume_id, time: now(), ..FormatOptions::default() };
-        if let Some(size) = self.logical_block_size {
+        let Self { hash, verified, codec, force, .. } = self;
+        let mut options = FormatOptions {
+            volume_id,
+            time: now(),
+            hash,
+            verified,
+            codec,
+            force,
+            all_codecs: true,
+            ..FormatOptions::default()
+        };
+        if let Some(size) = self.block_size {
             options.logical_block_size = size;
         }
         Ok(format_image(&self.image, chip, &options, self.force)?)
@@ -133,6 +153,9 @@ impl Info {
 /// Exit code 0: clean; 1: faults found, each on a line of standard output; 2: the volume cannot be opened.
 #[derive(Debug, Args)]
 pub(super) struct Fsck {
+    /// Compare all content with its hashes
+    #[arg(long)]
+    deep: bool,
     #[command(flatten)]
     image: ImageArgument,
     #[command(flatten)]
@@ -162,7 +185,9 @@ impl Fsck {
             image.with(|volume| {
                 let mut faults = Vec::new();
                 let failed = HostError::volume(&self.image.image);
-                let summary = volume.check(|fault| faults.push(fault)).map_err(failed)?;
+                let mut note = |fault| faults.push(fault);
+                let summary = if self.deep { volume.check_deep(&mut note) } else { volume.check(&mut note) };
+                let summary = summary.map_err(failed)?;
                 let usage = volume.usage().map_err(HostError::volume(&self.image.image))?;
                 Ok((faults, summary, usage))
             })

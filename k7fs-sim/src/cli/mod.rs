@@ -6,6 +6,7 @@
 
 mod bench;
 mod chips;
+mod content;
 mod ecc;
 mod ecc_report;
 mod error;
@@ -53,6 +54,8 @@ enum Command {
     Mkdir(files::Mkdir),
     Mv(files::Mv),
     Info(image::Info),
+    Status(content::Status),
+    Recompress(content::Recompress),
     Fsck(image::Fsck),
 }
 
@@ -93,6 +96,8 @@ impl Command {
             Self::Mkdir(command) => command.run(),
             Self::Mv(command) => command.run(),
             Self::Info(command) => command.run(output),
+            Self::Status(command) => command.run(output),
+            Self::Recompress(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
         }
     }

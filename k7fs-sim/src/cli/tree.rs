@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use k7fs_core::CodecId;
 use k7fs_sim::host::{self, Access, ImportOptions, OpenImage, Tree};
 
 use super::CliError;
+use super::content::parse_codec;
 use super::image::ChipOption;
 use super::output::message;
 use super::progress::Bar;
@@ -13,12 +15,15 @@ use super::progress::Bar;
 /// Make a volume equal to a directory tree
 ///
 /// Adds, changes and removes; each file is one transaction. Keeps names, contents, symbolic links, hard links and
-/// modification times. A tree that does not fit is refused before anything is written.
+/// modification times. A tree that does not fit is refused before anything is written, unless it is compressed on the way.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Keep what the volume has and DIR has not
     #[arg(long)]
     merge: bool,
+    /// Compress what is written with this instead of the volume's own codec: store, zstd or lzma2
+    #[arg(long, value_name = "CODEC", value_parser = parse_codec)]
+    codec: Option<CodecId>,
     #[command(flatten)]
     chip: ChipOption,
     /// The directory to store
@@ -38,7 +43,7 @@ impl Import {
         }
         let mut image = OpenImage::open(&self.image, Access::Write, self.chip.spec()?)?;
         let mut bar = Bar::new("import");
-        let options = ImportOptions { merge: self.merge };
+        let options = ImportOptions { merge: self.merge, codec: self.codec };
         image.with(|volume| host::import(volume, &tree, options, &mut bar))?;
         Ok(())
     }

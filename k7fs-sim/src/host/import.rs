@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Kind, Metadata, Timestamp, Volume};
+use k7fs_core::{CodecId, Kind, Metadata, Timestamp, Volume};
 
 use super::error::HostError;
 use super::plan::Plan;
@@ -17,6 +17,8 @@ use super::tree::{Node, NodeKind, Tree};
 pub struct ImportOptions {
     /// Keeps what the volume has and the tree has not.
     pub merge: bool,
+    /// What content is compressed with; the volume's own codec where it is `None`.
+    pub codec: Option<CodecId>,
 }
 
 /// What an import did.
@@ -40,7 +42,9 @@ pub struct ImportReport {
 pub fn import<F: Flash>(
     volume: &mut Volume<'_, F>, tree: &Tree, options: ImportOptions, progress: &mut dyn Progress,
 ) -> Result<ImportReport, HostError> {
-    let plan = Plan::new(volume, tree, options.merge)?;
+    let codec = options.codec.unwrap_or(volume.info().codec);
+    volume.set_codec(codec).map_err(HostError::object("/"))?;
+    let plan = Plan::new(volume, tree, options.merge, codec)?;
     progress.total(tree.content_bytes());
     let mut report = ImportReport { objects: tree.nodes.len() as u64, ..ImportReport::default() };
     for (path, kind) in &plan.removals {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Kind, Metadata, Volume};
+use k7fs_core::{CodecId, Kind, Metadata, Volume};
 
 use super::error::HostError;
 use super::tree::{Node, NodeKind, Tree};
@@ -32,7 +32,9 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Compares volume and tree by names and kinds, and refuses what cannot end well.
-    pub(super) fn new<F: Flash>(volume: &mut Volume<'_, F>, tree: &Tree, merge: bool) -> Result<Self, HostError> {
+    pub(super) fn new<F: Flash>(
+        volume: &mut Volume<'_, F>, tree: &Tree, merge: bool, codec: CodecId,
+    ) -> Result<Self, HostError> {
         let costs = Costs::of(volume);
         let entries = walk(volume, "/")?;
         let wanted: BTreeMap<&str, Kind> =
@@ -48,7 +50,10 @@ impl Plan {
                 _ => removals.push((entry.path.clone(), kind)),
             }
         }
-        check_fit(volume, tree, costs, kept_bytes)?;
+        // What will be left of compressed content, only compressing it tells.
+        if codec == CodecId::Store {
+            check_fit(volume, tree, costs, kept_bytes)?;
+        }
         let existing = entries.into_iter().map(|entry| (entry.path, entry.metadata)).collect();
         Ok(Self { existing, removals })
     }
@@ -79,6 +84,7 @@ fn check_fit<F: Flash>(
 #[derive(Clone, Copy, Debug)]
 struct Costs {
     piece_overhead_bytes: u64,
+    piece_bytes: u64,
 }
 
 impl Costs {
@@ -86,7 +92,14 @@ impl Costs {
         let geometry = volume.info().geometry;
         let block_bytes = geometry.page_size.saturating_mul(geometry.pages_per_block);
         let split = block_bytes <= SPLIT_BLOCK_BYTES_MAX;
-        Self { piece_overhead_bytes: if split { SPLIT_PIECE_OVERHEAD_BYTES } else { PIECE_OVERHEAD_BYTES } }
+        let overhead = if split { SPLIT_PIECE_OVERHEAD_BYTES } else { PIECE_OVERHEAD_BYTES };
+        let info = volume.info();
+        if !info.verified {
+            return Self { piece_overhead_bytes: overhead, piece_bytes: PIECE_BYTES };
+        }
+        // Records with hashes take at most a quarter of a block.
+        let piece_bytes = u64::from(block_bytes / 5).clamp(1, PIECE_BYTES);
+        Self { piece_overhead_bytes: overhead + info.hash.len() as u64, piece_bytes }
     }
 
     fn node_bytes(self, node: &Node, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
@@ -102,7 +115,7 @@ impl Costs {
 
     fn object_bytes(self, path: &str, content_bytes: u64) -> u64 {
         let name_bytes = path.rsplit('/').next().unwrap_or(path).len() as u64;
-        let pieces = content_bytes / PIECE_BYTES;
+        let pieces = content_bytes / self.piece_bytes;
         OBJECT_BYTES + name_bytes + content_bytes + pieces * self.piece_overhead_bytes
     }
 }

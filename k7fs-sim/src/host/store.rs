@@ -55,12 +55,14 @@ fn copy_in<F: Flash>(
     volume: &mut Volume<'_, F>, file: &k7fs_core::File, source: &mut dyn Read, moved: &mut dyn FnMut(u64),
     failed: &mut Option<io::Error>,
 ) -> Result<(), Error> {
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    // Whole logical blocks, which may be compressed.
+    let chunk_bytes = CHUNK_BYTES.max(volume.info().logical_block_size as usize);
+    let mut chunk = Vec::with_capacity(chunk_bytes);
     let mut offset = 0;
     let mut end_is_hole = false;
     loop {
         chunk.clear();
-        let length = match (&mut *source).take(CHUNK_BYTES as u64).read_to_end(&mut chunk) {
+        let length = match (&mut *source).take(chunk_bytes as u64).read_to_end(&mut chunk) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) => {

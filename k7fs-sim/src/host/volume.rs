@@ -11,6 +11,10 @@ use super::error::HostError;
 use super::image::{Access, Image, ImageFlash, volume_bytes};
 use super::signature::find;
 use crate::chip::{ChipKind, ChipSpec};
+use crate::codec::HostCodecs;
+
+/// Bytes of the longest logical block.
+const LOGICAL_BLOCK_MAX: u32 = 32 << 20;
 
 /// The host's clock, for the times of objects that a command creates.
 pub fn now() -> Timestamp {
@@ -26,6 +30,7 @@ pub struct OpenImage {
     buffer: Vec<u8>,
     access: Access,
     info: Option<VolumeInfo>,
+    codecs: HostCodecs,
 }
 
 impl OpenImage {
@@ -38,7 +43,10 @@ impl OpenImage {
         let image = Image::open(path, access)?;
         let (flash, info) = locate(image, chip)?;
         let geometry = k7fs_core::flash::Flash::geometry(&flash);
-        Ok(Self { flash, buffer: vec![0; buffer_bytes_with(&geometry, Tier::Full)], access, info })
+        // Without a readable signature the largest block that there may be.
+        let block = info.map_or(LOGICAL_BLOCK_MAX, |info: VolumeInfo| info.logical_block_size);
+        let (buffer, codecs) = (vec![0; buffer_bytes_with(&geometry, Tier::Full)], HostCodecs::new(block));
+        Ok(Self { flash, buffer, access, info, codecs })
     }
 
     /// What the signature says; `None` where it is unreadable and a chip stood in.
@@ -73,7 +81,9 @@ impl OpenImage {
     ) -> Result<R, HostError> {
         let writes = self.access == Access::Write;
         let options = MountOptions { read_only: !writes, clock: Some(now) };
-        let mut volume = Volume::mount(&mut self.flash, &mut self.buffer, options).map_err(HostError::volume(path))?;
+        let mut codecs = self.codecs.lend();
+        let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
+        let mut volume = mounted.map_err(HostError::volume(path))?;
         let result = work(&mut volume);
         if writes {
             let stopped = volume.unmount().map(|_| ()).map_err(HostError::volume(path));

@@ -1,0 +1,124 @@
+//! `status` and `recompress`: how content is stored.
+
+use clap::Args;
+use k7fs_core::{CodecId, ContentCursor, ContentStatus, HashId, Kind, Recompressed};
+use k7fs_sim::host::{Access, HostError, absolute, walk};
+use serde::Serialize;
+
+use super::image::ImageArgument;
+use super::output::JsonOption;
+use super::{CliError, Output};
+
+/// A codec by its name.
+pub(super) fn parse_codec(text: &str) -> Result<CodecId, String> {
+    let found = CodecId::ALL.into_iter().find(|codec| codec.name() == text);
+    found.ok_or_else(|| "not one of store, zstd, lzma2".to_owned())
+}
+
+/// A content hash by its name.
+pub(super) fn parse_hash(text: &str) -> Result<HashId, String> {
+    let all = [HashId::Blake3x256, HashId::Blake3x128, HashId::Xxh3x64];
+    let found = all.into_iter().find(|hash| hash.name() == text);
+    found.ok_or_else(|| "not one of blake3-256, blake3-128, xxh3-64".to_owned())
+}
+
+/// Tell how much content a volume has and what it takes
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    image: ImageArgument,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// The keys are part of the command's contract.
+#[derive(Debug, Serialize)]
+struct StatusReport {
+    logical_bytes: u64,
+    physical_bytes: u64,
+    blocks: u64,
+    compressed_blocks: u64,
+    stored_bytes: u64,
+    compression_ratio: f64,
+    hash: &'static str,
+    verified: bool,
+    codec: &'static str,
+}
+
+impl Status {
+    pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        self.json.refuse_image(&self.image.image)?;
+        let mut image = self.image.open(Access::Read)?;
+        let report = image.with(|volume| {
+            let status = volume.content_status().map_err(HostError::object("/"))?;
+            let info = volume.info();
+            let ContentStatus { logical_bytes, plain_bytes, stored_bytes, blocks, .. } = status;
+            let ratio = if stored_bytes == 0 { 1.0 } else { plain_bytes as f64 / stored_bytes as f64 };
+            Ok(StatusReport {
+                logical_bytes,
+                physical_bytes: status.physical_bytes,
+                blocks,
+                compressed_blocks: status.compressed_blocks,
+                stored_bytes,
+                compression_ratio: (ratio * 1000.0).round() / 1000.0,
+                hash: info.hash.name(),
+                verified: info.verified,
+                codec: info.codec.name(),
+            })
+        })?;
+        if output.json(self.json.target(), &report)? {
+            output.line(&format!("logical      {} bytes in {} blocks", report.logical_bytes, report.blocks))?;
+            output.line(&format!("physical     {} bytes", report.physical_bytes))?;
+            let ratio = format!("{} ({} blocks, {})", report.compression_ratio, report.compressed_blocks, report.codec);
+            output.line(&format!("compression  {ratio}"))?;
+            let verified = if report.verified { "all content" } else { "compressed content" };
+            output.line(&format!("hash         {}, of {verified}", report.hash))?;
+        }
+        Ok(())
+    }
+}
+
+/// Pack content anew with a codec, wherever that takes less space
+///
+/// Each logical block is a commit of its own: what was done stays done when this is stopped.
+#[derive(Debug, Args)]
+pub(super) struct Recompress {
+    /// store, zstd or lzma2
+    #[arg(long, value_name = "CODEC", value_parser = parse_codec)]
+    codec: CodecId,
+    #[command(flatten)]
+    image: ImageArgument,
+    /// A file, or a directory with all below it; everything without one
+    #[arg(value_name = "PATH")]
+    path: Option<String>,
+}
+
+impl Recompress {
+    pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        let path = self.path.as_deref().map(absolute).transpose()?;
+        let mut image = self.image.open(Access::Write)?;
+        let done = image.with(|volume| {
+            let mut done = Recompressed::default();
+            let Some(path) = path else {
+                let mut cursor = ContentCursor::default();
+                while volume.recompress_step(&mut cursor, self.codec, &mut done).map_err(HostError::object("/"))? {}
+                return Ok(done);
+            };
+            let metadata = volume.metadata(&path).map_err(HostError::object(&path))?;
+            let files = if metadata.kind == Kind::Directory {
+                let entries = walk(volume, &path)?.into_iter();
+                entries.filter(|entry| entry.metadata.kind == Kind::File).map(|entry| entry.path).collect()
+            } else {
+                vec![path]
+            };
+            for file in files {
+                let one = volume.recompress(&file, self.codec).map_err(HostError::object(&file))?;
+                done.blocks += one.blocks;
+                done.rewritten += one.rewritten;
+                done.skipped += one.skipped;
+            }
+            Ok(done)
+        })?;
+        output.line(&format!("{} of {} blocks packed anew, {} skipped", done.rewritten, done.blocks, done.skipped))
+    }
+}
