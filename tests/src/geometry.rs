@@ -1,7 +1,7 @@
 //! The chips that the tests run on: real parts with as few blocks as a volume can live on.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, FormatOptions, Volume, buffer_bytes};
+use k7fs_core::{CodecId, Error, FormatOptions, HashId, Volume, buffer_bytes};
 use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
 
 /// A chip and how a volume cuts it into pages and blocks.
@@ -15,11 +15,50 @@ pub struct Case {
     pub page_size: u32,
     /// Bytes of a block; 0 for the part's own.
     pub block_size: u32,
+    /// How content is stored.
+    pub packing: Packing,
 }
 
-const fn case(name: &'static str, chip: &'static str, page_size: u32, block_size: u32) -> Case {
-    Case { name, chip, page_size, block_size }
+/// How a volume stores content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// With hashes.
+    pub verified: bool,
+    /// Compressed.
+    pub codec: CodecId,
+    /// What hashes are made with.
+    pub hash: HashId,
+    /// Bytes of a logical block.
+    pub logical_block_size: u32,
 }
+
+const PLAIN: Packing =
+    Packing { verified: false, codec: CodecId::Store, hash: HashId::Blake3x256, logical_block_size: 4096 };
+
+const fn case(name: &'static str, chip: &'static str, page_size: u32, block_size: u32) -> Case {
+    Case { name, chip, page_size, block_size, packing: PLAIN }
+}
+
+const fn packed(case: Case, name: &'static str, verified: bool, codec: CodecId, hash: HashId) -> Case {
+    Case { name, packing: Packing { verified, codec, hash, ..PLAIN }, ..case }
+}
+
+/// The longest logical block of these.
+pub const LOGICAL_BLOCK_MAX: u32 = 16_384;
+
+const fn large(case: Case) -> Case {
+    Case { packing: Packing { logical_block_size: LOGICAL_BLOCK_MAX, ..case.packing }, ..case }
+}
+
+/// Volumes with packed records. On large pages a block must be larger, or compressing it never saves one.
+pub const PACKED: [Case; 6] = [
+    packed(CASES[2], "nor-256-4k-verified", true, CodecId::Store, HashId::Blake3x256),
+    packed(CASES[2], "nor-256-4k-zstd", false, CodecId::Zstd, HashId::Xxh3x64),
+    packed(CASES[3], "nor-512-4k-verified-lzma2", true, CodecId::Lzma2, HashId::Blake3x128),
+    packed(CASES[0], "nor-128-2k-verified", true, CodecId::Store, HashId::Xxh3x64),
+    packed(CASES[6], "nand-2048-64-verified-zstd", true, CodecId::Zstd, HashId::Blake3x256),
+    large(packed(CASES[8], "nand-4096-224-lzma2", false, CodecId::Lzma2, HashId::Blake3x128)),
+];
 
 /// Every kind of geometry that the format knows, small ones first.
 pub const CASES: [Case; 9] = [
@@ -48,7 +87,7 @@ impl Case {
     /// # Panics
     /// Where there is none: the test itself is wrong.
     pub fn named(name: &str) -> Case {
-        *CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no geometry {name}"))
+        *CASES.iter().chain(&PACKED).find(|case| case.name == name).unwrap_or_else(|| panic!("no geometry {name}"))
     }
 
     /// A chip of this kind with so many blocks of the volume, factory-bad ones included where the part has any.
@@ -74,8 +113,19 @@ impl Case {
     /// Where `format` fails for another reason than size.
     pub fn formatted(&self, spare_blocks: u32, seed: u64) -> SimFlash {
         let mut flash = self.flash(self.blocks_min() + spare_blocks, seed);
-        format(&mut flash).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.format(&mut flash).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         flash
+    }
+
+    /// Formats a chip of this kind.
+    ///
+    /// # Errors
+    /// What `format` says.
+    pub fn format(&self, flash: &mut impl Flash) -> Result<(), Error> {
+        let Packing { verified, codec, hash, logical_block_size } = self.packing;
+        let options = FormatOptions { verified, codec, hash, logical_block_size, force: true, ..format_options() };
+        let mut buffer = buffer_for(flash);
+        Volume::format(flash, &mut buffer, &options)
     }
 
     /// Blocks of the smallest volume, as `format` tells it.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Volume};
+use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
 
-use crate::geometry::{Case, VOLUME_ID, buffer_for};
+use crate::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for};
 use crate::ram::RamFlash;
 use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
 use crate::workload::{mkdir, rename, resize, unlink, write};
@@ -61,7 +62,11 @@ impl Victim {
         let mut buffer = buffer_for(&flash);
         let mut oracle = Oracle::new();
         let mut history = vec![Tree::default()];
-        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
+        let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+        let mut codecs = codecs.lend();
+        let options = MountOptions::default();
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut codecs);
+        let mut volume = mounted.expect("a new volume mounts");
         let mut session = Session::new();
         for operation in operations() {
             oracle.start(&operation);
@@ -203,7 +208,9 @@ impl Victim {
         let mut buffer = buffer_for(&flash);
         let options = MountOptions { read_only, ..MountOptions::default() };
         let verdict = {
-            let Ok(mut volume) = Volume::mount(&mut flash, &mut buffer, options) else {
+            let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+            let mut codecs = codecs.lend();
+            let Ok(mut volume) = Volume::mount_with(&mut flash, &mut buffer, options, &mut codecs) else {
                 assert!(flash.operations() < OPERATIONS_MAX, "the mount works for ever");
                 return Verdict::Refused;
             };
@@ -211,7 +218,7 @@ impl Victim {
             // Checking and writing cost as much as all the rest: each image meets one of them.
             if read_only {
                 // The summary is not judged: a fault may be reported or stop the check.
-                let _ = volume.check(|_| {});
+                let _ = volume.check_deep(|_| {});
             } else {
                 alter(&mut volume);
                 if !sealed {
@@ -295,7 +302,14 @@ fn change_field(bytes: &mut [u8], source: &[u8], random: &mut Random) {
 
 /// Errors that damage may give. All others would blame the caller for it.
 fn is_damage(error: Error) -> bool {
-    matches!(error, Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::NeedsRemount | Error::Flash(_))
+    matches!(
+        error,
+        Error::Uncorrectable { .. }
+            | Error::Corrupt { .. }
+            | Error::HashMismatch { .. }
+            | Error::NeedsRemount
+            | Error::Flash(_)
+    )
 }
 
 /// Walks whatever is there and reads it in pieces; nothing is expected but an end.
@@ -356,6 +370,8 @@ fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<
 /// Changes a damaged volume. Every call may fail; none may do harm.
 fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.write("/new", &[7; 700]);
+    let _ = volume.write("/newer", &[7; 4096]);
+    let _ = volume.recompress("/d/e/large", volume.info().codec);
     let _ = volume.create_dir("/newdir");
     let _ = volume.rename("/d", "/newdir/d");
     let _ = volume.rename("/newdir/d", "/d");
@@ -384,6 +400,8 @@ fn operations() -> Vec<Operation> {
     operations.push(rename("/small", "/d/e/small"));
     operations.push(write("/d/medium", 6, 1000));
     operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });
+    operations.push(write("/d/e/packed", 101, 9000));
+    operations.push(Operation::Update { path: text("/d/e/packed"), offset: 2000, content: Content::seeded(9, 70) });
     operations.extend((0..8).map(|index| write("/again", index, 50)));
     operations
 }

@@ -11,9 +11,10 @@ use std::collections::HashSet;
 
 use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Chip, CutKind, Fork, SimFlash};
+use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
 
-use crate::geometry::buffer_for;
+use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
 use crate::seed::mix;
 use crate::sequence::{check, look};
 
@@ -116,7 +117,10 @@ impl Ladder {
         let mut buffer = buffer_for(&flash);
         let mut oracle = Oracle::new();
         let mut session = Session::new();
-        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).map_err(failed("mount"))?;
+        let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+        let mut codecs = codecs.lend();
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut codecs);
+        let mut volume = mounted.map_err(failed("mount"))?;
         self.seen.clear();
         for operation in &workload.setup {
             step(&mut volume, &mut session, &mut oracle, operation)?;
@@ -221,7 +225,10 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
     if forking {
         flash.chip_mut().record_forks();
     }
-    let mut volume = Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("mount"))?;
+    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+    let mut lent = codecs.lend();
+    let mounted = Volume::mount_with(&mut *flash, &mut *buffer, MountOptions::default(), &mut lent);
+    let mut volume = mounted.map_err(failed("mount"))?;
     let mount_forks = volume.flash_mut().chip_mut().take_forks();
     let shown = look(&mut volume)?;
     let Some(index) = trees.iter().position(|tree| *tree == shown) else {
@@ -247,8 +254,9 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
     } else {
         let _ = volume.abandon();
     }
-    let mut volume =
-        Volume::mount(&mut *flash, &mut *buffer, MountOptions::default()).map_err(failed("second mount"))?;
+    let mut lent = codecs.lend();
+    let mut volume = Volume::mount_with(&mut *flash, &mut *buffer, MountOptions::default(), &mut lent)
+        .map_err(failed("second mount"))?;
     expect(&after, &look(&mut volume)?, "mounted again")?;
     let _ = volume.abandon();
     match flash.chip().counters().first_violation() {
@@ -261,7 +269,10 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
 fn look_only(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree]) -> Result<(), Violation> {
     let before = flash.chip().state_hash();
     let options = MountOptions { read_only: true, ..MountOptions::default() };
-    let mut volume = Volume::mount(&mut *flash, &mut *buffer, options).map_err(failed("read-only mount"))?;
+    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+    let mut codecs = codecs.lend();
+    let mounted = Volume::mount_with(&mut *flash, &mut *buffer, options, &mut codecs);
+    let mut volume = mounted.map_err(failed("read-only mount"))?;
     // It cannot settle what is in doubt: a torn page may read good at the mount and then not. That is an error, never
     // wrong data, and the volume says that it is unsettled.
     let unsettled = volume.usage().is_ok_and(|usage| usage.unsettled);

@@ -1,10 +1,11 @@
 //! Runs a sequence of operations, remounts and cuts on a simulated chip, and compares every answer with the model.
 
-use k7fs_core::{Error, MountOptions, Volume};
+use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, Recompressed, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
+use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
 
-use crate::geometry::buffer_for;
+use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
 use crate::seed::say;
 
 /// Runs that shortening a failing sequence may take.
@@ -14,6 +15,10 @@ const TRACE_VARIABLE: &str = "K7FS_TRACE";
 
 /// Mounts that one step may need: a cut strikes once, so that the second one stands.
 const MOUNTS_PER_CUT: u32 = 2;
+/// Operations between two times that some content is packed anew, on volumes that compress.
+const REPACK_EVERY: usize = 5;
+/// Logical blocks of one time.
+const REPACKED: usize = 4;
 /// Operations between two comparisons of the whole tree.
 const COMPARE_EVERY: usize = 8;
 
@@ -49,6 +54,7 @@ pub struct Statistics {
 pub struct Rig {
     flash: SimFlash,
     buffer: Vec<u8>,
+    codecs: HostCodecs,
     oracle: Oracle,
     statistics: Statistics,
 }
@@ -67,7 +73,8 @@ enum Left {
 impl Rig {
     /// Takes a freshly formatted chip.
     pub fn new(flash: SimFlash) -> Self {
-        Self { buffer: buffer_for(&flash), flash, oracle: Oracle::new(), statistics: Statistics::default() }
+        let codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+        Self { buffer: buffer_for(&flash), flash, codecs, oracle: Oracle::new(), statistics: Statistics::default() }
     }
 
     /// The chip.
@@ -111,7 +118,9 @@ impl Rig {
     /// From a mount to the end of the mount.
     fn mounted(&mut self, steps: &[Step], next: &mut usize, crashed: bool) -> Result<Left, Violation> {
         self.statistics.mounts += 1;
-        let mounted = Volume::mount(&mut self.flash, &mut self.buffer, MountOptions::default());
+        let mut codecs = self.codecs.lend();
+        let options = MountOptions::default();
+        let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
         let mut volume = match mounted {
             Ok(volume) => volume,
             Err(error) => {
@@ -172,6 +181,11 @@ impl Rig {
                 Finished::Refused => self.statistics.refused += 1,
                 Finished::Partial => oracle.resume(&look(&mut volume)?)?,
             }
+            if next.is_multiple_of(REPACK_EVERY) && !repack(&mut volume, *next / REPACK_EVERY)? {
+                let _ = volume.abandon();
+                self.power_cycle();
+                return Ok(Left::Crashed);
+            }
             if next.is_multiple_of(COMPARE_EVERY) {
                 oracle.compare(&look(&mut volume)?)?;
             }
@@ -230,6 +244,25 @@ pub fn shrink(fresh: &dyn Fn() -> Rig, steps: &[Step], violation: Violation) -> 
     (best, violation)
 }
 
+/// Packs some content anew, which changes nothing that shows; `false` where the power went.
+fn repack(volume: &mut Volume<'_, &mut SimFlash>, round: usize) -> Result<bool, Violation> {
+    let codec = volume.info().codec;
+    if codec == CodecId::Store {
+        return Ok(true);
+    }
+    let codec = if round.is_multiple_of(3) { CodecId::Store } else { codec };
+    let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
+    for _ in 0..REPACKED + round % 3 {
+        match volume.recompress_step(&mut cursor, codec, &mut done) {
+            Ok(true) => {}
+            Ok(false) | Err(Error::NoSpace) => break,
+            Err(_) if volume.flash_mut().chip().is_off() => return Ok(false),
+            Err(error) => return Err(Violation::new(format!("packing anew with {codec:?}: {error}"))),
+        }
+    }
+    Ok(!volume.flash_mut().chip().is_off())
+}
+
 /// Walks the volume; an error is a broken promise.
 ///
 /// # Errors
@@ -244,7 +277,7 @@ pub fn look<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<k7
 /// The first fault.
 pub fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Violation> {
     let mut first = None;
-    let summary = volume.check(|fault| first = first.or(Some(fault)));
+    let summary = volume.check_deep(|fault| first = first.or(Some(fault)));
     match (summary, first) {
         (_, Some(fault)) => Err(Violation::new(format!("check finds {fault:?}"))),
         (Err(error), None) => Err(Violation::new(format!("check fails: {error}"))),

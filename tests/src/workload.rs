@@ -74,6 +74,26 @@ pub fn named() -> Vec<Workload> {
     ]
 }
 
+/// Content that is worth compressing: written, overwritten in its middle, cut, packed anew.
+pub fn packed() -> Workload {
+    let rewrite = |seed| write("/a", seed, 9000);
+    let moved = (0..60).map(|index| write("/hot", 103 + 2 * index, 4096));
+    let setup: Vec<Operation> = [rewrite(101), open(0, "/a", OpenMode::ReadWrite)].into_iter().chain(moved).collect();
+    workload(
+        "packed content",
+        setup,
+        [
+            write_at(0, 1000, 2, 700),
+            Operation::Sync,
+            write_at(0, 4096, 105, 4096),
+            truncate(0, 5000),
+            write("/b", 107, 4096),
+            rewrite(109),
+            Operation::Close { slot: 0 },
+        ],
+    )
+}
+
 /// Rewrites small and long files until blocks are cleaned and erased: `rounds` undisturbed, then `measured`.
 pub fn wearing(rounds: u64, measured: u64) -> Workload {
     let round = |index: u64| match index % 5 {

@@ -8,17 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, Geometry};
-use k7fs_core::{Error, Kind, MountOptions, Timestamp, Volume};
+use k7fs_core::{CodecId, Error, Kind, MountOptions, Timestamp, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
+use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe};
-use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, buffer_for};
 use k7fs_tests::parallel;
 use k7fs_tests::ram::RamFlash;
 use k7fs_tests::reader::{self, Entry, Seen};
 use k7fs_tests::seed::{mix, replay, say, seed};
 
 /// Every geometry with small pages, large pages, NOR and NAND, and the operations of one round.
-const JOBS: [(&str, u64); 7] = [
+const JOBS: [(&str, u64); 13] = [
     ("nor-128-2k", 400),
     ("nor-256-4k", 400),
     ("nor-512-4k", 400),
@@ -26,6 +27,12 @@ const JOBS: [(&str, u64); 7] = [
     ("nand-2048-64", 300),
     ("nand-2048-128", 300),
     ("nand-4096-224", 300),
+    ("nor-128-2k-verified", 200),
+    ("nor-256-4k-verified", 300),
+    ("nor-256-4k-zstd", 300),
+    ("nor-512-4k-verified-lzma2", 300),
+    ("nand-2048-64-verified-zstd", 200),
+    ("nand-4096-224-lzma2", 200),
 ];
 /// Rounds of each, with different seeds.
 const ROUNDS: u64 = 2;
@@ -42,6 +49,8 @@ struct Met {
     reaching: u32,
     jumped: u32,
     mended: u32,
+    packed: u32,
+    compressed: u32,
     root_level: u32,
 }
 
@@ -54,6 +63,8 @@ impl Met {
         self.reaching += u32::from(seen.reaching > 1);
         self.jumped += u32::from(seen.jumps > 0);
         self.mended += u32::from(seen.mended > 0);
+        self.packed += u32::from(seen.packed > seen.compressed);
+        self.compressed += u32::from(seen.compressed > 0);
         self.root_level = self.root_level.max(seen.root_level);
     }
 }
@@ -77,11 +88,18 @@ fn image(flash: &SimFlash) -> Vec<u8> {
     image
 }
 
+fn codecs() -> HostCodecs {
+    HostCodecs::new(LOGICAL_BLOCK_MAX)
+}
+
 /// What the core shows of an image that it may not change.
 fn shown_by_core(image: &[u8], geometry: Geometry) -> Result<BTreeMap<String, Entry>, Error> {
     let flash = RamFlash::new(geometry, Arc::from(image));
     let mut buffer = buffer_for(&flash);
-    let mut volume = Volume::mount(flash, &mut buffer, MountOptions { read_only: true, ..MountOptions::default() })?;
+    let mut codecs = codecs();
+    let mut codecs = codecs.lend();
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut volume = Volume::mount_with(flash, &mut buffer, options, &mut codecs)?;
     let tree = observe(&mut volume).map_err(|error| error.volume_error().expect("only the volume may fail"))?;
     let mut contents: BTreeMap<&str, &[u8]> = BTreeMap::from([("/", &[][..])]);
     contents.extend(tree.entries.iter().map(|(path, entry)| (path.as_str(), entry.content.as_slice())));
@@ -134,10 +152,11 @@ fn live(case: Case, operations: u64, seed: u64, met: &mut Met) -> Result<(), Str
     let bytes_max = u64::from(geometry.page_size) * u64::from(geometry.page_count()) / 8;
     let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max };
     let (mut generator, mut random) = (Generator::new(seed, space), Random::new(mix(seed, 1)));
-    let (mut model, mut done) = (Model::new(), 0);
+    let (mut model, mut done, mut codecs) = (Model::new(), 0, codecs());
     while done < operations {
         let options = MountOptions { clock: Some(clock), ..MountOptions::default() };
-        let mounted = Volume::mount(flash.clone(), &mut buffer, options);
+        let mut codecs = codecs.lend();
+        let mounted = Volume::mount_with(flash.clone(), &mut buffer, options, &mut codecs);
         let mut volume = mounted.map_err(|error| format!("mount: {error}"))?;
         look(volume.flash_mut(), met)?;
         let mut session = Session::new();
@@ -192,6 +211,9 @@ fn a_stranger_reads_what_the_core_shows() {
             met.clean > 0 && met.tails > 0 && met.replaced > 0 && met.reaching > 0,
             "{name} met too little: {met:?}"
         );
+        let packing = Case::named(name).packing;
+        assert!(met.packed > 0 || !packing.verified, "{name} has no stored records: {met:?}");
+        assert!(met.compressed > 0 || packing.codec == CodecId::Store, "{name} has none compressed: {met:?}");
     }
     assert!(results.iter().any(|met| met.jumped > 0) && results.iter().any(|met| met.root_level > 0));
 }

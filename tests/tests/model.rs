@@ -120,4 +120,10 @@ geometries! {
     nand_2048_64, nand_2048_64_long: "nand-2048-64", 32, 2, 1e-4;
     nand_2048_128, nand_2048_128_long: "nand-2048-128", 32, 1, 1e-4;
     nand_4096_224, nand_4096_224_long: "nand-4096-224", 32, 1, 1e-4;
+    packed_nor_256_verified, packed_nor_256_verified_long: "nor-256-4k-verified", 48, 2, 1e-5;
+    packed_nor_256_zstd, packed_nor_256_zstd_long: "nor-256-4k-zstd", 48, 2, 1e-5;
+    packed_nor_512_lzma2, packed_nor_512_lzma2_long: "nor-512-4k-verified-lzma2", 48, 2, 1e-5;
+    packed_nor_128_verified, packed_nor_128_verified_long: "nor-128-2k-verified", 32, 1, 1e-5;
+    packed_nand_2048_zstd, packed_nand_2048_zstd_long: "nand-2048-64-verified-zstd", 16, 1, 1e-4;
+    packed_nand_4096_lzma2, packed_nand_4096_lzma2_long: "nand-4096-224-lzma2", 16, 1, 1e-4;
 }

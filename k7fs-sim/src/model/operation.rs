@@ -7,6 +7,11 @@ use k7fs_core::{Error, Kind};
 
 use super::Random;
 
+/// Every second seed from here on gives content that repeats itself, which codecs make something of.
+const REPETITIVE_FROM: u64 = 100;
+/// How often it does.
+const REPEATS: u64 = 12;
+
 /// Bytes to write, named so briefly that a failing sequence can be read and replayed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
@@ -46,8 +51,12 @@ impl Content {
             Content::Seeded { seed, length } => {
                 let mut random = Random::new(seed ^ 0x6b37_6673_6461_7461);
                 let mut bytes = vec![0; *length as usize];
-                for chunk in bytes.chunks_mut(8) {
-                    let value = random.next_u64().to_le_bytes();
+                let repeats = *seed >= REPETITIVE_FROM && seed % 2 == 1;
+                let mut value = random.next_u64().to_le_bytes();
+                for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+                    if index > 0 && (!repeats || random.below(REPEATS) == 0) {
+                        value = random.next_u64().to_le_bytes();
+                    }
                     chunk.copy_from_slice(&value[..chunk.len()]);
                 }
                 bytes

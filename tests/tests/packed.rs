@@ -1,0 +1,251 @@
+//! Packed records from outside: policy, missing codecs, hashes that do not match, packing anew.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{
+    Codec, CodecError, CodecId, Codecs, ContentCursor, Error, FaultKind, FormatOptions, HashId, MountOptions,
+    OpenOptions, Recompressed, Volume,
+};
+use k7fs_sim::chip::SimFlash;
+use k7fs_sim::codec::{HostCodec, HostCodecs};
+use k7fs_sim::model::Content;
+use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for, format_options};
+use k7fs_tests::ram::RamFlash;
+use k7fs_tests::seal::Sealer;
+
+const BLOCK: usize = 4096;
+
+/// Content that compresses well.
+fn text(seed: u64, length: u32) -> Vec<u8> {
+    Content::seeded(101 + 2 * seed, length).bytes()
+}
+
+fn options(codec: CodecId) -> FormatOptions {
+    FormatOptions { codec, all_codecs: true, ..format_options() }
+}
+
+fn formatted(options: &FormatOptions) -> SimFlash {
+    let mut flash = Case::named("nor-256-4k").flash(60, 1);
+    let mut buffer = buffer_for(&flash);
+    Volume::format(&mut flash, &mut buffer, options).expect("formats");
+    flash
+}
+
+/// Works on a volume with the host's codecs and stops it.
+fn with<R>(flash: &mut SimFlash, work: impl FnOnce(&mut Volume<'_, &mut SimFlash>) -> R) -> R {
+    let mut buffer = buffer_for(flash);
+    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+    let mut codecs = codecs.lend();
+    let mounted = Volume::mount_with(flash, &mut buffer, MountOptions::default(), &mut codecs);
+    let mut volume = mounted.expect("mounts");
+    let result = work(&mut volume);
+    volume.unmount().expect("unmounts");
+    result
+}
+
+/// The same without codecs.
+fn without<R>(flash: &mut SimFlash, work: impl FnOnce(&mut Volume<'_, &mut SimFlash>) -> R) -> R {
+    let mut buffer = buffer_for(flash);
+    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("mounts");
+    let result = work(&mut volume);
+    volume.unmount().expect("unmounts");
+    result
+}
+
+fn content<F: Flash>(volume: &mut Volume<'_, F>, path: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; 1 << 17];
+    let length = volume.read(path, &mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+#[test]
+fn options_are_refused_each_by_its_own_error() {
+    let mut flash = Case::named("nor-256-4k").flash(60, 1);
+    let mut buffer = buffer_for(&flash);
+    let mut format = |options: FormatOptions| Volume::format(&mut flash, &mut buffer, &options);
+    let weak = FormatOptions { hash: HashId::Xxh3x64, ..format_options() };
+    assert_eq!(format(weak), Err(Error::WeakHash));
+    assert_eq!(format(FormatOptions { force: true, ..weak }), Ok(()));
+    for bytes in [0, 1, 2048, 4097, 1 << 26] {
+        let options = FormatOptions { logical_block_size: bytes, ..format_options() };
+        assert_eq!(format(options), Err(Error::InvalidBlockSize { bytes }));
+    }
+    let mut flash = formatted(&format_options());
+    with(&mut flash, |volume| {
+        assert_eq!(volume.set_codec(CodecId::Zstd), Err(Error::InvalidOption));
+        volume.write("/a", &text(1, 4096)).expect("writes");
+        assert_eq!(volume.recompress("/a", CodecId::Lzma2), Err(Error::InvalidOption));
+    });
+    let mut memory = [0; 100];
+    let (plain, packed) = memory.split_at_mut(50);
+    let mut codec = HostCodec::default();
+    let mut codecs = Codecs::new(&mut codec, plain, packed);
+    let mut buffer = buffer_for(&flash);
+    let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut codecs);
+    assert_eq!(mounted.err(), Some(Error::BufferTooSmall { needed: BLOCK, given: 50 }));
+}
+
+#[test]
+fn a_missing_codec_is_named_and_the_rest_works() {
+    for codec in [CodecId::Zstd, CodecId::Lzma2] {
+        let mut flash = formatted(&options(codec));
+        let noise = Content::seeded(2, 5000).bytes();
+        with(&mut flash, |volume| {
+            volume.write("/packed", &text(1, 9000)).expect("writes");
+            volume.write("/noise", &noise).expect("writes");
+            assert!(volume.content_status().expect("counts").compressed_blocks >= 2);
+        });
+        without(&mut flash, |volume| {
+            assert_eq!(content(volume, "/packed"), Err(Error::MissingCodec { codec }));
+            assert_eq!(content(volume, "/noise").as_ref(), Ok(&noise));
+            assert_eq!(volume.recompress("/packed", codec), Err(Error::MissingCodec { codec }));
+            let summary = volume.check_deep(|fault| panic!("{fault:?}")).expect("checks");
+            assert!(summary.unverified >= 2);
+            // Cutting needs no codec, nor does writing, until extents would have to be merged.
+            let file = volume.open("/packed", OpenOptions::new().read(true).write(true)).expect("opens");
+            let mut refused = None;
+            let mut written = 0;
+            for at in (10..4000).step_by(100) {
+                match volume.write_at(&file, at, b"12345") {
+                    Ok(()) => written += 1,
+                    Err(error) => refused = refused.or(Some(error)),
+                }
+            }
+            assert_eq!(refused, Some(Error::MissingCodec { codec }));
+            assert!(written >= 5, "{written} writes");
+            let mut bytes = [0; 5];
+            assert_eq!(volume.read_at(&file, 10, &mut bytes), Ok(5));
+            assert_eq!(&bytes, b"12345");
+            volume.set_len(&file, 8500).expect("cuts");
+            volume.close(file).expect("closes");
+        });
+        with(&mut flash, |volume| {
+            let bytes = content(volume, "/packed").expect("reads");
+            let mut expected = text(1, 9000);
+            expected.truncate(8500);
+            assert_eq!(bytes.len(), 8500);
+            let differing: Vec<usize> = (0..8500).filter(|at| bytes[*at] != expected[*at]).collect();
+            assert!(differing.iter().all(|at| *at < 4000 && (at - 10) % 100 < 5), "{differing:?}");
+            volume.check_deep(|fault| panic!("{fault:?}")).expect("checks");
+        });
+    }
+}
+
+/// Counts blocks that are decoded.
+#[derive(Default)]
+struct Counting {
+    codec: HostCodec,
+    decoded: Cell<u32>,
+}
+
+impl Codec for Counting {
+    fn decode(&mut self, codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
+        self.decoded.set(self.decoded.get() + 1);
+        self.codec.decode(codec, packed, plain)
+    }
+
+    fn encode(&mut self, codec: CodecId, plain: &[u8], packed: &mut [u8]) -> Option<usize> {
+        self.codec.encode(codec, plain, packed)
+    }
+}
+
+#[test]
+fn reading_decodes_one_block_once() {
+    let mut flash = formatted(&options(CodecId::Zstd));
+    let bytes = text(3, 10 * BLOCK as u32);
+    with(&mut flash, |volume| volume.write("/a", &bytes).expect("writes"));
+    let (mut plain, mut packed) = (vec![0; BLOCK], vec![0; BLOCK]);
+    for (reads, expected) in [(vec![(30_000, 10)], 1), ((0..256).map(|at| (at * 16, 16)).collect(), 1)] {
+        let mut counting = Counting::default();
+        let mut codecs = Codecs::new(&mut counting, &mut plain, &mut packed);
+        let mut buffer = buffer_for(&flash);
+        let read_only = MountOptions { read_only: true, ..MountOptions::default() };
+        let mut volume = Volume::mount_with(&mut flash, &mut buffer, read_only, &mut codecs).expect("mounts");
+        let file = volume.open("/a", OpenOptions::new().read(true)).expect("opens");
+        for (at, length) in reads {
+            let mut part = vec![0; length];
+            volume.read_at(&file, at as u64, &mut part).expect("reads");
+            assert_eq!(part, bytes[at..at + length]);
+        }
+        drop(volume);
+        assert_eq!(counting.decoded.get(), expected);
+    }
+}
+
+#[test]
+fn packing_anew_changes_nothing_but_the_space() {
+    for verified in [false, true] {
+        let mut flash = formatted(&FormatOptions { verified, ..options(CodecId::Store) });
+        let files: Vec<(String, Vec<u8>)> =
+            (0..6).map(|index| (format!("/f{index}"), text(index, 3000 + 2500 * index as u32))).collect();
+        with(&mut flash, |volume| {
+            for (path, bytes) in &files {
+                volume.write(path, bytes).expect("writes");
+            }
+            volume.write("/noise", &Content::seeded(2, 9000).bytes()).expect("writes");
+            let plain = volume.content_status().expect("counts");
+            assert_eq!((plain.plain_bytes, plain.compressed_blocks), (plain.stored_bytes, 0));
+            for codec in [CodecId::Zstd, CodecId::Lzma2, CodecId::Zstd, CodecId::Store] {
+                let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
+                while volume.recompress_step(&mut cursor, codec, &mut done).expect("recompresses") {}
+                let now = volume.content_status().expect("counts");
+                assert_eq!((now.logical_bytes, now.plain_bytes), (plain.logical_bytes, plain.plain_bytes));
+                assert_eq!((done.blocks, done.skipped), (now.blocks, 0));
+                match codec {
+                    CodecId::Store => assert_eq!((now.compressed_blocks, now.stored_bytes), (0, now.plain_bytes)),
+                    _ => assert!(now.stored_bytes * 2 < now.plain_bytes, "{now:?}"),
+                }
+                for (path, bytes) in &files {
+                    assert!(content(volume, path).expect("reads") == *bytes, "{path} with {codec:?}");
+                }
+                volume.check_deep(|fault| panic!("{codec:?}: {fault:?}")).expect("checks");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_wrong_hash_fails_only_its_file() {
+    for hash in [HashId::Blake3x256, HashId::Blake3x128, HashId::Xxh3x64] {
+        let mut flash = formatted(&FormatOptions { verified: true, hash, force: true, ..format_options() });
+        let mut marked = vec![b'.'; 500];
+        marked[240..250].copy_from_slice(b"MARK-MARK-");
+        with(&mut flash, |volume| {
+            volume.write("/bad", &marked).expect("writes");
+            volume.write("/good", &[7; 500]).expect("writes");
+            let hash = volume.content_hash("/bad").expect("hashes");
+            if hash.id() != HashId::Xxh3x64 {
+                assert!(blake3::hash(&marked).as_bytes().starts_with(hash.as_bytes()));
+            }
+            assert!(volume.root_hash().expect("merges").is_some());
+        });
+        let geometry = flash.geometry();
+        let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
+        let image: Arc<[u8]> = flash.chip().to_bytes()[..bytes].into();
+        let mut forged = RamFlash::new(geometry, image);
+        let written = forged.written_pages();
+        let sealer = Sealer::new(geometry, VOLUME_ID, written.iter().map(|page| (*page, forged.page(*page))));
+        let sealer = sealer.expect("sealed as the format says");
+        let mut changed = 0;
+        for page in written {
+            let at = forged.page(page).windows(10).position(|window| window == b"MARK-MARK-");
+            if let Some(at) = at {
+                forged.page_mut(page)[at] ^= 1;
+                sealer.seal(page, forged.page_mut(page));
+                changed += 1;
+            }
+        }
+        assert_eq!(changed, 1);
+        let mut buffer = buffer_for(&forged);
+        let mut volume = Volume::mount(forged, &mut buffer, MountOptions::default()).expect("mounts");
+        assert!(matches!(content(&mut volume, "/bad"), Err(Error::HashMismatch { .. })));
+        assert_eq!(content(&mut volume, "/good"), Ok(vec![7; 500]));
+        assert_eq!(volume.check(|fault| panic!("{fault:?}")).map(|summary| summary.faults), Ok(0));
+        let mut kinds = Vec::new();
+        volume.check_deep(|fault| kinds.push(fault.kind)).expect("checks");
+        assert_eq!(kinds, [FaultKind::HashMismatch]);
+    }
+}
