@@ -117,6 +117,16 @@ pub enum Error {
     NeedsRemount,
     /// An option's value is outside its bounds.
     InvalidOption,
+    /// No index has this name; it may have been trimmed.
+    IndexNotFound,
+    /// An index with this name exists already.
+    IndexExists,
+    /// The index is the one that is worked on, or the one that a mount begins with.
+    IndexInUse,
+    /// The index may be written to; only a snapshot stays as it is.
+    IndexIsWritable,
+    /// More branches have left the index's line of descent than this build keeps in mind.
+    TooManyIndexes,
 }
 
 /// A value of a chip's shape.
@@ -179,6 +189,7 @@ pub(crate) mod inner {
         Exhausted,
         NeedsRemount,
         InvalidOption,
+        TooManyIndexes,
     }
 
     impl Error {
@@ -231,6 +242,7 @@ impl From<inner::Error> for Error {
             inner::Error::Exhausted => Error::Exhausted,
             inner::Error::NeedsRemount => Error::NeedsRemount,
             inner::Error::InvalidOption => Error::InvalidOption,
+            inner::Error::TooManyIndexes => Error::TooManyIndexes,
         }
     }
 }
@@ -288,6 +300,13 @@ impl core::fmt::Display for Error {
             Error::Exhausted => f.write_str("a counter of the format has reached its end"),
             Error::NeedsRemount => f.write_str("the volume must be mounted again"),
             Error::InvalidOption => f.write_str("an option is outside its bounds"),
+            Error::IndexNotFound => f.write_str("no such index; it may have been trimmed"),
+            Error::IndexExists => f.write_str("an index has this name already"),
+            Error::IndexInUse => f.write_str("the index is the current or the default one"),
+            Error::IndexIsWritable => f.write_str("the index may be written to: only a snapshot stays as it is"),
+            Error::TooManyIndexes => {
+                f.write_str("more branches have left the line of descent than this build keeps in mind")
+            }
         }
     }
 }

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, Geometry};
-use k7fs_core::{Error, Kind, MountOptions, Timestamp, Volume};
+use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, Timestamp, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe};
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::parallel;
 use k7fs_tests::ram::RamFlash;
-use k7fs_tests::reader::{self, Entry, Seen};
+use k7fs_tests::reader::{self, Entry, Files, Indexes, Seen};
 use k7fs_tests::seed::{mix, replay, say, seed};
 
 /// Every geometry with small pages, large pages, NOR and NAND, and the operations of one round.
@@ -78,11 +78,29 @@ fn image(flash: &SimFlash) -> Vec<u8> {
 }
 
 /// What the core shows of an image that it may not change.
-fn shown_by_core(image: &[u8], geometry: Geometry) -> Result<BTreeMap<String, Entry>, Error> {
+fn shown_by_core(image: &[u8], geometry: Geometry) -> Result<Indexes, Error> {
     let flash = RamFlash::new(geometry, Arc::from(image));
     let mut buffer = buffer_for(&flash);
     let mut volume = Volume::mount(flash, &mut buffer, MountOptions { read_only: true, ..MountOptions::default() })?;
-    let tree = observe(&mut volume).map_err(|error| error.volume_error().expect("only the volume may fail"))?;
+    let mut shown = Indexes::default();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(index) = volume.next_index(&mut cursor, &mut name)? {
+        if index.is_default {
+            shown.default = index.name.to_owned();
+        }
+        shown.files.insert(index.name.to_owned(), Files::new());
+    }
+    for (name, files) in &mut shown.files {
+        volume.select_index(name)?;
+        *files = files_shown(&mut volume)?;
+    }
+    Ok(shown)
+}
+
+/// What one index shows.
+fn files_shown(volume: &mut Volume<'_, RamFlash>) -> Result<Files, Error> {
+    let tree = observe(volume).map_err(|error| error.volume_error().expect("only the volume may fail"))?;
     let mut contents: BTreeMap<&str, &[u8]> = BTreeMap::from([("/", &[][..])]);
     contents.extend(tree.entries.iter().map(|(path, entry)| (path.as_str(), entry.content.as_slice())));
     let entries = contents.into_iter().map(|(path, content)| {
@@ -107,19 +125,27 @@ fn look(flash: &SimFlash, met: &mut Met) -> Result<(), String> {
     match (by_core, by_stranger) {
         (Ok(expected), Ok((found, seen))) => {
             met.add(&seen);
-            let paths = expected.keys().chain(found.keys());
-            for path in paths {
-                let (expected, found) = (expected.get(path), found.get(path));
+            if found.default != expected.default || !found.files.keys().eq(expected.files.keys()) {
+                let names = |indexes: &Indexes| format!("{:?}", indexes.files.keys().collect::<Vec<_>>());
+                return Err(format!("the indexes are {}, the core shows {}", names(&found), names(&expected)));
+            }
+            for ((index, expected), found) in expected.files.iter().zip(found.files.values()) {
+                for path in expected.keys().chain(found.keys()) {
+                    let (expected, found) = (brief(expected.get(path)), brief(found.get(path)));
+                    if expected != found {
+                        return Err(format!("{path} in {index} is {found}, the core shows {expected}; {seen:?}"));
+                    }
+                }
                 if expected != found {
-                    return Err(format!("{path} is {}, the core shows {}; {seen:?}", brief(found), brief(expected)));
+                    return Err(format!("contents in {index} differ; {seen:?}"));
                 }
             }
             Ok(())
         }
         (by_core, by_stranger) => Err(format!(
             "the reader says {:?}, the core {:?}",
-            by_stranger.map(|(found, _)| found.len()),
-            by_core.map(|found| found.len())
+            by_stranger.map(|(found, _)| found.files.len()),
+            by_core.map(|found| found.files.len())
         )),
     }
 }
@@ -218,6 +244,7 @@ fn kinds_are_all_met() {
     volume.unmount().expect("unmounts");
     look(&flash, &mut Met::default()).unwrap_or_else(|error| panic!("{error}"));
     let (found, seen) = reader::read(&image(&flash), flash.geometry()).expect("can be read");
+    let found = &found.files[&found.default];
     assert!(seen.clean && seen.commits == 0);
     assert_eq!(found["/link"].kind, Kind::Symlink);
     assert_eq!(found["/link"].content, "/d/é".as_bytes());

@@ -44,6 +44,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// No bytes at all: the value of a whiteout.
+    pub(crate) const NOTHING: Self =
+        Self { address: Address { page: 0, offset: 0 }, len: 0, copy: None, hash: [0; POINTER_HASH_BYTES] };
+
     /// A value: no copy, no hash.
     pub(crate) fn value(address: Address, len: u32) -> Self {
         Self { address, len, copy: None, hash: [0; POINTER_HASH_BYTES] }

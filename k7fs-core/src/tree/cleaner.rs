@@ -141,12 +141,12 @@ impl<F: Flash> Tree<'_, F> {
         let key = item.header.key;
         let space = self.log.pages.space;
         let last = match key.kind {
-            KIND_EXTENT => Key { position: key.position.saturating_add(item.header.len.into()), ..key },
-            _ => key,
+            KIND_EXTENT => key.position.saturating_add(item.header.len.into()),
+            _ => key.position,
         };
-        let mut from = key;
+        let mut from = Key { index: u32::MAX, ..key };
         let mut entry = Entry::EMPTY;
-        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
+        while self.next_version(&from, &mut entry)? && entry.key.position <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);

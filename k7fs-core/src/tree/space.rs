@@ -294,6 +294,11 @@ impl<F: Flash> Tree<'_, F> {
 
     /// A key gets a value. Values other than extents must fit a block.
     pub(crate) fn put(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
+        self.put_bytes(self.view.own(&key), bytes)
+    }
+
+    /// One version of a key gets a value.
+    pub(crate) fn put_bytes(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
         let len = bytes.len() as u32;
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push(HeadId::Front, bytes)?;
@@ -302,6 +307,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// A key gets a copy of bytes that were appended before, and more bytes behind them.
     pub(crate) fn put_joined(&mut self, key: Key, place: &Place, bytes: &[u8]) -> Result<(), Error> {
+        let key = self.view.own(&key);
         let len = place.len.saturating_add(bytes.len() as u32);
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push_copy(HeadId::Front, place)?;
@@ -313,6 +319,7 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn put_gathered(
         &mut self, key: Key, len: u32, parts: impl Iterator<Item = (Place, u32)>,
     ) -> Result<(), Error> {
+        let key = self.view.own(&key);
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         for (place, zeros_before) in parts {
             for _ in 0..zeros_before {
@@ -328,16 +335,6 @@ impl<F: Flash> Tree<'_, F> {
         let address = self.log.finish(HeadId::Front);
         self.pending_bytes += self.log.alloc.cost(len);
         self.log.put_row(key, Some(Place::value(address, len)))
-    }
-
-    /// A key refers to bytes that are on flash already.
-    pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
-        self.log.put_reference(key, place)
-    }
-
-    /// A key loses its value.
-    pub(crate) fn delete(&mut self, key: Key) -> Result<(), Error> {
-        self.log.put_delete(key)
     }
 
     /// Makes everything since the last commit durable and visible.

@@ -92,7 +92,7 @@ impl<F: Flash> Volume<'_, F> {
         while from != Key::MAX {
             match self.tree.next(&from, &mut entry) {
                 Ok(true) => {
-                    from = entry.key.successor();
+                    from = entry.key.next_position();
                     self.check_entry(&entry, &mut check)?;
                 }
                 Ok(false) => break,

@@ -6,7 +6,6 @@
 use heapless::Vec;
 
 use super::Volume;
-use super::inode::INDEX;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{HeadId, Key, Place};
@@ -32,6 +31,8 @@ pub(super) struct Extent {
     pub(super) start: u64,
     address: Address,
     len: u32,
+    /// No other index sees it: it was written by this one.
+    is_own: bool,
 }
 
 impl Extent {
@@ -50,7 +51,7 @@ impl Extent {
 }
 
 pub(super) fn extent_key(object: u64, start: u64) -> Key {
-    Key { kind: KIND_EXTENT, object, position: start, index: INDEX }
+    Key { kind: KIND_EXTENT, object, position: start, index: 0 }
 }
 
 impl<F: Flash> Volume<'_, F> {
@@ -67,7 +68,8 @@ impl<F: Flash> Volume<'_, F> {
         }
         match entry.content {
             Content::At(Place { address, len, .. }) if len > 0 => {
-                Ok(Some(Extent { start: entry.key.position, address, len }))
+                let is_own = entry.key.index == self.tree.view.id();
+                Ok(Some(Extent { start: entry.key.position, address, len, is_own }))
             }
             _ => Err(Error::Corrupt { page: 0 }),
         }
@@ -109,7 +111,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    /// Bytes of a range that extents cover already: what an overwrite does not add.
+    /// Bytes of a range that extents of this index alone cover already: what an overwrite does not add.
     pub(super) fn covered(&mut self, object: u64, offset: u64, len: u64) -> Result<u64, Error> {
         let end = offset.saturating_add(len);
         let mut covered = 0;
@@ -118,7 +120,9 @@ impl<F: Flash> Volume<'_, F> {
             if extent.start >= end {
                 break;
             }
-            covered += extent.end().min(end) - extent.start.max(offset);
+            if extent.is_own {
+                covered += extent.end().min(end) - extent.start.max(offset);
+            }
             at = extent.end();
             if at >= end {
                 break;

@@ -7,6 +7,7 @@ use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
+use crate::log::Key;
 use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
@@ -111,6 +112,12 @@ impl<F: Flash> Volume<'_, F> {
     /// Whether a handle holds the object.
     pub(super) fn is_open(&self, object: u64) -> bool {
         self.open.iter().any(|slot| slot.object == object)
+    }
+
+    /// Whether any handle is open.
+    #[cfg(feature = "indexes")]
+    pub(super) fn has_open_files(&self) -> bool {
+        self.open.iter().any(|slot| slot.object != 0)
     }
 
     /// Checks that a handle is one of ours.
@@ -324,7 +331,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
-        if !self.tree.log.has_jobs {
+        if !self.tree.log.may_have.jobs {
             return Ok(());
         }
         let mut bytes = [0u8; JOB_BYTES_MAX];
@@ -349,21 +356,28 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off what earlier commits left to be done, but for objects that are open.
     pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
-        if !self.tree.log.has_jobs {
+        if !self.tree.log.may_have.jobs {
             return Ok(());
         }
-        let mut from = job_key(0);
+        let mut from = Key { index: u32::MAX, ..job_key(0) };
         let mut entry = Entry::EMPTY;
         let mut has_jobs = false;
-        while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_JOB {
-            from = entry.key.successor();
-            if self.is_open(entry.key.object) {
+        while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_JOB {
+            let key = entry.key;
+            from = key.successor();
+            if key.object == TRIMMED_INDEX {
+                #[cfg(feature = "indexes")]
+                self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
+                has_jobs |= cfg!(not(feature = "indexes"));
+            } else if key.index != self.tree.view.id() {
+                self.as_index(key.index, |volume| volume.run_job(key.object))?;
+            } else if self.is_open(key.object) {
                 has_jobs = true;
             } else {
-                self.run_job(entry.key.object)?;
+                self.run_job(key.object)?;
             }
         }
-        self.tree.log.has_jobs = has_jobs;
+        self.tree.log.may_have.jobs = has_jobs;
         Ok(())
     }
 
@@ -451,6 +465,8 @@ impl<F: Flash> Volume<'_, F> {
 }
 
 /// Bytes of the longest job.
-const JOB_BYTES_MAX: usize = 12;
+pub(super) const JOB_BYTES_MAX: usize = 12;
+/// The object in the keys of jobs for indexes.
+const TRIMMED_INDEX: u64 = 0;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;

@@ -18,8 +18,6 @@ use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
 pub(super) const ROOT: u64 = 1;
-/// The index that everything belongs to until there are several.
-pub(super) const INDEX: u32 = 1;
 /// Bytes of the longest inode this build writes.
 const INODE_BYTES_MAX: usize = 72;
 /// Bytes of the longest name value.
@@ -107,15 +105,15 @@ pub(super) struct Name {
 }
 
 pub(super) fn inode_key(object: u64) -> Key {
-    Key { kind: KIND_INODE, object, position: 0, index: INDEX }
+    Key { kind: KIND_INODE, object, position: 0, index: 0 }
 }
 
 pub(super) fn name_key(directory: u64, position: u64) -> Key {
-    Key { kind: KIND_NAME, object: directory, position, index: INDEX }
+    Key { kind: KIND_NAME, object: directory, position, index: 0 }
 }
 
 pub(super) fn job_key(object: u64) -> Key {
-    Key { kind: KIND_JOB, object, position: 0, index: INDEX }
+    Key { kind: KIND_JOB, object, position: 0, index: 0 }
 }
 
 impl<F: Flash> Volume<'_, F> {
@@ -203,7 +201,7 @@ impl<F: Flash> Volume<'_, F> {
                 free.get_or_insert(expected);
             }
             expected = key.position + 1;
-            from = key.successor();
+            from = key.next_position();
         }
         let position = free.unwrap_or(expected);
         if position >> 8 == hash >> 8 { Ok(Err(position)) } else { Err(Error::Exhausted) }

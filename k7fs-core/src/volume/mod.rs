@@ -4,11 +4,15 @@ mod check;
 mod depth;
 mod extents;
 mod file;
+mod index;
 mod inode;
 mod io;
 mod namespace;
 mod types;
 
+pub use index::INDEX_NAME_FIRST;
+#[cfg(feature = "indexes")]
+pub use index::{IndexCursor, IndexInfo};
 pub use io::FileIo;
 pub use types::{
     CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,
@@ -49,6 +53,8 @@ pub struct Volume<'b, F> {
     serial: u32,
     options: MountOptions,
     in_transaction: bool,
+    /// The index that is worked on is one that stays as it is.
+    is_snapshot: bool,
     /// An operation of the running transaction failed half way: only undoing everything is sound.
     broken: Option<inner::Error>,
     clean: bool,
@@ -124,6 +130,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     fn start(&mut self) -> Result<(), Error> {
         let report = self.tree.mount(!self.options.read_only)?;
         self.clean = report.clean;
+        self.enter_default_index()?;
         if !self.options.read_only {
             if !self.tree.log.signature.is_writable() {
                 return Err(Error::ReadOnly);
@@ -148,6 +155,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             serial: 0,
             options,
             in_transaction: false,
+            is_snapshot: false,
             broken: None,
             clean: false,
             poisoned: false,
@@ -299,7 +307,13 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.poisoned { Err(inner::Error::NeedsRemount) } else { Ok(()) }
     }
 
+    /// Whether the files of the index that is worked on may be changed.
     fn writable(&self) -> Result<(), inner::Error> {
+        if self.is_snapshot { Err(inner::Error::ReadOnly) } else { self.writable_volume() }
+    }
+
+    /// Whether anything may be changed.
+    fn writable_volume(&self) -> Result<(), inner::Error> {
         self.usable()?;
         if self.options.read_only {
             return Err(inner::Error::ReadOnly);

@@ -20,16 +20,15 @@ struct Inode {
 struct Files<'f> {
     values: &'f Values,
     signature: &'f Signature,
+    /// Files that were open when it was taken may have lost their names, and what was to be cut off may still be there.
+    is_snapshot: bool,
     entries: BTreeMap<String, Entry>,
     names: BTreeMap<u64, u32>,
 }
 
 /// Every path with what it names, `/` included.
-pub(super) fn files(values: &Values, signature: &Signature) -> Result<BTreeMap<String, Entry>> {
-    if let Some(key) = values.keys().find(|key| !matches!(key[0], 1..=3 | 5) || key[17..] != [0, 0, 0, 1]) {
-        return Err(format!("a key of a kind or index that is not in use: {key:?}"));
-    }
-    let mut files = Files { values, signature, entries: BTreeMap::new(), names: BTreeMap::new() };
+pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -> Result<BTreeMap<String, Entry>> {
+    let mut files = Files { values, signature, is_snapshot, entries: BTreeMap::new(), names: BTreeMap::new() };
     let root = files.inode(ROOT)?;
     if root.entry.kind != Kind::Directory {
         return Err("the root is no directory".to_owned());
@@ -47,7 +46,7 @@ pub(super) fn files(values: &Values, signature: &Signature) -> Result<BTreeMap<S
 
 impl Files<'_> {
     fn directory(&mut self, object: u64, path: &str, above: &mut BTreeSet<u64>) -> Result<()> {
-        let names = self.values.range(key(2, object, 0, 0)..key(2, object + 1, 0, 0));
+        let names = self.values.range(key(2, object, 0, u32::MAX)..key(2, object + 1, 0, u32::MAX));
         let mut count = 0;
         for (at, value) in names {
             count += 1;
@@ -96,9 +95,9 @@ impl Files<'_> {
     fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {
         let mut content = vec![0; usize::try_from(size).map_err(|_| "a file is too large")?];
         // What a truncation has not cut off yet is still there.
-        let unfinished = self.values.contains_key(&key(5, object, 0, 1));
+        let unfinished = self.is_snapshot || self.values.contains_key(&key(5, object, 0, 1));
         let mut covered_to = 0;
-        for (at, bytes) in self.values.range(key(3, object, 0, 0)..key(3, object + 1, 0, 0)) {
+        for (at, bytes) in self.values.range(key(3, object, 0, u32::MAX)..key(3, object + 1, 0, u32::MAX)) {
             let start = u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
             let end = start + bytes.len() as u64;
             let block = |offset| offset >> self.signature.logical_block_log2;

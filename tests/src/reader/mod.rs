@@ -7,6 +7,7 @@
 mod bytes;
 mod files;
 mod find;
+mod indexes;
 mod log;
 mod page;
 mod tree;
@@ -62,11 +63,23 @@ pub struct Seen {
     pub root_level: u32,
 }
 
-/// Reads a whole image: every path with what it names, `/` included.
+/// What one index shows: every path with what it names, `/` included.
+pub type Files = BTreeMap<String, Entry>;
+
+/// What a volume shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Indexes {
+    /// The name of the index that a mount begins with.
+    pub default: String,
+    /// Every index by its name.
+    pub files: BTreeMap<String, Files>,
+}
+
+/// Reads a whole image.
 ///
 /// # Errors
 /// What is wrong with the image, in words.
-pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>, Seen)> {
+pub fn read(image: &[u8], geometry: Geometry) -> Result<(Indexes, Seen)> {
     let signature = Signature::find(image, geometry)?.ok_or("there is no signature")?;
     let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
     let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
@@ -81,5 +94,5 @@ pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>
         };
     }
     seen.mended = pages.mended();
-    Ok((files::files(&values, &signature)?, seen))
+    Ok((indexes::indexes(&values, &signature)?, seen))
 }

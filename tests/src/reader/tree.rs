@@ -117,8 +117,8 @@ impl Walk<'_, '_> {
     fn leaf_value(&mut self, of: [u8; 21], cursor: &mut Cursor<'_>) -> Result<Vec<u8>> {
         let length = cursor.number()?;
         let (length, is_reference) = ((length >> 1) as usize, length & 1 == 1);
-        let is_extent = of > key(3, 0, 0, 0) && of < key(4, 0, 0, 0);
-        if is_reference != (is_extent || length > 48) {
+        let is_extent = of > key(3, 0, 0, u32::MAX) && of < key(4, 0, 0, u32::MAX);
+        if is_reference != (length > 48 || (is_extent && length > 0)) {
             return Err(format!("a value of {length} bytes is in the wrong place"));
         }
         if is_reference { self.pages.bytes(cursor.number()?, length) } else { Ok(cursor.take(length)?.to_vec()) }

@@ -1,0 +1,257 @@
+//! Indexes: what each shows, whatever happens to the others.
+//!
+//! A small world of files with several snapshots, branches and subvolumes, against maps in plain memory.
+
+use std::collections::BTreeMap;
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{Error, MountOptions, NAME_BYTES_MAX, Volume};
+use k7fs_sim::chip::SimFlash;
+use k7fs_sim::model::{Random, observe};
+use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::reader;
+use k7fs_tests::seed::{mix, replay, say, seed};
+
+/// Path to content.
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Clone, Debug)]
+struct Index {
+    files: Files,
+    writable: bool,
+}
+
+/// Everything that a volume should show.
+#[derive(Clone, Debug)]
+struct World {
+    indexes: BTreeMap<String, Index>,
+    current: String,
+    default: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let main = Index { files: Files::new(), writable: true };
+        Self {
+            indexes: BTreeMap::from([("main".to_owned(), main)]),
+            current: "main".to_owned(),
+            default: "main".to_owned(),
+        }
+    }
+
+    fn here(&mut self) -> &mut Index {
+        self.indexes.get_mut(&self.current).expect("the current index is there")
+    }
+
+    fn pick(&self, random: &mut Random, wanted: impl Fn(&str, &Index) -> bool) -> Option<String> {
+        let names: Vec<&String> =
+            self.indexes.iter().filter(|(name, index)| wanted(name, index)).map(|(name, _)| name).collect();
+        random.pick(&names).map(|name| (*name).clone())
+    }
+}
+
+/// One step in the volume and in the world; what the volume refuses for lack of space has no effect on either.
+fn step<F: Flash>(volume: &mut Volume<'_, F>, world: &mut World, random: &mut Random) -> Result<String, Error> {
+    let name = format!("i{}", random.below(9));
+    let is_free = !world.indexes.contains_key(&name);
+    match random.below(100) {
+        0..60 => {
+            let path = format!("/f{}", random.below(12));
+            if !world.here().writable {
+                assert_eq!(volume.write(&path, b"no"), Err(Error::ReadOnly));
+                return Ok("write to a snapshot".to_owned());
+            }
+            change_file(volume, world.here(), &path, random)
+        }
+        60..72 if is_free && world.here().writable => {
+            volume.create_snapshot(&name)?;
+            let index = Index { writable: false, ..world.here().clone() };
+            world.indexes.insert(name.clone(), index);
+            Ok(format!("snapshot {name}"))
+        }
+        72..76 if is_free => {
+            let Some(from) = world.pick(random, |_, index| !index.writable) else { return Ok(String::new()) };
+            volume.create_branch(&from, &name)?;
+            let index = Index { writable: true, ..world.indexes[&from].clone() };
+            world.indexes.insert(name.clone(), index);
+            Ok(format!("branch {name} from {from}"))
+        }
+        76..78 if is_free => {
+            volume.create_subvolume(&name)?;
+            world.indexes.insert(name.clone(), Index { files: Files::new(), writable: true });
+            Ok(format!("subvolume {name}"))
+        }
+        78..84 => {
+            let Some(name) = world.pick(random, |_, _| true) else { return Ok(String::new()) };
+            volume.select_index(&name)?;
+            world.current.clone_from(&name);
+            Ok(format!("select {name}"))
+        }
+        84..86 => {
+            let Some(name) = world.pick(random, |_, _| true) else { return Ok(String::new()) };
+            volume.set_default_index(&name)?;
+            world.default.clone_from(&name);
+            Ok(format!("default {name}"))
+        }
+        86..88 if is_free => {
+            let Some(old) = world.pick(random, |_, _| true) else { return Ok(String::new()) };
+            volume.rename_index(&old, &name)?;
+            let index = world.indexes.remove(&old).expect("it was picked");
+            world.indexes.insert(name.clone(), index);
+            for known in [&mut world.current, &mut world.default] {
+                if *known == old {
+                    known.clone_from(&name);
+                }
+            }
+            Ok(format!("rename {old} to {name}"))
+        }
+        88..91 if world.here().writable => {
+            let Some(to) = world.pick(random, |_, index| !index.writable) else { return Ok(String::new()) };
+            volume.roll_back_to(&to)?;
+            world.here().files = world.indexes[&to].files.clone();
+            Ok(format!("back to {to}"))
+        }
+        _ => {
+            let (current, default) = (world.current.clone(), world.default.clone());
+            let Some(name) = world.pick(random, |name, _| name != current && name != default) else {
+                assert_eq!(volume.trim_index(&default), Err(Error::IndexInUse));
+                return Ok(String::new());
+            };
+            volume.trim_index(&name)?;
+            world.indexes.remove(&name);
+            assert_eq!(volume.select_index(&name), Err(Error::IndexNotFound));
+            Ok(format!("trim {name}"))
+        }
+    }
+}
+
+fn change_file<F: Flash>(
+    volume: &mut Volume<'_, F>, index: &mut Index, path: &str, random: &mut Random,
+) -> Result<String, Error> {
+    let length = [30, 300, 5000][random.below(3) as usize];
+    let bytes: Vec<u8> = (0..random.below(length)).map(|_| random.next_u64() as u8).collect();
+    match index.files.get_mut(path) {
+        Some(_) if random.percent(25) => {
+            volume.remove_file(path)?;
+            index.files.remove(path);
+            Ok(format!("remove {path}"))
+        }
+        Some(content) if random.percent(60) => {
+            let offset = random.below(content.len() as u64 + 1) as usize;
+            let file = volume.open(path, k7fs_core::OpenOptions::new().write(true))?;
+            let written = volume.write_at(&file, offset as u64, &bytes);
+            volume.close(file)?;
+            written?;
+            content.resize(content.len().max(offset + bytes.len()), 0);
+            content[offset..offset + bytes.len()].copy_from_slice(&bytes);
+            Ok(format!("overwrite {path} {offset} {}", bytes.len()))
+        }
+        _ => {
+            volume.write(path, &bytes)?;
+            index.files.insert(path.to_owned(), bytes);
+            Ok(format!("write {path}"))
+        }
+    }
+}
+
+/// Compares everything that the volume shows, and comes back to where it was.
+fn compare<F: Flash>(volume: &mut Volume<'_, F>, world: &World) {
+    let mut names = Vec::new();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(index) = volume.next_index(&mut cursor, &mut name).expect("indexes can be listed") {
+        assert_eq!(index.is_default, index.name == world.default);
+        assert_eq!(index.is_current, index.name == world.current);
+        assert_eq!(index.writable, world.indexes[index.name].writable, "{}", index.name);
+        names.push(index.name.to_owned());
+    }
+    names.sort();
+    assert!(names.iter().eq(world.indexes.keys()), "{names:?}, expected {:?}", world.indexes.keys());
+    for (name, index) in &world.indexes {
+        volume.select_index(name).expect("every index can be selected");
+        let shown = observe(volume).expect("every index can be read");
+        let shown: Files = shown.entries.into_iter().map(|(path, entry)| (path, entry.content.to_vec())).collect();
+        for path in shown.keys().chain(index.files.keys()) {
+            let lengths = (shown.get(path).map(Vec::len), index.files.get(path).map(Vec::len));
+            assert!(shown.get(path) == index.files.get(path), "{path} in {name} differs, lengths {lengths:?}");
+        }
+    }
+    volume.select_index(&world.current).expect("back to where it was");
+    let mut faults = Vec::new();
+    volume.check(|fault| faults.push(fault)).expect("can be checked");
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(volume.audit().expect("can be audited"), None);
+}
+
+/// The reader that knows the format alone sees the same, and no trace of indexes that are gone.
+fn compare_with_stranger(flash: &SimFlash, world: &World) {
+    let geometry = flash.geometry();
+    let mut image = flash.chip().to_bytes();
+    image.truncate(geometry.page_count() as usize * geometry.raw_page_size());
+    let (found, _) = reader::read(&image, geometry).expect("the image follows the format");
+    assert_eq!(found.default, world.default);
+    let names = |files: &reader::Files| files.keys().filter(|path| *path != "/").cloned().collect::<Vec<_>>();
+    for (name, index) in &world.indexes {
+        assert!(names(&found.files[name]).iter().eq(index.files.keys()), "{name}");
+        for (path, content) in &index.files {
+            assert!(found.files[name][path].content == *content, "{path} in {name}");
+        }
+    }
+}
+
+fn live(name: &str, rounds: u64, steps: u32) {
+    let seed = seed();
+    let case = Case::named(name);
+    let (mut done, mut refused) = (0, 0);
+    for round in 0..rounds {
+        let seed = mix(seed, round);
+        let mut random = Random::new(seed);
+        let mut flash: SimFlash = case.formatted(24, seed);
+        let mut world = World::new();
+        let mut buffer = buffer_for(&flash);
+        for _ in 0..steps / 40 {
+            let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("mounts");
+            world.current.clone_from(&world.default);
+            for _ in 0..40 {
+                let mut after = world.clone();
+                match step(&mut volume, &mut after, &mut random) {
+                    Ok(what) => {
+                        if std::env::var_os("K7FS_VERBOSE").is_some() {
+                            println!("{what}");
+                        }
+                        world = after;
+                        done += 1;
+                    }
+                    // What an interrupted write has left is not known here.
+                    Err(Error::NoSpace) => refused += 1,
+                    Err(error) => panic!("{error}\nreplay: {}", replay("indexes", name, seed)),
+                }
+                if refused > 0 && std::env::var_os("K7FS_VERBOSE").is_some() {
+                    println!("refused");
+                }
+            }
+            compare(&mut volume, &world);
+            flash_back(volume, random.percent(50));
+            compare_with_stranger(&flash, &world);
+        }
+    }
+    say(&format!("{name}: {done} steps, {refused} refused"));
+}
+
+fn flash_back<F: Flash>(volume: Volume<'_, F>, orderly: bool) {
+    if orderly {
+        volume.unmount().expect("can be unmounted");
+    } else {
+        volume.abandon();
+    }
+}
+
+#[test]
+fn nor_256_4k() {
+    live("nor-256-4k", 6, 1200);
+}
+
+#[test]
+fn nand_2048_64() {
+    live("nand-2048-64", 2, 1200);
+}
