@@ -1,7 +1,7 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
-use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, job_key};
+use super::inode::{NAME_VALUE_BYTES_MAX, NamePlace, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
@@ -199,7 +199,12 @@ impl<F: Flash> Volume<'_, F> {
             Err(error) => return check.damage(error, directory, 0),
         };
         match self.inode(name.object) {
-            Ok(inode) if inode.kind == name.kind => {}
+            Ok(inode) if inode.kind == name.kind => {
+                let place = NamePlace::new(directory, name.position);
+                if inode.links == 1 && inode.place != place && inode.place != NamePlace::UNKNOWN {
+                    check.fault(FaultKind::WrongPlace, name.object, 0);
+                }
+            }
             Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
             Err(error) => return check.damage(error, name.object, 0),
         }

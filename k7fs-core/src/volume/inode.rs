@@ -1,7 +1,7 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent (directories): ULEB
+//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent, place: ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -23,7 +23,31 @@ const INODE_BYTES_MAX: usize = 72;
 /// Bytes of the longest name value.
 pub(super) const NAME_VALUE_BYTES_MAX: usize = NAME_BYTES_MAX + 11;
 
-/// An object's metadata and, for a directory, its parent.
+/// Where a name is: the directory, and the upper bits of its place there, which lead back to it past very few other names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NamePlace {
+    /// 0 where it is not known: of several names the one was taken away that the object knew.
+    pub(super) directory: u64,
+    near: u32,
+}
+
+impl NamePlace {
+    /// Upper bits of a position that an object keeps, of its 56.
+    const NEAR_BITS: u32 = 28;
+    const SHIFT: u32 = 56 - Self::NEAR_BITS;
+    pub(super) const UNKNOWN: Self = Self { directory: 0, near: 0 };
+
+    pub(super) fn new(directory: u64, position: u64) -> Self {
+        Self { directory, near: (position >> Self::SHIFT) as u32 }
+    }
+
+    /// The first position that the name may be at.
+    pub(super) fn from(self) -> u64 {
+        u64::from(self.near) << Self::SHIFT
+    }
+}
+
+/// An object's metadata and where its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode {
     pub(super) kind: Kind,
@@ -31,8 +55,8 @@ pub(super) struct Inode {
     pub(super) size: u64,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
-    /// The directory that a directory is in; 0 for anything else.
-    pub(super) parent: u64,
+    /// Its name, or one of them. The root directory's is nowhere, and its parent itself.
+    pub(super) place: NamePlace,
 }
 
 fn kind_code(kind: Kind) -> u8 {
@@ -53,8 +77,8 @@ fn kind_from_code(code: u8) -> Option<Kind> {
 }
 
 impl Inode {
-    pub(super) fn new(kind: Kind, time: Timestamp, parent: u64) -> Self {
-        Self { kind, links: 1, size: 0, created: time, modified: time, parent }
+    pub(super) fn new(kind: Kind, time: Timestamp, place: NamePlace) -> Self {
+        Self { kind, links: 1, size: 0, created: time, modified: time, place }
     }
 
     fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
@@ -66,9 +90,8 @@ impl Inode {
             writer.uleb(time.seconds);
             writer.uleb(time.ticks.into());
         }
-        if self.kind == Kind::Directory {
-            writer.uleb(self.parent);
-        }
+        writer.uleb(self.place.directory);
+        writer.uleb(self.place.near.into());
         writer.finish()
     }
 
@@ -79,8 +102,8 @@ impl Inode {
         let size = reader.uleb();
         let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
-        let parent = if kind == Kind::Directory { reader.uleb() } else { 0 };
-        reader.finish(Self { kind, links, size, created, modified, parent })
+        let place = NamePlace { directory: reader.uleb(), near: reader.uleb32() };
+        reader.finish(Self { kind, links, size, created, modified, place })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {

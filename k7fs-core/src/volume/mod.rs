@@ -26,7 +26,7 @@ use crate::log::{BlockState, Log, Signature};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use file::OpenSlot;
-use inode::{Inode, ROOT};
+use inode::{Inode, NamePlace, ROOT};
 
 /// Bytes of a name, at most.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -102,7 +102,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             return Err(Error::VolumeTooSmall { blocks_min: volume.tree.blocks_min() });
         }
         volume.tree.log.next_object = ROOT + 1;
-        volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, ROOT))?;
+        volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, NamePlace::new(ROOT, 0)))?;
         volume.tree.commit()?;
         volume.tree.checkpoint()?;
         Ok(volume.tree.stop()?)

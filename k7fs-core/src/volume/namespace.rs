@@ -1,7 +1,7 @@
 //! Names: paths, directories, links.
 
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
-use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, ROOT, name_key};
+use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
@@ -135,8 +135,7 @@ impl<F: Flash> Volume<'_, F> {
         if object == u64::MAX {
             return Err(inner::Error::Exhausted);
         }
-        let parent = if kind == Kind::Directory { directory } else { 0 };
-        let mut inode = Inode::new(kind, self.now(), parent);
+        let mut inode = Inode::new(kind, self.now(), NamePlace::new(directory, position));
         inode.size = if kind == Kind::Directory { 0 } else { content.len() as u64 };
         self.change(|volume| {
             volume.tree.log.next_object = object + 1;
@@ -232,6 +231,9 @@ impl<F: Flash> Volume<'_, F> {
         }
         self.begin_names(name.len() as u64 + 64, NAME_ROWS)?;
         inode.links += 1;
+        if inode.place == NamePlace::UNKNOWN {
+            inode.place = NamePlace::new(directory, position);
+        }
         self.change(|volume| {
             volume.put_name(directory, position, object, inode.kind, name)?;
             volume.put_inode(object, &inode)?;
@@ -278,7 +280,7 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(0, UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
-            volume.unlink(name.object)?;
+            volume.unlink(directory, &name)?;
             volume.count_entry(directory, -1)
         })?;
         self.commit_unless_running()?;
@@ -286,10 +288,13 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Takes one name from an object, and the object with its last one.
-    fn unlink(&mut self, object: u64) -> Result<(), inner::Error> {
-        let mut inode = self.inode(object)?;
+    fn unlink(&mut self, directory: u64, name: &Name) -> Result<(), inner::Error> {
+        let mut inode = self.inode(name.object)?;
         inode.links = inode.links.saturating_sub(1);
-        if inode.links > 0 { self.put_inode(object, &inode) } else { self.drop_object(object, inode) }
+        if inode.place == NamePlace::new(directory, name.position) {
+            inode.place = NamePlace::UNKNOWN;
+        }
+        if inode.links > 0 { self.put_inode(name.object, &inode) } else { self.drop_object(name.object, inode) }
     }
 
     /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
@@ -351,8 +356,8 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(new_name.len().saturating_sub(old_len) as u64, NAME_ROWS + UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(from_directory, source.position))?;
-            if let Some(replaced) = replaced {
-                volume.unlink(replaced.object)?;
+            if let Some(replaced) = &replaced {
+                volume.unlink(to_directory, replaced)?;
             }
             volume.put_name(to_directory, position, source.object, source.kind, new_name)?;
             if from_directory != to_directory || replaced.is_some() {
@@ -361,9 +366,9 @@ impl<F: Flash> Volume<'_, F> {
             if from_directory != to_directory && replaced.is_none() {
                 volume.count_entry(to_directory, 1)?;
             }
-            if from_directory != to_directory && source.kind == Kind::Directory {
-                let mut inode = volume.inode(source.object)?;
-                inode.parent = to_directory;
+            let mut inode = volume.inode(source.object)?;
+            if inode.place == NamePlace::new(from_directory, source.position) {
+                inode.place = NamePlace::new(to_directory, position);
                 volume.put_inode(source.object, &inode)?;
             }
             Ok(())
@@ -385,7 +390,7 @@ impl<F: Flash> Volume<'_, F> {
             if at == ROOT {
                 return Ok(());
             }
-            at = self.inode(at)?.parent;
+            at = self.inode(at)?.place.directory;
         }
         Err(inner::Error::PathTooDeep)
     }

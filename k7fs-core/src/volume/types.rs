@@ -269,6 +269,8 @@ pub enum FaultKind {
     Orphan,
     /// An object's link or entry count is wrong.
     WrongCount,
+    /// An object's inode tells another place of its name than where it is.
+    WrongPlace,
     /// A block's live bytes are counted too low, so that it could be erased while in use.
     LiveCount,
 }

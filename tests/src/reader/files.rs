@@ -14,7 +14,8 @@ const ROOT: u64 = 1;
 /// What an inode says, without what is below it.
 struct Inode {
     entry: Entry,
-    parent: Option<u64>,
+    /// The directory of its name, and the upper 28 bits of the name's place there; 0 for both where that is not known.
+    place: (u64, u32),
 }
 
 struct Files<'f> {
@@ -64,11 +65,15 @@ impl Files<'_> {
                 return Err(format!("{path} is of two kinds"));
             }
             *self.names.entry(child).or_default() += 1;
-            let is_directory = inode.entry.kind == Kind::Directory;
+            let (is_directory, links) = (inode.entry.kind == Kind::Directory, inode.entry.links);
             self.entries.insert(path.clone(), inode.entry);
+            let here = inode.place == (object, (position >> 28) as u32);
+            if !here && (is_directory || (links == 1 && inode.place != (0, 0))) {
+                return Err(format!("{path} is not where its inode says"));
+            }
             if is_directory {
-                if inode.parent != Some(object) || !above.insert(child) {
-                    return Err(format!("{path} is not where its inode says"));
+                if !above.insert(child) {
+                    return Err(format!("{path} is above itself"));
                 }
                 self.directory(child, &path, above)?;
             }
@@ -87,9 +92,9 @@ impl Files<'_> {
         let (links, size) = (cursor.small()?, cursor.number()?);
         let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let modified = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
-        let parent = if kind == Kind::Directory { Some(cursor.number()?) } else { None };
+        let place = (cursor.number()?, cursor.small()?);
         let content = if kind == Kind::Directory { Vec::new() } else { self.content(object, size)? };
-        Ok(Inode { entry: Entry { object, kind, links, size, created, modified, content }, parent })
+        Ok(Inode { entry: Entry { object, kind, links, size, created, modified, content }, place })
     }
 
     fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use crate::flash::Flash;
 use crate::log::Key;
 use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::volume::file::BOOKKEEPING_BYTES;
-use crate::volume::inode::{Inode, ROOT};
+use crate::volume::inode::{Inode, NamePlace, ROOT};
 use crate::volume::types::Kind;
 use crate::volume::{OPEN_FILES_MAX, Volume};
 
@@ -69,7 +69,7 @@ impl<F: Flash> Volume<'_, F> {
     /// As [`create_snapshot`](Self::create_snapshot).
     pub fn create_subvolume(&mut self, name: &str) -> Result<(), Error> {
         let header = self.begin_new_index(name)?;
-        let root = Inode::new(Kind::Directory, self.now(), ROOT);
+        let root = Inode::new(Kind::Directory, self.now(), NamePlace::new(ROOT, 0));
         self.create_index(&header, name, 0, |volume| volume.put_inode(ROOT, &root))
     }
 
