@@ -2,18 +2,27 @@
 //!
 //! A small world of files with several snapshots, branches and subvolumes, against maps in plain memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, MountOptions, NAME_BYTES_MAX, Volume};
+use k7fs_core::{Error, IndexChange, MountOptions, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use k7fs_sim::chip::SimFlash;
 use k7fs_sim::model::{Random, observe};
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::reader;
 use k7fs_tests::seed::{mix, replay, say, seed};
 
-/// Path to content.
-type Files = BTreeMap<String, Vec<u8>>;
+/// Path to file.
+type Files = BTreeMap<String, File>;
+
+#[derive(Clone, Debug)]
+struct File {
+    /// Files with one object number have one of these.
+    object: u64,
+    /// Changes whenever the content may have.
+    stamp: u64,
+    content: Vec<u8>,
+}
 
 #[derive(Clone, Debug)]
 struct Index {
@@ -130,13 +139,17 @@ fn change_file<F: Flash>(
 ) -> Result<String, Error> {
     let length = [30, 300, 5000][random.below(3) as usize];
     let bytes: Vec<u8> = (0..random.below(length)).map(|_| random.next_u64() as u8).collect();
+    let stamp = random.next_u64();
     match index.files.get_mut(path) {
         Some(_) if random.percent(25) => {
             volume.remove_file(path)?;
             index.files.remove(path);
             Ok(format!("remove {path}"))
         }
-        Some(content) if random.percent(60) => {
+        Some(File { content, stamp: old, .. }) if random.percent(60) => {
+            if !bytes.is_empty() {
+                *old = stamp;
+            }
             let offset = random.below(content.len() as u64 + 1) as usize;
             let file = volume.open(path, k7fs_core::OpenOptions::new().write(true))?;
             let written = volume.write_at(&file, offset as u64, &bytes);
@@ -148,7 +161,11 @@ fn change_file<F: Flash>(
         }
         _ => {
             volume.write(path, &bytes)?;
-            index.files.insert(path.to_owned(), bytes);
+            let old = index.files.remove(path);
+            let object = old.as_ref().map_or(stamp, |file| file.object);
+            let unchanged = old.filter(|file| file.content.is_empty() && bytes.is_empty());
+            let stamp = unchanged.map_or(stamp, |file| file.stamp);
+            index.files.insert(path.to_owned(), File { object, stamp, content: bytes });
             Ok(format!("write {path}"))
         }
     }
@@ -170,10 +187,11 @@ fn compare<F: Flash>(volume: &mut Volume<'_, F>, world: &World) {
     for (name, index) in &world.indexes {
         volume.select_index(name).expect("every index can be selected");
         let shown = observe(volume).expect("every index can be read");
-        let shown: Files = shown.entries.into_iter().map(|(path, entry)| (path, entry.content.to_vec())).collect();
-        for path in shown.keys().chain(index.files.keys()) {
-            let lengths = (shown.get(path).map(Vec::len), index.files.get(path).map(Vec::len));
-            assert!(shown.get(path) == index.files.get(path), "{path} in {name} differs, lengths {lengths:?}");
+        for path in shown.entries.keys().chain(index.files.keys()) {
+            let shown = shown.entries.get(path).map(|entry| &*entry.content);
+            let expected = index.files.get(path).map(|file| &file.content);
+            let lengths = (shown.map(Vec::len), expected.map(Vec::len));
+            assert!(shown == expected, "{path} in {name} differs, lengths {lengths:?}");
         }
     }
     volume.select_index(&world.current).expect("back to where it was");
@@ -181,6 +199,39 @@ fn compare<F: Flash>(volume: &mut Volume<'_, F>, world: &World) {
     volume.check(|fault| faults.push(fault)).expect("can be checked");
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!(volume.audit().expect("can be audited"), None);
+}
+
+/// What the volume says that two indexes differ by, and what the world says.
+fn compare_differences<F: Flash>(volume: &mut Volume<'_, F>, world: &World, random: &mut Random) {
+    let pick = |random: &mut Random| world.pick(random, |_, _| true).expect("there is an index");
+    let (first, second) = (pick(random), pick(random));
+    let mut found = BTreeSet::new();
+    let mut path = [0; PATH_BYTES_MAX];
+    let mut note = |change: &IndexChange<'_>| {
+        let sizes = (change.size_before, change.size_after);
+        assert!(found.insert((change.path.to_owned(), format!("{:?} {sizes:?}", change.change))), "{change:?} twice");
+    };
+    volume.diff(&first, &second, &mut path, &mut note).expect("can be compared");
+    let (before, after) = (&world.indexes[&first].files, &world.indexes[&second].files);
+    let mut expected = BTreeSet::new();
+    for path in before.keys().chain(after.keys()) {
+        let mut note = |what: &str, sizes: (usize, usize)| expected.insert((path.clone(), format!("{what} {sizes:?}")));
+        match (before.get(path), after.get(path)) {
+            (Some(old), Some(new)) if old.object == new.object && old.stamp == new.stamp => {}
+            (Some(old), Some(new)) if old.object == new.object => {
+                note("Changed", (old.content.len(), new.content.len()));
+            }
+            (old, new) => {
+                if let Some(old) = old {
+                    note("Removed", (old.content.len(), 0));
+                }
+                if let Some(new) = new {
+                    note("Added", (0, new.content.len()));
+                }
+            }
+        }
+    }
+    assert_eq!(found, expected, "from {first} to {second}");
 }
 
 /// The reader that knows the format alone sees the same, and no trace of indexes that are gone.
@@ -193,8 +244,8 @@ fn compare_with_stranger(flash: &SimFlash, world: &World) {
     let names = |files: &reader::Files| files.keys().filter(|path| *path != "/").cloned().collect::<Vec<_>>();
     for (name, index) in &world.indexes {
         assert!(names(&found.files[name]).iter().eq(index.files.keys()), "{name}");
-        for (path, content) in &index.files {
-            assert!(found.files[name][path].content == *content, "{path} in {name}");
+        for (path, file) in &index.files {
+            assert!(found.files[name][path].content == file.content, "{path} in {name}");
         }
     }
 }
@@ -231,6 +282,7 @@ fn live(name: &str, rounds: u64, steps: u32) {
                 }
             }
             compare(&mut volume, &world);
+            compare_differences(&mut volume, &world, &mut random);
             flash_back(volume, random.percent(50));
             compare_with_stranger(&flash, &world);
         }

@@ -1,8 +1,12 @@
 //! Ways up and down the directories: without recursion, in little memory, and with an end on any image.
 
-use super::inode::{NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
+#[cfg(feature = "indexes")]
+use super::DEPTH_MAX;
+use super::Volume;
+#[cfg(feature = "indexes")]
+use super::inode::{NAME_VALUE_BYTES_MAX, ROOT};
+use super::inode::{Name, NamePlace, name_key};
 use super::types::Kind;
-use super::{DEPTH_MAX, Volume};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::tree::Entry;
@@ -13,7 +17,7 @@ const NAME_BYTES_MIN: u64 = 16;
 impl<F: Flash> Volume<'_, F> {
     /// Refuses a directory with names on more than `levels` levels below it: `PathTooDeep`.
     ///
-    /// Looks at every name below. The way back up is that of [`path_of`](Self::path_of).
+    /// Looks at every name below. The way back up is where each directory says that its name is.
     #[inline(never)]
     pub(super) fn refuse_deeper(&mut self, top: u64, levels: usize) -> Result<(), Error> {
         let corrupt = Error::Corrupt { page: 0 };
@@ -68,37 +72,42 @@ impl<F: Flash> Volume<'_, F> {
         self.read_target(entry.key.position, &entry.content).map(Some)
     }
 
-    /// The path of an object, at the end of `bytes`: of a file with several names, the one that it knows.
-    pub(super) fn find_path<'p>(&mut self, object: u64, bytes: &'p mut [u8]) -> Result<&'p str, Error> {
+    /// Puts the path of an object before `end` in `bytes` and tells where it starts; nothing for the root. Of a file with several
+    /// names it is the one that the file knows: `NotFound` where that was taken away.
+    #[cfg(feature = "indexes")]
+    pub(super) fn prepend_path(&mut self, object: u64, bytes: &mut [u8], end: usize) -> Result<usize, Error> {
         let corrupt = Error::Corrupt { page: 0 };
-        let mut name = [0u8; NAME_VALUE_BYTES_MAX];
-        let mut entry = Entry::EMPTY;
-        let (mut at, mut start) = (object, bytes.len());
+        let (mut at, mut start) = (object, end);
         for _ in 0..DEPTH_MAX {
             if at == ROOT {
-                break;
+                return Ok(start);
             }
             let place = self.inode(at)?.place;
             if place == NamePlace::UNKNOWN {
                 return Err(Error::NotFound);
             }
             let position = self.position_of(at, place)?.ok_or(corrupt)?;
+            let mut entry = Entry::EMPTY;
             if !self.tree.get(&name_key(place.directory, position), &mut entry)? {
                 return Err(corrupt);
             }
-            let (_, len) = self.read_name(position, &entry.content, &mut name)?;
-            start = start.checked_sub(len + 1).ok_or(Error::PathTooLong)?;
-            let part = bytes.get_mut(start..start + len + 1).and_then(<[u8]>::split_first_mut).ok_or(corrupt)?;
-            *part.0 = b'/';
-            for (to, from) in part.1.iter_mut().zip(&name) {
-                *to = *from;
-            }
+            start = self.prepend_name(&entry, bytes, start)?;
             at = place.directory;
         }
-        if at != ROOT {
-            return Err(Error::PathTooDeep);
+        Err(Error::PathTooDeep)
+    }
+
+    /// Puts a slash and the name that an entry has before `end` in `bytes` and tells where they start.
+    #[cfg(feature = "indexes")]
+    pub(super) fn prepend_name(&mut self, entry: &Entry, bytes: &mut [u8], end: usize) -> Result<usize, Error> {
+        let mut name = [0u8; NAME_VALUE_BYTES_MAX];
+        let (_, len) = self.read_name(entry.key.position, &entry.content, &mut name)?;
+        let start = end.checked_sub(len + 1).ok_or(Error::PathTooLong)?;
+        let part = bytes.get_mut(start..end).and_then(<[u8]>::split_first_mut).ok_or(Error::PathTooLong)?;
+        *part.0 = b'/';
+        for (to, from) in part.1.iter_mut().zip(&name) {
+            *to = *from;
         }
-        let path = bytes.get(start..).unwrap_or_default();
-        core::str::from_utf8(if path.is_empty() { b"/" } else { path }).map_err(|_| corrupt)
+        Ok(start)
     }
 }

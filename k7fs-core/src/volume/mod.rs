@@ -12,7 +12,7 @@ mod types;
 
 pub use index::INDEX_NAME_FIRST;
 #[cfg(feature = "indexes")]
-pub use index::{IndexCursor, IndexInfo};
+pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo};
 pub use io::FileIo;
 pub use types::{
     CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,

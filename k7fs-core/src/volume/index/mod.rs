@@ -16,12 +16,16 @@
 )]
 
 #[cfg(feature = "indexes")]
+mod diff;
+#[cfg(feature = "indexes")]
 mod list;
 #[cfg(feature = "indexes")]
 mod manage;
 #[cfg(feature = "indexes")]
 mod trim;
 
+#[cfg(feature = "indexes")]
+pub use diff::{ChangeKind, IndexChange};
 #[cfg(feature = "indexes")]
 pub use list::{IndexCursor, IndexInfo};
 

@@ -104,7 +104,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// The indexes that descend from one directly, and whether there are more.
-    fn heirs(&mut self, id: u32) -> Result<(Vec<u32, HEIRS_MAX>, bool), Error> {
+    pub(super) fn heirs(&mut self, id: u32) -> Result<(Vec<u32, HEIRS_MAX>, bool), Error> {
         let mut heirs = Vec::new();
         let mut next = id;
         while let Some(record) = self.next_index_record(next)? {
@@ -219,11 +219,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Deletes a version where all of these indexes have one of their own.
     fn drop_hidden(&mut self, hidden: Key, heirs: &[u32]) -> Result<(), Error> {
-        for index in heirs {
-            if !self.tree.has_version(&Key { index: *index, ..hidden })? {
-                return Ok(());
-            }
-        }
-        if self.tree.has_version(&hidden)? { self.tree.delete_version(hidden) } else { Ok(()) }
+        let gone = self.is_hidden_by(&hidden, heirs)? && self.tree.has_version(&hidden)?;
+        if gone { self.tree.delete_version(hidden) } else { Ok(()) }
     }
 }
