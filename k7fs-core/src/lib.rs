@@ -36,9 +36,9 @@ pub use error::{Error, GeometryField};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use page::{ReadStatistics, WeakPage};
 #[cfg(feature = "indexes")]
-pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo};
+pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use volume::{
     CheckSummary, DEPTH_MAX, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions,
     INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions,
-    PATH_BYTES_MAX, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+    PATH_BYTES_MAX, RetentionPolicy, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };

@@ -10,9 +10,9 @@ mod io;
 mod namespace;
 mod types;
 
-pub use index::INDEX_NAME_FIRST;
 #[cfg(feature = "indexes")]
-pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo};
+pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
+pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
 pub use types::{
     CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,

@@ -1,14 +1,14 @@
 //! Making and changing indexes. Each of these is one commit.
 
 use super::list::check_index_name;
-use super::{HEADER_BYTES_MAX, Header, RECORD_BYTES_MAX, Record, TRIMMED, WRITABLE, index_key};
+use super::{BY_POLICY, HEADER_BYTES_MAX, Header, RECORD_BYTES_MAX, Record, TRIMMED, WRITABLE, index_key};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
 use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::volume::file::BOOKKEEPING_BYTES;
 use crate::volume::inode::{Inode, NamePlace, ROOT};
-use crate::volume::types::Kind;
+use crate::volume::types::{Kind, Timestamp};
 use crate::volume::{OPEN_FILES_MAX, Volume};
 
 /// Rows that a change of indexes needs: three records and the header, a job, a root directory; and the jobs of open files.
@@ -25,6 +25,10 @@ impl<F: Flash> Volume<'_, F> {
     /// `TooManyIndexes`, `NoSpace`, those of the name.
     pub fn create_snapshot(&mut self, name: &str) -> Result<(), Error> {
         self.writable()?;
+        self.take_snapshot(name, self.now(), false)
+    }
+
+    pub(super) fn take_snapshot(&mut self, name: &str, time: Timestamp, by_policy: bool) -> Result<(), Error> {
         let header = self.begin_new_index(name)?;
         let live = self.index_record(self.tree.view.id())?;
         let is_gap = self.next_index_record(live.parent.saturating_add(1))?.is_some_and(|next| next.id < live.id);
@@ -32,7 +36,7 @@ impl<F: Flash> Volume<'_, F> {
         if !view.descend(header.next, is_gap) {
             return Err(Error::TooManyIndexes);
         }
-        let mut snapshot = Record { flags: 0, created: self.now(), ..live };
+        let mut snapshot = Record { flags: if by_policy { BY_POLICY } else { 0 }, created: time, ..live };
         snapshot.set_name(name);
         let next = Record { id: header.next, parent: live.id, since: self.tree.log.transaction(), ..live };
         let mut header = header.after(next.id);
@@ -175,7 +179,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Room for a change of indexes, which commits by itself: everything before it becomes durable first.
-    fn begin_indexes(&mut self) -> Result<Header, Error> {
+    pub(super) fn begin_indexes(&mut self) -> Result<Header, Error> {
         self.writable_volume()?;
         if self.in_transaction {
             return Err(Error::Busy);
@@ -210,7 +214,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// The index that a volume begins with gets its record when there is a second one.
-    fn put_first_index(&mut self) -> Result<(), inner::Error> {
+    pub(super) fn put_first_index(&mut self) -> Result<(), inner::Error> {
         if self.tree.has(&index_key(0))? { Ok(()) } else { self.put_index(&Record::first()) }
     }
 

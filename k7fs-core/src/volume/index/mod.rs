@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! (7, number): flags u8 | parent's number or 0, since: transaction, created seconds, ticks: ULEB | name
-//! (7, 0):      next number, default index: ULEB | keep: see the policy
+//! (7, 0):      next number, default index: ULEB | policy: interval, daily, weekly, monthly, keep: ULEB
 //! ```
 
 #![cfg_attr(
@@ -22,12 +22,16 @@ mod list;
 #[cfg(feature = "indexes")]
 mod manage;
 #[cfg(feature = "indexes")]
+mod policy;
+#[cfg(feature = "indexes")]
 mod trim;
 
 #[cfg(feature = "indexes")]
 pub use diff::{ChangeKind, IndexChange};
 #[cfg(feature = "indexes")]
 pub use list::{IndexCursor, IndexInfo};
+#[cfg(feature = "indexes")]
+pub use policy::{POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 
 use super::types::Timestamp;
 use super::{NAME_BYTES_MAX, Volume};
@@ -43,6 +47,8 @@ pub const INDEX_NAME_FIRST: &str = "main";
 const WRITABLE: u8 = 1;
 /// It has no name any more.
 const TRIMMED: u8 = 2;
+/// The volume's policy took it.
+const BY_POLICY: u8 = 4;
 /// Bytes of the longest record.
 const RECORD_BYTES_MAX: usize = NAME_BYTES_MAX + 40;
 /// Bytes of the longest first record.
@@ -86,6 +92,10 @@ impl Record {
         self.flags & TRIMMED != 0
     }
 
+    fn is_by_policy(&self) -> bool {
+        self.flags & BY_POLICY != 0
+    }
+
     pub(super) fn name(&self) -> &[u8] {
         self.name.get(..self.name_len.into()).unwrap_or_default()
     }
@@ -121,6 +131,26 @@ impl Record {
     }
 }
 
+/// When snapshots are taken, and for how long they are kept.
+///
+/// A snapshot is kept where it is the newest of its day, week or month, for so many of the last days, weeks and months that have
+/// one; and in any case as long as it is younger than `keep_seconds`. With no days, weeks and months every snapshot is kept.
+/// Snapshots made by name are not touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RetentionPolicy {
+    /// Seconds between two snapshots; 0 takes none.
+    pub interval_seconds: u64,
+    /// Days of which the newest snapshot is kept.
+    pub daily: u16,
+    /// Weeks, from Monday on.
+    pub weekly: u16,
+    /// Months of the calendar.
+    pub monthly: u16,
+    /// No snapshot is trimmed before it is so old.
+    pub keep_seconds: u64,
+}
+
 /// What concerns all indexes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
@@ -128,6 +158,7 @@ pub(super) struct Header {
     pub(super) next: u32,
     /// The index that a mount begins with.
     pub(super) default: u32,
+    policy: RetentionPolicy,
 }
 
 impl Header {
@@ -135,13 +166,20 @@ impl Header {
         let mut writer = Writer::new(bytes);
         writer.uleb(self.next.into());
         writer.uleb(self.default.into());
+        let RetentionPolicy { interval_seconds, daily, weekly, monthly, keep_seconds } = self.policy;
+        for value in [interval_seconds, daily.into(), weekly.into(), monthly.into(), keep_seconds] {
+            writer.uleb(value);
+        }
         writer.finish()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let header = Self { next: reader.uleb32(), default: reader.uleb32() };
-        reader.finish(header)
+        let (next, default, interval_seconds) = (reader.uleb32(), reader.uleb32(), reader.uleb());
+        let mut count = || u16::try_from(reader.uleb32()).unwrap_or(u16::MAX);
+        let (daily, weekly, monthly) = (count(), count(), count());
+        let policy = RetentionPolicy { interval_seconds, daily, weekly, monthly, keep_seconds: reader.uleb() };
+        reader.finish(Self { next, default, policy })
     }
 }
 
@@ -152,7 +190,7 @@ pub(super) fn index_key(id: u32) -> Key {
 impl<F: Flash> Volume<'_, F> {
     /// What concerns all indexes.
     pub(super) fn index_header(&mut self) -> Result<Header, Error> {
-        let first = Header { next: INDEX_FIRST + 1, default: INDEX_FIRST };
+        let first = Header { next: INDEX_FIRST + 1, default: INDEX_FIRST, policy: RetentionPolicy::default() };
         if !self.tree.log.may_have.indexes {
             return Ok(first);
         }
