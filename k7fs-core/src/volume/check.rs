@@ -6,12 +6,16 @@ use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
+use crate::tree::{Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
 
-/// What is known while the keys go by in their order: inodes, then names by directory, then extents by file.
+/// What is known while the keys of an index go by in their order: inodes, then names by directory, then extents by file.
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
+    /// The index that is looked at; 0 before the first.
+    index: u32,
+    /// It is a snapshot: what was open when it was taken may have no name, and content behind its end.
+    is_snapshot: bool,
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
     names: u64,
@@ -26,13 +30,17 @@ impl Check<'_> {
     #[inline(never)]
     fn fault(&mut self, kind: FaultKind, object: u64, page: u32) {
         self.summary.faults += 1;
-        (self.report)(Fault { kind, object, page });
+        (self.report)(Fault { kind, index: self.index, object, page });
     }
 
     /// Reports what an error amounts to, on its own page or on this one; errors of the chip itself end the check.
     #[inline(never)]
     fn damage(&mut self, error: inner::Error, object: u64, page: u32) -> Result<(), inner::Error> {
         let kind = kind_of(error)?;
+        if self.index != 0 && error.is_unreadable() {
+            // All pages have been looked at before.
+            return Ok(());
+        }
         let found = match error {
             inner::Error::Uncorrectable { page }
             | inner::Error::BeyondSmallDecoder { page }
@@ -79,6 +87,8 @@ impl<F: Flash> Volume<'_, F> {
         let mut check = Check {
             report,
             summary: CheckSummary::default(),
+            index: 0,
+            is_snapshot: false,
             links_claimed: 0,
             names: 0,
             object: 0,
@@ -87,27 +97,78 @@ impl<F: Flash> Volume<'_, F> {
             size: 0,
         };
         self.check_tree(&mut check)?;
+        self.check_values(&mut check)?;
+        let mut next = 0;
+        loop {
+            let record = match self.next_index_record(next) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    check.damage(error, 0, 0)?;
+                    break;
+                }
+            };
+            next = record.id.saturating_add(1);
+            if !record.is_trimmed() {
+                (check.index, check.is_snapshot) = (record.id, !record.is_writable());
+                let checked = self.as_index(record.id, |volume| volume.check_index(&mut check));
+                checked.or_else(|error| check.damage(error, 0, 0))?;
+            }
+        }
+        Ok(check.summary)
+    }
+
+    /// Reads every value once, whoever sees it.
+    fn check_values(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let mut from = Key::MIN;
+        let mut entry = Entry::EMPTY;
+        while from != Key::MAX {
+            match self.tree.next_version(&from, &mut entry) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The node was reported already; without it, nothing behind it can be found.
+                Err(error) => return check.damage(error, 0, 0),
+            }
+            from = entry.key.successor();
+            if entry.key.kind == KIND_EXTENT {
+                check.summary.content_bytes += u64::from(entry.content.len());
+            }
+            if let Err(error) = self.tree.check_value(&entry.content) {
+                let page = entry.content.place().map_or(0, |place| place.address.page);
+                check.damage(error, entry.key.object, page)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what an index shows.
+    fn check_index(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        (check.links_claimed, check.names) = (0, 0);
         let mut from = Key::MIN;
         let mut entry = Entry::EMPTY;
         while from != Key::MAX {
             match self.tree.next(&from, &mut entry) {
-                Ok(true) => {
-                    from = entry.key.next_position();
-                    self.check_entry(&entry, &mut check)?;
-                }
+                Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    // The node was reported already; without it, nothing behind it can be found.
                     check.damage(error, 0, 0)?;
                     break;
                 }
             }
+            from = entry.key.next_position();
+            match entry.key.kind {
+                KIND_INODE => self.check_inode(entry.key.object, check)?,
+                KIND_NAME => self.check_name(&entry, check)?,
+                KIND_EXTENT => self.check_extent(&entry, check)?,
+                _ => {}
+            }
         }
         check.close_group();
+        check.object = 0;
         if check.links_claimed != check.names {
             check.fault(FaultKind::WrongCount, 0, 0);
         }
-        Ok(check.summary)
+        Ok(())
     }
 
     /// Merges what is not merged yet and tells a block whose live count is too low, if there is one. For tests.
@@ -149,23 +210,6 @@ impl<F: Flash> Volume<'_, F> {
         failed
     }
 
-    fn check_entry(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        let key = entry.key;
-        if let Err(error) = self.tree.check_value(&entry.content) {
-            let page = match &entry.content {
-                Content::At(place) => place.address.page,
-                Content::Inline { .. } => 0,
-            };
-            return check.damage(error, key.object, page);
-        }
-        match key.kind {
-            KIND_INODE => self.check_inode(key.object, check),
-            KIND_NAME => self.check_name(entry, check),
-            KIND_EXTENT => self.check_extent(entry, check),
-            _ => Ok(()),
-        }
-    }
-
     fn check_inode(&mut self, object: u64, check: &mut Check<'_>) -> Result<(), inner::Error> {
         check.summary.objects += 1;
         let inode = match self.inode(object) {
@@ -175,7 +219,7 @@ impl<F: Flash> Volume<'_, F> {
         if object != ROOT {
             check.links_claimed += u64::from(inode.links);
         }
-        if inode.links == 0 && !self.tree.has(&job_key(object))? {
+        if inode.links == 0 && !check.is_snapshot && !self.tree.has(&job_key(object))? {
             check.fault(FaultKind::Orphan, object, 0);
         }
         if inode.kind == Kind::Directory && inode.size == 0 && !self.is_empty(object)? {
@@ -225,12 +269,11 @@ impl<F: Flash> Volume<'_, F> {
                 }
                 Err(_) => u64::MAX,
             };
-            if self.tree.has(&job_key(object))? {
+            if check.is_snapshot || self.tree.has(&job_key(object))? {
                 // Extents past the end are what the job still has to delete.
                 check.size = u64::MAX;
             }
         }
-        check.summary.content_bytes += len;
         let end = start.saturating_add(len);
         let block = self.logical_block();
         let crosses = start / block != end.saturating_sub(1) / block;

@@ -23,6 +23,22 @@ impl Timestamp {
         (nanoseconds < 1_000_000_000).then_some(Self { seconds, ticks: nanoseconds / 100 })
     }
 
+    /// Year, month and day, by the Gregorian calendar.
+    ///
+    /// Years are counted from March on, so that the leap day is a year's last, in eras of 400 years with 146,097 days.
+    pub fn date(self) -> (u64, u64, u64) {
+        /// From 1600-03-01 to 1601-01-01.
+        const SINCE_MARCH: u64 = 306;
+        let day = self.seconds / 86_400 + SINCE_MARCH;
+        let (era, day_of_era) = (day / 146_097, day % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        (1600 + era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
+    }
+
     /// Seconds since 1970, negative before it, and nanoseconds.
     pub fn to_unix(self) -> (i64, u32) {
         (self.seconds.cast_signed().saturating_sub(UNIX_EPOCH_SECONDS), self.ticks.saturating_mul(100))
@@ -242,6 +258,8 @@ impl VolumeInfo {
 pub struct Fault {
     /// What is wrong.
     pub kind: FaultKind,
+    /// The number of the index concerned, 0 where none or more than one is.
+    pub index: u32,
     /// The object concerned, 0 where none is.
     pub object: u64,
     /// The page concerned, counted through the volume; 0 where none is.
@@ -281,7 +299,7 @@ pub enum FaultKind {
 pub struct CheckSummary {
     /// Faults reported.
     pub faults: u64,
-    /// Files, directories and links seen.
+    /// Files, directories and links seen, in each index anew.
     pub objects: u64,
     /// Tree nodes read.
     pub nodes: u64,

@@ -14,6 +14,7 @@ mod image;
 mod output;
 mod progress;
 mod report;
+mod snap;
 mod torture;
 mod tree;
 
@@ -54,6 +55,7 @@ enum Command {
     Mv(files::Mv),
     Info(image::Info),
     Fsck(image::Fsck),
+    Snap(snap::Snap),
 }
 
 /// Runs the command with the process's arguments.
@@ -94,6 +96,7 @@ impl Command {
             Self::Mv(command) => command.run(),
             Self::Info(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
+            Self::Snap(command) => command.run(output),
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use k7fs_sim::host::{self, Access, ImportOptions, OpenImage, Tree};
 
 use super::CliError;
-use super::image::ChipOption;
+use super::image::{ChipOption, IndexOption};
 use super::output::message;
 use super::progress::Bar;
 
@@ -21,6 +21,8 @@ pub(super) struct Import {
     merge: bool,
     #[command(flatten)]
     chip: ChipOption,
+    #[command(flatten)]
+    index: IndexOption,
     /// The directory to store
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -37,6 +39,7 @@ impl Import {
             message(&format!("warning: {}: skipped, {}", path.display().to_string().escape_debug(), skipped.what));
         }
         let mut image = OpenImage::open(&self.image, Access::Write, self.chip.spec()?)?;
+        image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("import");
         let options = ImportOptions { merge: self.merge };
         image.with(|volume| host::import(volume, &tree, options, &mut bar))?;
@@ -49,6 +52,8 @@ impl Import {
 pub(super) struct Export {
     #[command(flatten)]
     chip: ChipOption,
+    #[command(flatten)]
+    index: IndexOption,
     /// The image file
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -60,6 +65,7 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = OpenImage::open(&self.image, Access::Read, self.chip.spec()?)?;
+        image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("export");
         image.with(|volume| host::export(volume, &self.directory, &mut bar))?;
         Ok(())

@@ -1,23 +1,16 @@
 //! From an image file to a mounted volume and back.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use k7fs_core::ecc::Tier;
 use k7fs_core::flash::Geometry;
-use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
+use k7fs_core::{Error, FormatOptions, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
 
+use super::clock::now;
 use super::error::HostError;
 use super::image::{Access, Image, ImageFlash, volume_bytes};
 use super::signature::find;
 use crate::chip::{ChipKind, ChipSpec};
-
-/// The host's clock, for the times of objects that a command creates.
-pub fn now() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_unix(seconds, since_1970.subsec_nanos()).unwrap_or_default()
-}
 
 /// An image whose volume has been found, locked until it is dropped.
 #[derive(Debug)]
@@ -26,6 +19,7 @@ pub struct OpenImage {
     buffer: Vec<u8>,
     access: Access,
     info: Option<VolumeInfo>,
+    index: Option<String>,
 }
 
 impl OpenImage {
@@ -38,7 +32,12 @@ impl OpenImage {
         let image = Image::open(path, access)?;
         let (flash, info) = locate(image, chip)?;
         let geometry = k7fs_core::flash::Flash::geometry(&flash);
-        Ok(Self { flash, buffer: vec![0; buffer_bytes_with(&geometry, Tier::Full)], access, info })
+        Ok(Self { flash, buffer: vec![0; buffer_bytes_with(&geometry, Tier::Full)], access, info, index: None })
+    }
+
+    /// Works on this index from now on, instead of the default one.
+    pub fn choose_index(&mut self, name: Option<&str>) {
+        self.index = name.map(str::to_owned);
     }
 
     /// What the signature says; `None` where it is unreadable and a chip stood in.
@@ -74,7 +73,9 @@ impl OpenImage {
         let writes = self.access == Access::Write;
         let options = MountOptions { read_only: !writes, clock: Some(now) };
         let mut volume = Volume::mount(&mut self.flash, &mut self.buffer, options).map_err(HostError::volume(path))?;
-        let result = work(&mut volume);
+        let chosen =
+            self.index.as_deref().map_or(Ok(()), |name| volume.select_index(name).map_err(HostError::index(name)));
+        let result = chosen.and_then(|()| work(&mut volume));
         if writes {
             let stopped = volume.unmount().map(|_| ()).map_err(HostError::volume(path));
             let synced = self.flash.image().sync();
