@@ -1,20 +1,27 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
+use super::attributes::{HEAD_BYTES_MAX, POSITION_MIN};
 use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
+use crate::tree::{Content, Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
 
-/// What is known while the keys go by in their order: inodes, then names by directory, then extents by file.
+/// What is known while the keys go by in their order: inodes, then names by directory, then extents by file, then attributes
+/// by object.
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
     names: u64,
+    /// Values of attributes outside their records: inodes of such, and records that name one.
+    values_claimed: u64,
+    values: u64,
+    /// The object whose attributes are going by.
+    owner: u64,
     /// The object whose names or extents are going by.
     object: u64,
     entries: u64,
@@ -81,6 +88,9 @@ impl<F: Flash> Volume<'_, F> {
             summary: CheckSummary::default(),
             links_claimed: 0,
             names: 0,
+            values_claimed: 0,
+            values: 0,
+            owner: 0,
             object: 0,
             entries: 0,
             extent_end: 0,
@@ -106,6 +116,9 @@ impl<F: Flash> Volume<'_, F> {
         check.close_group();
         if check.links_claimed != check.names {
             check.fault(FaultKind::WrongCount, 0, 0);
+        }
+        if check.values_claimed != check.values {
+            check.fault(FaultKind::Orphan, 0, 0);
         }
         Ok(check.summary)
     }
@@ -162,17 +175,25 @@ impl<F: Flash> Volume<'_, F> {
             KIND_INODE => self.check_inode(key.object, check),
             KIND_NAME => self.check_name(entry, check),
             KIND_EXTENT => self.check_extent(entry, check),
+            KIND_ATTRIBUTE => self.check_attribute(entry, check),
             _ => Ok(()),
         }
     }
 
     fn check_inode(&mut self, object: u64, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        check.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
-            Err(error) => return check.damage(error, object, 0),
+            Err(error) => {
+                check.summary.objects += 1;
+                return check.damage(error, object, 0);
+            }
         };
-        if object != ROOT {
+        if inode.is_attribute_value() {
+            check.values_claimed += u64::from(inode.links);
+        } else {
+            check.summary.objects += 1;
+        }
+        if object != ROOT && !inode.is_attribute_value() {
             check.links_claimed += u64::from(inode.links);
         }
         if inode.links == 0 && !self.tree.has(&job_key(object))? {
@@ -199,9 +220,51 @@ impl<F: Flash> Volume<'_, F> {
             Err(error) => return check.damage(error, directory, 0),
         };
         match self.inode(name.object) {
-            Ok(inode) if inode.kind == name.kind => {}
+            Ok(inode) if inode.kind == name.kind && !inode.is_attribute_value() => {}
             Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
             Err(error) => return check.damage(error, name.object, 0),
+        }
+        Ok(())
+    }
+
+    fn check_attribute(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let owner = entry.key.object;
+        if check.owner != owner {
+            check.owner = owner;
+            match self.inode(owner) {
+                Ok(inode) if inode.attributes => {}
+                Ok(_) => check.fault(FaultKind::Attribute, owner, 0),
+                Err(inner::Error::NotFound) => check.fault(FaultKind::Orphan, owner, 0),
+                Err(error) => return check.damage(error, owner, 0),
+            }
+        }
+        if entry.key.position < POSITION_MIN {
+            return match self.check_packed(entry) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    check.fault(FaultKind::Attribute, owner, 0);
+                    Ok(())
+                }
+                Err(error) => check.damage(error, owner, 0),
+            };
+        }
+        let mut bytes = [0u8; HEAD_BYTES_MAX];
+        let found = match self.read_record(entry, &mut bytes) {
+            Ok(found) => found,
+            Err(error) => return check.damage(error, owner, 0),
+        };
+        let name = bytes.get(2..2 + found.name_len).unwrap_or_default();
+        let belongs = self.attribute_hash(name) >> 8 == entry.key.position >> 8;
+        let mut whole = true;
+        if found.object != 0 {
+            check.values += 1;
+            whole = match self.value_inode(owner, found.object) {
+                Ok(inode) => inode.is_some_and(|inode| inode.size == found.len.into()),
+                Err(error) => return check.damage(error, found.object, 0),
+            };
+        }
+        if !belongs || !whole || core::str::from_utf8(name).is_err() {
+            check.fault(FaultKind::Attribute, owner, 0);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent (directories): ULEB
+//! inode: kind u8 (0x80: may have attributes) | links, size, created seconds, ticks, modified seconds, ticks,
+//!        parent (directories), device (devices), owner (values of attributes): ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -13,7 +14,7 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::tree::{Content, Entry, KIND_ATTRIBUTE, KIND_INODE, KIND_JOB, KIND_NAME};
 use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
@@ -33,15 +34,27 @@ pub(super) struct Inode {
     pub(super) size: u64,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
-    /// The directory that a directory is in; 0 for anything else.
+    /// The directory that a directory is in, the number of a device, the object whose attribute has its value here; 0 for
+    /// anything else.
     pub(super) parent: u64,
+    /// Whether it may have attributes: nobody looks for them where it is not set.
+    pub(super) attributes: bool,
 }
+
+/// In an inode's kind: it may have attributes.
+const ATTRIBUTES_FLAG: u8 = 0x80;
+/// The kind of an inode that holds an attribute's value. No name leads to it.
+const ATTRIBUTE_VALUE: u8 = 8;
 
 fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::File => 1,
         Kind::Directory => 2,
         Kind::Symlink => 3,
+        Kind::Fifo => 4,
+        Kind::Socket => 5,
+        Kind::CharacterDevice => 6,
+        Kind::BlockDevice => 7,
     }
 }
 
@@ -50,25 +63,40 @@ fn kind_from_code(code: u8) -> Option<Kind> {
         1 => Some(Kind::File),
         2 => Some(Kind::Directory),
         3 => Some(Kind::Symlink),
+        4 => Some(Kind::Fifo),
+        5 => Some(Kind::Socket),
+        6 => Some(Kind::CharacterDevice),
+        7 => Some(Kind::BlockDevice),
         _ => None,
     }
 }
 
 impl Inode {
     pub(super) fn new(kind: Kind, time: Timestamp, parent: u64) -> Self {
-        Self { kind, links: 1, size: 0, created: time, modified: time, parent }
+        Self { kind, links: 1, size: 0, created: time, modified: time, parent, attributes: false }
+    }
+
+    /// Whether this is no object of its own but the value of an attribute.
+    pub(super) fn is_attribute_value(&self) -> bool {
+        self.kind == Kind::File && self.parent != 0
+    }
+
+    /// Whether something stands behind the times.
+    fn has_parent(kind: Kind) -> bool {
+        matches!(kind, Kind::Directory | Kind::CharacterDevice | Kind::BlockDevice)
     }
 
     fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
-        writer.byte(kind_code(self.kind));
+        let kind = if self.is_attribute_value() { ATTRIBUTE_VALUE } else { kind_code(self.kind) };
+        writer.byte(kind | if self.attributes { ATTRIBUTES_FLAG } else { 0 });
         writer.uleb(self.links.into());
         writer.uleb(self.size);
         for time in [self.created, self.modified] {
             writer.uleb(time.seconds);
             writer.uleb(time.ticks.into());
         }
-        if self.kind == Kind::Directory {
+        if kind == ATTRIBUTE_VALUE || Self::has_parent(self.kind) {
             writer.uleb(self.parent);
         }
         writer.finish()
@@ -76,13 +104,16 @@ impl Inode {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind = kind_from_code(reader.byte())?;
+        let code = reader.byte();
+        let attributes = code & ATTRIBUTES_FLAG != 0;
+        let code = code & !ATTRIBUTES_FLAG;
+        let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_from_code(code)? };
         let links = reader.uleb32();
         let size = reader.uleb();
         let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
-        let parent = if kind == Kind::Directory { reader.uleb() } else { 0 };
-        reader.finish(Self { kind, links, size, created, modified, parent })
+        let parent = if code == ATTRIBUTE_VALUE || Self::has_parent(kind) { reader.uleb() } else { 0 };
+        reader.finish(Self { kind, links, size, created, modified, parent, attributes })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -112,6 +143,10 @@ pub(super) fn inode_key(object: u64) -> Key {
 
 pub(super) fn name_key(directory: u64, position: u64) -> Key {
     Key { kind: KIND_NAME, object: directory, position, index: INDEX }
+}
+
+pub(super) fn attribute_key(object: u64, position: u64) -> Key {
+    Key { kind: KIND_ATTRIBUTE, object, position, index: INDEX }
 }
 
 pub(super) fn job_key(object: u64) -> Key {

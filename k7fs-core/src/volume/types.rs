@@ -16,11 +16,29 @@ pub struct Timestamp {
 /// Seconds from the NT epoch (1601) to the UNIX epoch (1970): 369 years with 89 leap days.
 const UNIX_EPOCH_SECONDS: i64 = 11_644_473_600;
 
+/// Ticks of 100 ns in a second.
+const TICKS_PER_SECOND: u64 = 10_000_000;
+
 impl Timestamp {
     /// Converts from UNIX time; `None` before 1601. Exact to 100 ns, finer digits are cut off.
     pub fn from_unix(seconds: i64, nanoseconds: u32) -> Option<Self> {
         let seconds = u64::try_from(seconds.checked_add(UNIX_EPOCH_SECONDS)?).ok()?;
         (nanoseconds < 1_000_000_000).then_some(Self { seconds, ticks: nanoseconds / 100 })
+    }
+
+    /// Converts from the time of NT's own calls: ticks of 100 ns since the start of 1601.
+    pub fn from_nt(ticks: u64) -> Self {
+        Self { seconds: ticks / TICKS_PER_SECOND, ticks: (ticks % TICKS_PER_SECOND) as u32 }
+    }
+
+    /// Ticks of 100 ns since the start of 1601; `None` past the year 60055, where 64 bits end.
+    pub fn to_nt(self) -> Option<u64> {
+        self.seconds.checked_mul(TICKS_PER_SECOND)?.checked_add(self.ticks.into())
+    }
+
+    /// Whether the ticks are less than a second.
+    pub(super) fn is_sound(self) -> bool {
+        u64::from(self.ticks) < TICKS_PER_SECOND
     }
 
     /// Seconds since 1970, negative before it, and nanoseconds.
@@ -60,6 +78,7 @@ pub struct MountOptions {
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Kind {
     /// A regular file.
     File,
@@ -67,6 +86,24 @@ pub enum Kind {
     Directory,
     /// A symbolic link.
     Symlink,
+    /// A FIFO: a name for processes of a host to meet at.
+    Fifo,
+    /// A socket of a host.
+    Socket,
+    /// A character device of a host.
+    CharacterDevice,
+    /// A block device of a host.
+    BlockDevice,
+}
+
+/// The number of a device, in its two parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Device {
+    /// The driver.
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
 }
 
 /// What is known about an object.
@@ -181,6 +218,25 @@ pub struct DirEntry<'n> {
     pub kind: Kind,
 }
 
+/// Where a walk through an object's attributes stands. Survives changes as a [`DirCursor`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AttributeCursor {
+    pub(crate) object: u64,
+    /// The next name hash and tie to look at; `None` at the end.
+    pub(crate) next: Option<u64>,
+}
+
+/// One attribute of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AttributeEntry<'n> {
+    /// The attribute's name, in the caller's buffer.
+    pub name: &'n str,
+    /// Bytes of its value.
+    pub size: u32,
+}
+
 /// How full the volume is, and what the mount saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -269,6 +325,8 @@ pub enum FaultKind {
     Orphan,
     /// An object's link or entry count is wrong.
     WrongCount,
+    /// An attribute is not where its name belongs, or its object or its value does not know of it.
+    Attribute,
     /// A block's live bytes are counted too low, so that it could be erased while in use.
     LiveCount,
 }
@@ -279,7 +337,7 @@ pub enum FaultKind {
 pub struct CheckSummary {
     /// Faults reported.
     pub faults: u64,
-    /// Files, directories and links seen.
+    /// Files, directories, links, FIFOs, sockets and devices seen.
     pub objects: u64,
     /// Tree nodes read.
     pub nodes: u64,

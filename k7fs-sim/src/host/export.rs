@@ -52,6 +52,7 @@ pub fn export<F: Flash>(
                     by_object.insert(entry.metadata.object, host);
                 }
             },
+            _ => {}
         }
         report.objects += 1;
     }
