@@ -40,19 +40,16 @@ const SHORT_NAME: u64 = 1 << 6;
 
 /// All bits of a mode: permissions, set-user, set-group and sticky.
 const MODE_BITS: u16 = 0o7777;
-/// The right to write, of everybody.
-const WRITE_BITS: u16 = 0o222;
-/// NT's attributes of an object that has no other.
-const NT_NORMAL: u32 = 0x80;
-const NT_READ_ONLY: u32 = 1;
+/// NT's attributes of a directory, and of anything else, where none were set.
 const NT_DIRECTORY: u32 = 0x10;
+const NT_NORMAL: u32 = 0x80;
 
 /// An object as POSIX sees it, beside kind, size and links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Posix {
-    /// The lower 12 bits of `st_mode`; the type comes from the object's kind. Where none was ever set: 0755 for directories,
-    /// 0777 for symbolic links, else 0644, without the right to write where NT calls the object read-only.
+    /// The lower 12 bits of `st_mode`; the type comes from the object's kind. Where none was set: 0755 for directories, 0777
+    /// for symbolic links, else 0644.
     pub mode: u16,
     /// The owner; 0 where none was set.
     pub uid: u32,
@@ -72,7 +69,8 @@ pub struct Posix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Nt {
-    /// `FILE_ATTRIBUTE_*`. Where none were ever set: directory or normal, and read-only where the mode allows nobody to write.
+    /// `FILE_ATTRIBUTE_*`. Where none were set: directory (0x10) or normal (0x80). Nothing follows from the mode nor the
+    /// other way round: what follows is for whoever shows an object of one world to the other.
     pub attributes: u32,
     /// When the object was created.
     pub created: Timestamp,
@@ -87,6 +85,7 @@ pub struct Nt {
 /// The packed attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packed {
+    /// `None` for what is usual for the kind.
     mode: Option<u16>,
     uid: u32,
     gid: u32,
@@ -171,25 +170,18 @@ impl Packed {
         }
         reader.finish(packed)
     }
+}
 
-    fn mode(&self, kind: Kind) -> u16 {
-        let read_only = kind != Kind::Directory && self.nt.is_some_and(|attributes| attributes & NT_READ_ONLY != 0);
-        let unset = match kind {
-            Kind::Directory => 0o755,
-            Kind::Symlink => 0o777,
-            _ => 0o644,
-        };
-        self.mode.unwrap_or(if read_only { unset & !WRITE_BITS } else { unset })
+fn usual_mode(kind: Kind) -> u16 {
+    match kind {
+        Kind::Directory => 0o755,
+        Kind::Symlink => 0o777,
+        _ => 0o644,
     }
+}
 
-    fn nt(&self, kind: Kind) -> u32 {
-        let unset = match kind {
-            Kind::Directory => NT_DIRECTORY,
-            _ if self.mode.is_some_and(|mode| mode & WRITE_BITS == 0) => NT_READ_ONLY,
-            _ => NT_NORMAL,
-        };
-        self.nt.unwrap_or(unset)
-    }
+fn usual_nt(kind: Kind) -> u32 {
+    if kind == Kind::Directory { NT_DIRECTORY } else { NT_NORMAL }
 }
 
 /// Refuses times whose ticks are a second or more.
@@ -206,7 +198,7 @@ impl<F: Flash> Volume<'_, F> {
         let (object, inode) = self.existing(path)?;
         let packed = self.packed(object, &inode)?;
         Ok(Posix {
-            mode: packed.mode(inode.kind),
+            mode: packed.mode.unwrap_or(usual_mode(inode.kind)),
             uid: packed.uid,
             gid: packed.gid,
             created: inode.created,
@@ -231,9 +223,7 @@ impl<F: Flash> Volume<'_, F> {
         let (before, held) = (inode, self.packed(object, &inode)?);
         let mut packed = held;
         (packed.uid, packed.gid) = (posix.uid, posix.gid);
-        if packed.mode(inode.kind) != posix.mode {
-            packed.mode = Some(posix.mode);
-        }
+        packed.mode = Some(posix.mode).filter(|mode| *mode != usual_mode(inode.kind));
         (packed.accessed, packed.changed) = (posix.accessed, posix.changed);
         (inode.created, inode.modified) = (posix.created, posix.modified);
         Ok(self.put_packed(object, &before, inode, &held, &packed)?)
@@ -247,7 +237,7 @@ impl<F: Flash> Volume<'_, F> {
         let (object, inode) = self.existing(path)?;
         let packed = self.packed(object, &inode)?;
         Ok(Nt {
-            attributes: packed.nt(inode.kind),
+            attributes: packed.nt.unwrap_or(usual_nt(inode.kind)),
             created: inode.created,
             modified: inode.modified,
             accessed: packed.accessed,
@@ -266,9 +256,7 @@ impl<F: Flash> Volume<'_, F> {
         check_times(&[Some(nt.created), Some(nt.modified), nt.accessed, nt.changed])?;
         let (before, held) = (inode, self.packed(object, &inode)?);
         let mut packed = held;
-        if packed.nt(inode.kind) != nt.attributes {
-            packed.nt = Some(nt.attributes);
-        }
+        packed.nt = Some(nt.attributes).filter(|attributes| *attributes != usual_nt(inode.kind));
         (packed.accessed, packed.changed) = (nt.accessed, nt.changed);
         (inode.created, inode.modified) = (nt.created, nt.modified);
         Ok(self.put_packed(object, &before, inode, &held, &packed)?)

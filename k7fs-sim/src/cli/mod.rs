@@ -4,6 +4,7 @@
 //! impossible (for `fsck` also: the volume cannot be opened). A reader that closes the pipe ends a command
 //! successfully.
 
+mod attributes;
 mod bench;
 mod chips;
 mod ecc;
@@ -52,6 +53,7 @@ enum Command {
     Rm(files::Rm),
     Mkdir(files::Mkdir),
     Mv(files::Mv),
+    Attr(attributes::Attr),
     Info(image::Info),
     Fsck(image::Fsck),
 }
@@ -92,6 +94,7 @@ impl Command {
             Self::Rm(command) => command.run(),
             Self::Mkdir(command) => command.run(),
             Self::Mv(command) => command.run(),
+            Self::Attr(command) => command.run(output),
             Self::Info(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
         }

@@ -167,6 +167,7 @@ fn name(kind: FaultKind) -> &'static str {
         FaultKind::DanglingName => "dangling_name",
         FaultKind::Orphan => "orphan",
         FaultKind::WrongCount => "wrong_count",
+        FaultKind::Attribute => "attribute",
         FaultKind::LiveCount => "live_count",
         _ => "other",
     }

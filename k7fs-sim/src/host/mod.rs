@@ -2,12 +2,15 @@
 
 mod error;
 mod export;
+mod facts;
 mod image;
 mod import;
+mod native;
 mod plan;
 mod positioned;
 mod progress;
 mod signature;
+mod source;
 mod store;
 mod tree;
 mod volume;
@@ -15,11 +18,14 @@ mod walk;
 
 pub use error::HostError;
 pub use export::{ExportReport, export};
+pub use facts::attributes;
 pub use image::{Access, Image, ImageFlash, volume_bytes};
 pub use import::{ImportOptions, ImportReport, import};
+pub use native::{Facts, Owner};
 pub use progress::{Progress, Silent};
 pub use signature::{Found, find};
-pub use store::{Content, compare, store};
+pub use source::{Plain, Source, Sparse};
+pub use store::{Content, compare, store, store_with};
 pub use tree::{Node, NodeKind, Skipped, Tree};
 pub use volume::{OpenImage, format_image, locate, now};
 pub use walk::{Entry, absolute, join, list, walk};

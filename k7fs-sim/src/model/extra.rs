@@ -23,6 +23,8 @@ pub struct Extra {
     pub gid: u32,
     /// The access time.
     pub accessed: Option<Timestamp>,
+    /// The time of the last change of anything.
+    pub changed: Option<Timestamp>,
     /// NT's attributes.
     pub nt: u32,
     /// NT's short name, empty for none.
@@ -34,7 +36,11 @@ pub struct Extra {
 impl fmt::Debug for Extra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:o} of {}:{}, NT {:#x}", self.mode, self.uid, self.gid, self.nt)?;
-        write!(f, " \"{}\", accessed {:?}, {:?}", self.short_name, self.accessed, self.device)?;
+        write!(
+            f,
+            " \"{}\", accessed {:?}, changed {:?}, {:?}",
+            self.short_name, self.accessed, self.changed, self.device
+        )?;
         let attributes = self.attributes.iter().map(|(name, value)| (name, value.len()));
         f.debug_map().entries(attributes).finish()
     }
@@ -53,25 +59,16 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// What POSIX sees: where no mode was set, NT's read-only takes away the right to write.
-    pub(super) fn mode(&self, kind: Kind) -> u16 {
-        let read_only = self.nt.is_some_and(|nt| nt & 1 == 1);
+    fn mode(&self, kind: Kind) -> u16 {
         self.mode.unwrap_or(match kind {
             Kind::Directory => 0o755,
-            Kind::Symlink if read_only => 0o555,
             Kind::Symlink => 0o777,
-            _ if read_only => 0o444,
             _ => 0o644,
         })
     }
 
-    /// What NT sees: where no attributes were set, a mode without the right to write is read-only.
-    pub(super) fn nt(&self, kind: Kind) -> u32 {
-        self.nt.unwrap_or(match kind {
-            Kind::Directory => 0x10,
-            _ if self.mode.is_some_and(|mode| mode & 0o222 == 0) => 0x01,
-            _ => 0x80,
-        })
+    fn nt(&self, kind: Kind) -> u32 {
+        self.nt.unwrap_or(if kind == Kind::Directory { 0x10 } else { 0x80 })
     }
 
     pub(super) fn shown(&self, kind: Kind, device: Device) -> Extra {
@@ -81,6 +78,7 @@ impl Stored {
             uid: self.uid,
             gid: self.gid,
             accessed: self.accessed,
+            changed: None,
             nt: self.nt(kind),
             short_name: self.short_name.clone(),
             device,
@@ -126,8 +124,15 @@ pub(super) fn attribute_names<F: Flash>(volume: &mut Volume<'_, F>, path: &str) 
 }
 
 /// Everything of an object that [`Extra`] holds.
-pub(super) fn observe_extra<F: Flash>(volume: &mut Volume<'_, F>, path: &str, kind: Kind) -> Result<Extra, Error> {
+///
+/// # Errors
+/// What the volume's calls give, and `Corrupt` where its two views of the times differ.
+pub fn observe_extra<F: Flash>(volume: &mut Volume<'_, F>, path: &str, kind: Kind) -> Result<Extra, Error> {
     let (posix, nt) = (volume.posix(path)?, volume.nt(path)?);
+    let times = (nt.created, nt.modified, nt.accessed, nt.changed);
+    if times != (posix.created, posix.modified, posix.accessed, posix.changed) {
+        return Err(Error::Corrupt { page: 0 });
+    }
     let mut short_name = [0; SHORT_NAME_BYTES];
     let short_name = volume.short_name(path, &mut short_name)?.to_owned();
     let device = match kind {
@@ -140,6 +145,7 @@ pub(super) fn observe_extra<F: Flash>(volume: &mut Volume<'_, F>, path: &str, ki
         uid: posix.uid,
         gid: posix.gid,
         accessed: posix.accessed,
+        changed: posix.changed,
         nt: nt.attributes,
         short_name,
         device,

@@ -17,7 +17,7 @@ mod session;
 mod tree;
 
 pub use crate::random::Random;
-pub use extra::Extra;
+pub use extra::{Extra, observe_extra};
 pub use generator::{Generator, Space};
 pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};

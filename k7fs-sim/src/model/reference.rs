@@ -260,20 +260,13 @@ impl Model {
             }
             Operation::SetPosix { path, mode, uid, gid, accessed } => {
                 let node = self.find(path)?;
-                let kind = self.nodes[&node].kind();
                 let stored = self.stored_mut(node);
                 (stored.uid, stored.gid, stored.accessed) = (*uid, *gid, *accessed);
-                if stored.mode(kind) != *mode {
-                    stored.mode = Some(*mode);
-                }
+                stored.mode = Some(*mode);
             }
             Operation::SetNt { path, attributes } => {
                 let node = self.find(path)?;
-                let kind = self.nodes[&node].kind();
-                let stored = self.stored_mut(node);
-                if stored.nt(kind) != *attributes {
-                    stored.nt = Some(*attributes);
-                }
+                self.stored_mut(node).nt = Some(*attributes);
             }
             Operation::SetShortName { path, name } => {
                 let node = self.find(path)?;
