@@ -82,6 +82,20 @@ pub enum Error {
     IsASymlink,
     /// The object is not a symbolic link.
     NotASymlink,
+    /// The object is a FIFO, a socket or a device, which has no content.
+    IsSpecial,
+    /// The object is not a device.
+    NotADevice,
+    /// The object has no attribute of this name.
+    NoSuchAttribute,
+    /// An attribute's name has no bytes.
+    AttributeNameEmpty,
+    /// An attribute's name is longer than [`crate::ATTRIBUTE_NAME_BYTES_MAX`].
+    AttributeNameTooLong,
+    /// An attribute's value is longer than [`crate::ATTRIBUTE_BYTES_MAX`].
+    AttributeTooLarge,
+    /// The attribute's name begins with `k7fs.`: such attributes are written by calls of their own.
+    ReservedAttribute,
     /// The directory still has entries.
     DirectoryNotEmpty,
     /// A directory cannot be moved below itself.
@@ -178,6 +192,11 @@ pub(crate) mod inner {
         NotADirectory,
         IsADirectory,
         IsASymlink,
+        IsSpecial,
+        NoSuchAttribute,
+        AttributeNameEmpty,
+        AttributeNameTooLong,
+        AttributeTooLarge,
         RenameIntoItself,
         OffsetOverflow,
         FileTooLarge,
@@ -231,6 +250,11 @@ impl From<inner::Error> for Error {
             inner::Error::NotADirectory => Error::NotADirectory,
             inner::Error::IsADirectory => Error::IsADirectory,
             inner::Error::IsASymlink => Error::IsASymlink,
+            inner::Error::IsSpecial => Error::IsSpecial,
+            inner::Error::NoSuchAttribute => Error::NoSuchAttribute,
+            inner::Error::AttributeNameEmpty => Error::AttributeNameEmpty,
+            inner::Error::AttributeNameTooLong => Error::AttributeNameTooLong,
+            inner::Error::AttributeTooLarge => Error::AttributeTooLarge,
             inner::Error::RenameIntoItself => Error::RenameIntoItself,
             inner::Error::OffsetOverflow => Error::OffsetOverflow,
             inner::Error::FileTooLarge => Error::FileTooLarge,
@@ -284,6 +308,13 @@ impl core::fmt::Display for Error {
             Error::IsADirectory => f.write_str("is a directory"),
             Error::IsASymlink => f.write_str("is a symbolic link"),
             Error::NotASymlink => f.write_str("not a symbolic link"),
+            Error::IsSpecial => f.write_str("is a FIFO, a socket or a device"),
+            Error::NotADevice => f.write_str("not a device"),
+            Error::NoSuchAttribute => f.write_str("no such attribute"),
+            Error::AttributeNameEmpty => f.write_str("the attribute's name is empty"),
+            Error::AttributeNameTooLong => f.write_str("the attribute's name is longer than 255 bytes"),
+            Error::AttributeTooLarge => f.write_str("the attribute's value is longer than 64 KiB"),
+            Error::ReservedAttribute => f.write_str("attributes whose names begin with k7fs. are reserved"),
             Error::DirectoryNotEmpty => f.write_str("the directory is not empty"),
             Error::RenameIntoItself => f.write_str("a directory cannot be moved below itself"),
             Error::OffsetOverflow => f.write_str("the offset is out of range"),
@@ -317,7 +348,7 @@ impl embedded_io::Error for Error {
     fn kind(&self) -> embedded_io::ErrorKind {
         use embedded_io::ErrorKind;
         match self {
-            Error::NotFound => ErrorKind::NotFound,
+            Error::NotFound | Error::NoSuchAttribute => ErrorKind::NotFound,
             Error::AlreadyExists => ErrorKind::AlreadyExists,
             Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
             Error::NoSpace => ErrorKind::OutOfMemory,

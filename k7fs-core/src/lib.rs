@@ -35,10 +35,12 @@ mod volume;
 pub use error::{Error, GeometryField};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use page::{ReadStatistics, WeakPage};
+pub use volume::{
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, DEPTH_MAX, Device,
+    DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind,
+    LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, Nt, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix,
+    RESERVED_ATTRIBUTES, RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes,
+    buffer_bytes_with,
+};
 #[cfg(feature = "indexes")]
 pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
-pub use volume::{
-    CheckSummary, DEPTH_MAX, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions,
-    INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions,
-    PATH_BYTES_MAX, RetentionPolicy, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
-};

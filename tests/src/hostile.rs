@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Volume};
+use k7fs_core::{
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions,
+    Timestamp, Volume,
+};
 use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
 
 use crate::geometry::{Case, VOLUME_ID, buffer_for};
@@ -338,7 +341,7 @@ fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
 fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
     let metadata = volume.metadata(path)?;
     let mut bytes = [0; 5000];
-    match metadata.kind {
+    let result = match metadata.kind {
         Kind::File => {
             let file = volume.open(path, OpenOptions::new().read(true))?;
             let mut result = Ok(0);
@@ -349,8 +352,31 @@ fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<
             result.map(|_| ())
         }
         Kind::Symlink => volume.read_link(path, &mut bytes).map(|_| ()),
-        Kind::Directory => Ok(()),
+        Kind::CharacterDevice | Kind::BlockDevice => volume.device(path).map(|_| ()),
+        _ => Ok(()),
+    };
+    let extra = provoke_extra(volume, path);
+    result.and(extra)
+}
+
+/// Attributes and metadata of an object. There are at most as many as an image holds.
+fn provoke_extra(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
+    let mut name = [0; ATTRIBUTE_NAME_BYTES_MAX];
+    let mut bytes = vec![0; ATTRIBUTE_BYTES_MAX];
+    let mut cursor = volume.list_attributes(path)?;
+    let mut result = Ok(());
+    for _ in 0..OBJECTS_MAX {
+        let Some(entry) = volume.next_attribute(&mut cursor, &mut name)? else { break };
+        let name = entry.name.to_owned();
+        result = result.and(volume.attribute(path, &name, &mut bytes).map(|_| ()));
     }
+    result = result.and(volume.posix(path).map(|_| ()));
+    result = result.and(volume.nt(path).map(|_| ()));
+    match volume.reparse_point(path, &mut bytes) {
+        Ok(_) | Err(Error::NoSuchAttribute) => {}
+        Err(error) => result = result.and(Err(error)),
+    }
+    result.and(volume.short_name(path, &mut bytes).map(|_| ()))
 }
 
 /// Changes a damaged volume. Every call may fail; none may do harm.
@@ -359,9 +385,50 @@ fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.create_dir("/newdir");
     let _ = volume.rename("/d", "/newdir/d");
     let _ = volume.rename("/newdir/d", "/d");
+    let _ = volume.set_attribute("/d", "user.long", &[9; 900]);
+    let _ = volume.set_attribute("/d", "user.long", &[9; 90]);
+    let _ = volume.set_attribute("/new", "user.long", &[9; 700]);
+    let _ = volume.remove_attribute("/d/medium", "user.note");
+    let _ = volume.set_short_name("/d/medium", "MEDIUM~2");
+    let _ = volume.remove_file("/d/many");
     let _ = volume.remove_file("/new");
     let _ = volume.remove_dir("/newdir");
     let _ = volume.sync();
+}
+
+/// Attributes in records and outside, replaced and removed ones too, metadata, a device.
+fn extra_operations() -> Vec<Operation> {
+    let attribute = |path: &str, name: &str, seed, length| Operation::SetAttribute {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        content: Content::seeded(seed, length),
+    };
+    let mut operations = vec![
+        attribute("/d/medium", "user.note", 1, 20),
+        attribute("/d/medium", "user.long", 2, 1300),
+        attribute("/d", "user.note", 3, 300),
+        attribute("/d/medium", "user.gone", 4, 800),
+        Operation::RemoveAttribute { path: "/d/medium".to_owned(), name: "user.gone".to_owned() },
+        attribute("/d", "user.note", 5, 10),
+        Operation::SetStream { path: "/hole".to_owned(), stream: "side".to_owned(), content: Content::seeded(6, 60) },
+        Operation::SetPosix {
+            path: "/d/medium".to_owned(),
+            mode: 0o4751,
+            uid: 1000,
+            gid: 100,
+            accessed: Some(Timestamp { seconds: 13_000_000_000, ticks: 1 }),
+        },
+        Operation::SetNt { path: "/d".to_owned(), attributes: 0x12 },
+        Operation::SetShortName { path: "/d/medium".to_owned(), name: "MEDIUM~1".to_owned() },
+        Operation::CreateSpecial {
+            path: "/d/null".to_owned(),
+            kind: Kind::CharacterDevice,
+            device: Device { major: 1, minor: 3 },
+        },
+        write("/d/many", 9, 10),
+    ];
+    operations.extend((0..6).map(|index| attribute("/d/many", &format!("user.{index}"), index, 30)));
+    operations
 }
 
 /// A short life: all kinds of objects, replaced and removed ones too.
@@ -381,6 +448,7 @@ fn operations() -> Vec<Operation> {
     ];
     operations.extend((0..8).map(|index| write(&format!("/d/f{index}"), index, 30 + index as u32 * 20)));
     operations.extend((0..8).step_by(3).map(|index| unlink(&format!("/d/f{index}"))));
+    operations.extend(extra_operations());
     operations.push(rename("/small", "/d/e/small"));
     operations.push(write("/d/medium", 6, 1000));
     operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Chip, CutKind, Fork, SimFlash};
-use k7fs_sim::model::{Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
+use k7fs_sim::model::{Extra, Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
 
 use crate::geometry::buffer_for;
 use crate::seed::mix;
@@ -285,6 +285,7 @@ fn add_probe(tree: &mut Tree) {
         content: PROBE_BYTES.to_vec().into(),
         links: 1,
         first_name: PROBE_PATH.to_owned(),
+        extra: Extra::of_new(k7fs_core::Kind::File),
     };
     tree.entries.insert(PROBE_PATH.to_owned(), entry);
 }

@@ -67,6 +67,43 @@ pub fn named() -> Vec<Workload> {
             [Operation::ListRemoving { path: "/".to_owned() }],
         ),
         workload(
+            "attributes",
+            [write("/a", 1, 30), mkdir("/d"), attribute("/a", "kept", 2, 1500)],
+            [
+                attribute("/a", "note", 3, 20),
+                attribute("/a", "note", 4, 1200),
+                attribute("/a", "note", 5, 9),
+                remove_attribute("/a", "kept"),
+                attribute("/d", "long", 6, 5000),
+                posix("/d", 0o1750),
+                Operation::Transaction {
+                    operations: vec![
+                        write("/b", 7, 300),
+                        attribute("/b", "note", 8, 40),
+                        attribute("/b", "long", 9, 2000),
+                        posix("/b", 0o444),
+                        remove_attribute("/a", "note"),
+                    ],
+                    commit: true,
+                },
+                unlink("/b"),
+                rmdir("/d"),
+            ],
+        ),
+        workload(
+            "remove an open file with many attributes",
+            (0..7)
+                .map(|index| attribute("/a", &format!("user.{index}"), index, 10 + index as u32 * 200))
+                .fold(vec![write("/a", 1, 900)], |mut all, operation| {
+                    all.push(operation);
+                    all
+                })
+                .into_iter()
+                .chain([open(0, "/a", OpenMode::ReadWrite), write("/c", 2, 40)])
+                .collect::<Vec<_>>(),
+            [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
+        ),
+        workload(
             "symbolic links",
             [write("/a", 1, 1)],
             [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
@@ -106,6 +143,8 @@ fn alphabet() -> Vec<Operation> {
         write_at(0, 30, 3, 70),
         Operation::Sync,
         Operation::Transaction { operations: vec![write("/a", 4, 20), mkdir("/d"), rename("/b", "/c")], commit: true },
+        attribute("/a", "note", 5, 30),
+        attribute("/b", "note", 6, 700),
     ]
 }
 
@@ -167,6 +206,20 @@ fn rmdir(path: &str) -> Operation {
 /// Removes a file.
 pub fn unlink(path: &str) -> Operation {
     Operation::RemoveFile { path: path.to_owned() }
+}
+
+/// Sets an attribute.
+pub fn attribute(path: &str, name: &str, seed: u64, length: u32) -> Operation {
+    Operation::SetAttribute { path: path.to_owned(), name: name.to_owned(), content: Content::seeded(seed, length) }
+}
+
+/// Removes an attribute.
+pub fn remove_attribute(path: &str, name: &str) -> Operation {
+    Operation::RemoveAttribute { path: path.to_owned(), name: name.to_owned() }
+}
+
+fn posix(path: &str, mode: u16) -> Operation {
+    Operation::SetPosix { path: path.to_owned(), mode, uid: 1000, gid: 100, accessed: None }
 }
 
 /// Renames.

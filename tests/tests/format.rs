@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, Geometry};
-use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, Timestamp, Volume};
+use k7fs_core::{Device, Error, Kind, MountOptions, NAME_BYTES_MAX, Posix, Timestamp, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
-use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe};
+use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe, observe_extra};
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::parallel;
 use k7fs_tests::ram::RamFlash;
 use k7fs_tests::reader::{self, Entry, Files, Indexes, Seen};
 use k7fs_tests::seed::{mix, replay, say, seed};
+use k7fs_tests::workload::attribute;
 
 /// Every geometry with small pages, large pages, NOR and NAND, and the operations of one round.
 const JOBS: [(&str, u64); 7] = [
@@ -29,6 +30,9 @@ const JOBS: [(&str, u64); 7] = [
 ];
 /// Rounds of each, with different seeds.
 const ROUNDS: u64 = 2;
+/// Two devices.
+const NULL: Device = Device { major: 1, minor: 3 };
+const DISK: Device = Device { major: u32::MAX, minor: 1 << 31 };
 /// Operations between two looks at the image.
 const LOOK_EVERY: u64 = 9;
 
@@ -107,7 +111,8 @@ fn files_shown(volume: &mut Volume<'_, RamFlash>) -> Result<Files, Error> {
         let metadata = volume.metadata(path)?;
         let content = content.to_vec();
         let k7fs_core::Metadata { object, kind, size, links, created, modified, .. } = metadata;
-        Ok((path.to_owned(), Entry { object, kind, links, size, created, modified, content }))
+        let extra = observe_extra(volume, path, kind)?;
+        Ok((path.to_owned(), Entry { object, kind, links, size, created, modified, content, extra }))
     });
     entries.collect()
 }
@@ -225,7 +230,7 @@ fn a_stranger_reads_what_the_core_shows() {
 #[test]
 fn kinds_are_all_met() {
     // A symbolic link, a second name and a deep path, which generated sequences meet by chance.
-    let mut flash = Case::named("nor-256-4k").formatted(6, seed());
+    let mut flash = Case::named("nor-256-4k").formatted(60, seed());
     let mut buffer = buffer_for(&flash);
     let options = MountOptions { clock: Some(clock), ..MountOptions::default() };
     let mut volume = Volume::mount(&mut flash, &mut buffer, options).expect("mounts");
@@ -237,10 +242,24 @@ fn kinds_are_all_met() {
         Operation::HardLink { existing: "/d/é/file".to_owned(), new: "/again".to_owned() },
         Operation::Symlink { target: "/d/é".to_owned(), path: "/link".to_owned() },
         Operation::Resize { path: "/again".to_owned(), length: 20_000 },
+        attribute("/again", "user.short", 1, 20),
+        attribute("/again", "user.long", 2, 65_536),
+        attribute("/d", "user.short", 3, 0),
+        Operation::SetShortName { path: "/d".to_owned(), name: "D~1".to_owned() },
+        Operation::SetNt { path: "/link".to_owned(), attributes: 0x401 },
+        Operation::CreateSpecial { path: "/fifo".to_owned(), kind: Kind::Fifo, device: Device::default() },
+        Operation::CreateSpecial { path: "/socket".to_owned(), kind: Kind::Socket, device: Device::default() },
+        Operation::CreateSpecial { path: "/null".to_owned(), kind: Kind::CharacterDevice, device: NULL },
+        Operation::CreateSpecial { path: "/disk".to_owned(), kind: Kind::BlockDevice, device: DISK },
     ];
     for operation in operations {
         assert_eq!(session.apply(&mut volume, &operation).error(), None, "{operation:?}");
     }
+    let moment = |seconds| Some(Timestamp { seconds, ticks: 9_999_999 });
+    let (created, modified) = (Timestamp::default(), Timestamp { seconds: 20_000_000_000, ticks: 7 });
+    let (accessed, changed) = (moment(1), moment(13_500_000_000));
+    let posix = Posix { mode: 0o6711, uid: 1, gid: u32::MAX, created, modified, accessed, changed };
+    volume.set_posix("/again", &posix).expect("is set");
     volume.unmount().expect("unmounts");
     look(&flash, &mut Met::default()).unwrap_or_else(|error| panic!("{error}"));
     let (found, seen) = reader::read(&image(&flash), flash.geometry()).expect("can be read");
@@ -249,4 +268,11 @@ fn kinds_are_all_met() {
     assert_eq!(found["/link"].kind, Kind::Symlink);
     assert_eq!(found["/link"].content, "/d/é".as_bytes());
     assert_eq!((found["/again"].links, found["/again"].size), (2, 20_000));
+    let again = &found["/d/é/file"].extra;
+    assert_eq!((again.mode, again.uid, again.gid, again.changed), (0o6711, 1, u32::MAX, changed));
+    assert_eq!(again.attributes["user.long"].len(), 65_536);
+    assert!(found["/d"].extra.attributes["user.short"].is_empty());
+    assert_eq!((found["/link"].extra.nt, found["/link"].extra.mode), (0x401, 0o777));
+    assert_eq!((found["/null"].extra.device, found["/disk"].extra.device), (NULL, DISK));
+    assert_eq!((found["/fifo"].kind, found["/socket"].kind), (Kind::Fifo, Kind::Socket));
 }

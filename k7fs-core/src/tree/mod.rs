@@ -28,7 +28,7 @@ pub(crate) const KIND_INODE: u8 = 1;
 pub(crate) const KIND_NAME: u8 = 2;
 /// Content of a file.
 pub(crate) const KIND_EXTENT: u8 = 3;
-/// Attributes of an object.
+/// An attribute of an object.
 pub(crate) const KIND_ATTRIBUTE: u8 = 4;
 /// Work that a commit left to be done.
 pub(crate) const KIND_JOB: u8 = 5;

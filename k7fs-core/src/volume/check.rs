@@ -1,14 +1,16 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
+use super::attributes::{HEAD_BYTES_MAX, POSITION_MIN};
 use super::inode::{NAME_VALUE_BYTES_MAX, NamePlace, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
-use crate::tree::{Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
+use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
 
-/// What is known while the keys of an index go by in their order: inodes, then names by directory, then extents by file.
+/// What is known while the keys of an index go by in their order: inodes, then names by directory, then extents by file, then
+/// attributes by object.
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
@@ -19,6 +21,11 @@ struct Check<'r> {
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
     names: u64,
+    /// Values of attributes outside their records: inodes of such, and records that name one.
+    values_claimed: u64,
+    values: u64,
+    /// The object whose attributes are going by.
+    owner: u64,
     /// The object whose names or extents are going by.
     object: u64,
     entries: u64,
@@ -91,6 +98,9 @@ impl<F: Flash> Volume<'_, F> {
             is_snapshot: false,
             links_claimed: 0,
             names: 0,
+            values_claimed: 0,
+            values: 0,
+            owner: 0,
             object: 0,
             entries: 0,
             extent_end: 0,
@@ -144,6 +154,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Checks what an index shows.
     fn check_index(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
         (check.links_claimed, check.names) = (0, 0);
+        (check.values_claimed, check.values) = (0, 0);
         let mut from = Key::MIN;
         let mut entry = Entry::EMPTY;
         while from != Key::MAX {
@@ -160,13 +171,17 @@ impl<F: Flash> Volume<'_, F> {
                 KIND_INODE => self.check_inode(entry.key.object, check)?,
                 KIND_NAME => self.check_name(&entry, check)?,
                 KIND_EXTENT => self.check_extent(&entry, check)?,
+                KIND_ATTRIBUTE => self.check_attribute(&entry, check)?,
                 _ => {}
             }
         }
         check.close_group();
-        check.object = 0;
+        (check.object, check.owner) = (0, 0);
         if check.links_claimed != check.names {
             check.fault(FaultKind::WrongCount, 0, 0);
+        }
+        if check.values_claimed != check.values {
+            check.fault(FaultKind::Orphan, 0, 0);
         }
         Ok(())
     }
@@ -211,12 +226,19 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn check_inode(&mut self, object: u64, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        check.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
-            Err(error) => return check.damage(error, object, 0),
+            Err(error) => {
+                check.summary.objects += 1;
+                return check.damage(error, object, 0);
+            }
         };
-        if object != ROOT {
+        if inode.is_value {
+            check.values_claimed += u64::from(inode.links);
+        } else {
+            check.summary.objects += 1;
+        }
+        if object != ROOT && !inode.is_value {
             check.links_claimed += u64::from(inode.links);
         }
         if inode.links == 0 && !check.is_snapshot && !self.tree.has(&job_key(object))? {
@@ -243,7 +265,7 @@ impl<F: Flash> Volume<'_, F> {
             Err(error) => return check.damage(error, directory, 0),
         };
         match self.inode(name.object) {
-            Ok(inode) if inode.kind == name.kind => {
+            Ok(inode) if inode.kind == name.kind && !inode.is_value => {
                 let place = NamePlace::new(directory, name.position);
                 if inode.links == 1 && inode.place != place && inode.place != NamePlace::UNKNOWN {
                     check.fault(FaultKind::WrongPlace, name.object, 0);
@@ -251,6 +273,48 @@ impl<F: Flash> Volume<'_, F> {
             }
             Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
             Err(error) => return check.damage(error, name.object, 0),
+        }
+        Ok(())
+    }
+
+    fn check_attribute(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let owner = entry.key.object;
+        if check.owner != owner {
+            check.owner = owner;
+            match self.inode(owner) {
+                Ok(inode) if inode.attributes => {}
+                Ok(_) => check.fault(FaultKind::Attribute, owner, 0),
+                Err(inner::Error::NotFound) => check.fault(FaultKind::Orphan, owner, 0),
+                Err(error) => return check.damage(error, owner, 0),
+            }
+        }
+        if entry.key.position < POSITION_MIN {
+            return match self.check_packed(entry) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    check.fault(FaultKind::Attribute, owner, 0);
+                    Ok(())
+                }
+                Err(error) => check.damage(error, owner, 0),
+            };
+        }
+        let mut bytes = [0u8; HEAD_BYTES_MAX];
+        let found = match self.read_record(entry, &mut bytes) {
+            Ok(found) => found,
+            Err(error) => return check.damage(error, owner, 0),
+        };
+        let name = bytes.get(2..2 + found.name_len).unwrap_or_default();
+        let belongs = self.attribute_hash(name) >> 8 == entry.key.position >> 8;
+        let mut whole = true;
+        if found.object != 0 {
+            check.values += 1;
+            whole = match self.value_inode(owner, found.object) {
+                Ok(inode) => inode.is_some_and(|inode| inode.size == found.len.into()),
+                Err(error) => return check.damage(error, found.object, 0),
+            };
+        }
+        if !belongs || !whole || core::str::from_utf8(name).is_err() {
+            check.fault(FaultKind::Attribute, owner, 0);
         }
         Ok(())
     }

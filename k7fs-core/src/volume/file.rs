@@ -52,6 +52,7 @@ impl<F: Flash> Volume<'_, F> {
                 Kind::Directory => return Err(Error::IsADirectory),
                 Kind::Symlink => return Err(Error::IsASymlink),
                 Kind::File => name.object,
+                _ => return Err(Error::IsSpecial),
             },
             Target::Root => return Err(Error::IsADirectory),
             Target::Missing { .. } if !creates => return Err(Error::NotFound),
@@ -304,7 +305,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(true)
     }
 
-    fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
+    pub(super) fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 2 };
         self.tree.make_room(&demand, self.in_transaction)?;
         self.change(|volume| volume.drop_extents(object, length))
@@ -312,11 +313,15 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Deletes an object that has no name any more: now, or when its last handle is closed.
     pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
-        if self.is_open(object) || (!self.few_extents(object, 0)?) {
+        let few = self.few_extents(object, 0)? && (!inode.attributes || self.few_attributes(object)?);
+        if self.is_open(object) || !few {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
         }
         self.drop_extents(object, 0)?;
+        if inode.attributes {
+            self.drop_attributes(object)?;
+        }
         self.tree.delete(inode_key(object))
     }
 
@@ -343,6 +348,9 @@ impl<F: Flash> Volume<'_, F> {
         let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         while self.drop_some_extents(object, length)? {
             self.commit_unless_running()?;
+        }
+        if kind == JOB_DELETE {
+            self.drop_all_attributes(object)?;
         }
         self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 }, self.in_transaction)?;
         self.change(|volume| {
@@ -391,6 +399,7 @@ impl<F: Flash> Volume<'_, F> {
             Kind::Directory => return Err(Error::IsADirectory),
             Kind::Symlink => return Err(Error::IsASymlink),
             Kind::File => {}
+            _ => return Err(Error::IsSpecial),
         }
         if inode.size > bytes.len() as u64 {
             return Err(Error::ResultTooLarge { needed: inode.size });
@@ -426,6 +435,7 @@ impl<F: Flash> Volume<'_, F> {
                 Kind::Directory => Err(inner::Error::IsADirectory),
                 Kind::Symlink => Err(inner::Error::IsASymlink),
                 Kind::File => self.replace_content(name.object, bytes),
+                _ => Err(inner::Error::IsSpecial),
             },
         }
     }

@@ -1,7 +1,8 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent, place: ULEB
+//! inode: kind u8 (0x80: may have attributes) | links, size, created seconds, ticks, modified seconds, ticks,
+//!        parent (of an attribute's value: owner), place, device (devices): ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -13,7 +14,7 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::tree::{Content, Entry, KIND_ATTRIBUTE, KIND_INODE, KIND_JOB, KIND_NAME};
 use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
@@ -55,15 +56,31 @@ pub(super) struct Inode {
     pub(super) size: u64,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
-    /// Its name, or one of them. The root directory's is nowhere, and its parent itself.
+    /// Its name, or one of them. The root directory's is nowhere, and its parent itself. An attribute's value has its owner
+    /// for a directory.
     pub(super) place: NamePlace,
+    /// A device's number.
+    pub(super) device: u64,
+    /// No object of its own but the value of an attribute.
+    pub(super) is_value: bool,
+    /// Whether it may have attributes: nobody looks for them where it is not set.
+    pub(super) attributes: bool,
 }
+
+/// In an inode's kind: it may have attributes.
+const ATTRIBUTES_FLAG: u8 = 0x80;
+/// The kind of an inode that holds an attribute's value. No name leads to it.
+const ATTRIBUTE_VALUE: u8 = 8;
 
 fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::File => 1,
         Kind::Directory => 2,
         Kind::Symlink => 3,
+        Kind::Fifo => 4,
+        Kind::Socket => 5,
+        Kind::CharacterDevice => 6,
+        Kind::BlockDevice => 7,
     }
 }
 
@@ -72,18 +89,28 @@ fn kind_from_code(code: u8) -> Option<Kind> {
         1 => Some(Kind::File),
         2 => Some(Kind::Directory),
         3 => Some(Kind::Symlink),
+        4 => Some(Kind::Fifo),
+        5 => Some(Kind::Socket),
+        6 => Some(Kind::CharacterDevice),
+        7 => Some(Kind::BlockDevice),
         _ => None,
     }
 }
 
 impl Inode {
     pub(super) fn new(kind: Kind, time: Timestamp, place: NamePlace) -> Self {
-        Self { kind, links: 1, size: 0, created: time, modified: time, place }
+        let (created, modified) = (time, time);
+        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value: false, attributes: false }
+    }
+
+    fn is_device(kind: Kind) -> bool {
+        matches!(kind, Kind::CharacterDevice | Kind::BlockDevice)
     }
 
     fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
-        writer.byte(kind_code(self.kind));
+        let kind = if self.is_value { ATTRIBUTE_VALUE } else { kind_code(self.kind) };
+        writer.byte(kind | if self.attributes { ATTRIBUTES_FLAG } else { 0 });
         writer.uleb(self.links.into());
         writer.uleb(self.size);
         for time in [self.created, self.modified] {
@@ -92,18 +119,26 @@ impl Inode {
         }
         writer.uleb(self.place.directory);
         writer.uleb(self.place.near.into());
+        if Self::is_device(self.kind) {
+            writer.uleb(self.device);
+        }
         writer.finish()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind = kind_from_code(reader.byte())?;
+        let code = reader.byte();
+        let attributes = code & ATTRIBUTES_FLAG != 0;
+        let code = code & !ATTRIBUTES_FLAG;
+        let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_from_code(code)? };
         let links = reader.uleb32();
         let size = reader.uleb();
         let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let place = NamePlace { directory: reader.uleb(), near: reader.uleb32() };
-        reader.finish(Self { kind, links, size, created, modified, place })
+        let device = if Self::is_device(kind) { reader.uleb() } else { 0 };
+        let is_value = code == ATTRIBUTE_VALUE;
+        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -133,6 +168,10 @@ pub(super) fn inode_key(object: u64) -> Key {
 
 pub(super) fn name_key(directory: u64, position: u64) -> Key {
     Key { kind: KIND_NAME, object: directory, position, index: 0 }
+}
+
+pub(super) fn attribute_key(object: u64, position: u64) -> Key {
+    Key { kind: KIND_ATTRIBUTE, object, position, index: 0 }
 }
 
 pub(super) fn job_key(object: u64) -> Key {

@@ -1,5 +1,6 @@
 //! The volume floor: files, directories and transactions, the public API.
 
+mod attributes;
 mod check;
 mod depth;
 mod extents;
@@ -7,16 +8,19 @@ mod file;
 mod index;
 mod inode;
 mod io;
+mod metadata;
 mod namespace;
+mod nt;
 mod types;
 
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
+pub use metadata::{Nt, Posix};
 pub use types::{
-    CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,
-    OpenOptions, Timestamp, Usage, VolumeInfo,
+    AttributeCursor, AttributeEntry, CheckSummary, Device, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions,
+    Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
 use crate::ecc::Tier;
@@ -38,6 +42,14 @@ pub const DEPTH_MAX: u32 = 128;
 pub const FILE_SIZE_MAX: u64 = 1 << 48;
 /// Names of a file, at most.
 pub const LINKS_MAX: u32 = 65_535;
+/// Bytes of an attribute's name, at most.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 255;
+/// Bytes of an attribute's value, at most.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1 << 16;
+/// How the names of attributes begin that are written by calls of their own.
+pub const RESERVED_ATTRIBUTES: &str = "k7fs.";
+/// How the names of attributes begin that are NT's named streams.
+pub const STREAM_ATTRIBUTES: &str = "k7fs.nt.stream.";
 /// Files open at once, at most.
 pub const OPEN_FILES_MAX: usize = 8;
 

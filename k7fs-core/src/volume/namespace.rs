@@ -1,5 +1,6 @@
 //! Names: paths, directories, links.
 
+use super::attributes::ATTRIBUTES_AT_ONCE;
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
@@ -9,9 +10,10 @@ use crate::flash::Flash;
 use crate::tree::{Demand, Entry};
 
 /// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
-const NAME_ROWS: usize = 6;
-/// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents.
-const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE;
+pub(super) const NAME_ROWS: usize = 6;
+/// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents and
+/// attributes.
+pub(super) const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE + ATTRIBUTES_AT_ONCE;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +103,7 @@ impl<F: Flash> Volume<'_, F> {
         ))
     }
 
-    fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), inner::Error> {
+    pub(super) fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), inner::Error> {
         match self.resolve(path)? {
             Target::Root | Target::Found { .. } => Err(inner::Error::AlreadyExists),
             Target::Missing { directory, position, name } => Ok((directory, position, name)),
@@ -109,7 +111,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Room for an operation on names, which commits by itself: everything before it becomes durable first.
-    fn begin_names(&mut self, growth: u64, rows: usize) -> Result<(), inner::Error> {
+    pub(super) fn begin_names(&mut self, growth: u64, rows: usize) -> Result<(), inner::Error> {
         self.writable()?;
         if !self.in_transaction {
             self.commit()?;
@@ -130,16 +132,20 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_object(
         &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
     ) -> Result<u64, inner::Error> {
+        let inode = Inode::new(kind, self.now(), NamePlace::new(directory, position));
+        self.create_with(directory, position, name, inode, content)
+    }
+
+    /// As [`Self::create_object`], for an inode of any kind.
+    pub(super) fn create_with(
+        &mut self, directory: u64, position: u64, name: &str, mut inode: Inode, content: &[u8],
+    ) -> Result<u64, inner::Error> {
         self.begin_names(content.len() as u64 + name.len() as u64 + 128, NAME_ROWS)?;
-        let object = self.tree.log.next_object;
-        if object == u64::MAX {
-            return Err(inner::Error::Exhausted);
-        }
-        let mut inode = Inode::new(kind, self.now(), NamePlace::new(directory, position));
-        inode.size = if kind == Kind::Directory { 0 } else { content.len() as u64 };
+        let object = self.free_object()?;
+        inode.size = content.len() as u64;
         self.change(|volume| {
             volume.tree.log.next_object = object + 1;
-            volume.put_name(directory, position, object, kind, name)?;
+            volume.put_name(directory, position, object, inode.kind, name)?;
             if !content.is_empty() {
                 volume.write_piece(object, 0, content, false)?;
             }
@@ -148,6 +154,12 @@ impl<F: Flash> Volume<'_, F> {
         })?;
         self.commit_unless_running()?;
         Ok(object)
+    }
+
+    /// The number that the next object gets.
+    pub(super) fn free_object(&self) -> Result<u64, inner::Error> {
+        let object = self.tree.log.next_object;
+        if object == u64::MAX { Err(inner::Error::Exhausted) } else { Ok(object) }
     }
 
     /// What is known about an object. Symbolic links are not followed.
@@ -298,7 +310,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
-    fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
+    pub(super) fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
         if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
     }
 

@@ -57,6 +57,11 @@ impl Ls {
             Kind::File => '-',
             Kind::Directory => 'd',
             Kind::Symlink => 'l',
+            Kind::Fifo => 'p',
+            Kind::Socket => 's',
+            Kind::CharacterDevice => 'c',
+            Kind::BlockDevice => 'b',
+            _ => '?',
         };
         let target = match kind {
             Kind::Symlink => {

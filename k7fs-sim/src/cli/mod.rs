@@ -4,6 +4,7 @@
 //! impossible (for `fsck` also: the volume cannot be opened). A reader that closes the pipe ends a command
 //! successfully.
 
+mod attributes;
 mod bench;
 mod chips;
 mod ecc;
@@ -53,6 +54,7 @@ enum Command {
     Rm(files::Rm),
     Mkdir(files::Mkdir),
     Mv(files::Mv),
+    Attr(attributes::Attr),
     Info(image::Info),
     Fsck(image::Fsck),
     Snap(snap::Snap),
@@ -94,6 +96,7 @@ impl Command {
             Self::Rm(command) => command.run(),
             Self::Mkdir(command) => command.run(),
             Self::Mv(command) => command.run(),
+            Self::Attr(command) => command.run(output),
             Self::Info(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
             Self::Snap(command) => command.run(output),

@@ -174,6 +174,7 @@ fn name(kind: FaultKind) -> &'static str {
         FaultKind::Orphan => "orphan",
         FaultKind::WrongCount => "wrong_count",
         FaultKind::WrongPlace => "wrong_place",
+        FaultKind::Attribute => "attribute",
         FaultKind::LiveCount => "live_count",
         _ => "other",
     }

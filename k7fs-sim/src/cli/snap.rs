@@ -151,7 +151,7 @@ struct ListReport {
 
 fn list(image: &ImageArgument, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
     json.refuse_image(&image.image)?;
-    let indexes = image.open(Access::Read)?.with(|volume| indexes(volume))?;
+    let indexes = image.open(Access::Read)?.with(|volume| Ok(indexes(volume)?))?;
     let report = ListReport { image: image.image.display().to_string(), indexes };
     if output.json(json.target(), &report)? {
         for index in &report.indexes {
@@ -198,6 +198,11 @@ impl ChangeReport {
                 Kind::File => "file",
                 Kind::Directory => "directory",
                 Kind::Symlink => "symlink",
+                Kind::Fifo => "fifo",
+                Kind::Socket => "socket",
+                Kind::CharacterDevice => "character_device",
+                Kind::BlockDevice => "block_device",
+                _ => "other",
             },
             size_before: change.size_before,
             size_after: change.size_after,

@@ -1,6 +1,6 @@
 //! Operations from a seed.
 
-use k7fs_core::Kind;
+use k7fs_core::{Device, Kind, Timestamp};
 
 use super::operation::{Content, OpenMode, Operation};
 use super::reference::Model;
@@ -51,7 +51,7 @@ impl Generator {
     }
 
     fn changing(&mut self, tree: &Tree) -> Operation {
-        match self.random.below(100) {
+        match self.random.below(120) {
             0..24 => Operation::Write { path: self.file_or_new(tree), content: self.content() },
             24..36 => {
                 Operation::Update { path: self.file_or_new(tree), offset: self.offset(), content: self.content() }
@@ -64,20 +64,78 @@ impl Generator {
             68..76 => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
             76..90 => Operation::Rename { from: self.anything(tree), to: self.any_path(tree) },
             90..94 => Operation::Symlink { target: self.any_path(tree), path: self.any_path(tree) },
-            _ => Operation::HardLink { existing: self.existing(tree, Kind::File), new: self.any_path(tree) },
+            94..100 => Operation::HardLink { existing: self.existing(tree, Kind::File), new: self.any_path(tree) },
+            _ => self.changing_extra(tree),
+        }
+    }
+
+    fn changing_extra(&mut self, tree: &Tree) -> Operation {
+        let path = self.anything(tree);
+        match self.random.below(20) {
+            0..8 => Operation::SetAttribute { path, name: self.attribute(), content: self.content() },
+            8..11 => Operation::RemoveAttribute { path, name: self.attribute() },
+            11 => Operation::SetStream { path, stream: "data".to_owned(), content: self.content() },
+            12..15 => Operation::SetPosix {
+                path,
+                mode: (self.random.below(1 << 12) as u16) & if self.random.percent(50) { 0o7555 } else { 0o7777 },
+                uid: self.random.below(3) as u32 * 1000,
+                gid: self.random.below(2) as u32 * u32::MAX,
+                accessed: self.random.percent(50).then(|| Timestamp::from_nt(self.random.next_u64() >> 4)),
+            },
+            15 | 16 => Operation::SetNt { path, attributes: self.random.below(1 << 8) as u32 },
+            17 => {
+                let name = ["", "LONGNA~1.TXT", "Ω~1"];
+                Operation::SetShortName { path, name: (*self.random.pick(&name).unwrap_or(&"")).to_owned() }
+            }
+            _ => self.special(tree),
+        }
+    }
+
+    fn special(&mut self, tree: &Tree) -> Operation {
+        let path = self.any_path(tree);
+        let number = |random: &mut Random| Device { major: random.below(300) as u32, minor: random.next_u64() as u32 };
+        let (kind, device) = match self.random.below(4) {
+            0 => (Kind::Fifo, Device::default()),
+            1 => (Kind::Socket, Device::default()),
+            2 => (Kind::CharacterDevice, number(&mut self.random)),
+            _ => (Kind::BlockDevice, number(&mut self.random)),
+        };
+        Operation::CreateSpecial { path, kind, device }
+    }
+
+    fn attribute(&mut self) -> String {
+        match self.random.below(6) {
+            5 => format!("user.{:0>200}", 5),
+            number => format!("user.{number}"),
         }
     }
 
     fn shrinking(&mut self, tree: &Tree) -> Operation {
-        match self.random.below(4) {
+        match self.random.below(5) {
             0 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.random.below(64) },
+            4 => self.dropping_attribute(tree),
             1 => Operation::Close { slot: self.slot() },
             _ => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
         }
     }
 
+    /// Removes an attribute that is there, where there is one.
+    fn dropping_attribute(&mut self, tree: &Tree) -> Operation {
+        let named = |name: &&String| !name.starts_with(k7fs_core::RESERVED_ATTRIBUTES);
+        let all = tree.entries.iter();
+        let all =
+            all.flat_map(|(path, entry)| entry.extra.attributes.keys().filter(named).map(move |name| (path, name)));
+        let all: Vec<(&String, &String)> = all.collect();
+        match self.random.pick(&all) {
+            Some((path, name)) => Operation::RemoveAttribute { path: (*path).clone(), name: (*name).clone() },
+            None => Operation::RemoveAttribute { path: self.anything(tree), name: self.attribute() },
+        }
+    }
+
     fn reading(&mut self, tree: &Tree) -> Operation {
-        match self.random.below(4) {
+        match self.random.below(6) {
+            4 => Operation::Attribute { path: self.anything(tree), name: self.attribute() },
+            5 => Operation::Attributes { path: self.anything(tree) },
             0 => Operation::Read { path: self.anything(tree) },
             1 => Operation::ReadLink { path: self.existing(tree, Kind::Symlink) },
             2 => Operation::Metadata { path: self.anything(tree) },

@@ -8,6 +8,7 @@
 //! The model is deliberately naive: every state is a handful of maps that are cloned whole, so that it is obvious
 //! rather than fast. File contents are shared between clones.
 
+mod extra;
 mod generator;
 mod operation;
 mod oracle;
@@ -16,6 +17,7 @@ mod session;
 mod tree;
 
 pub use crate::random::Random;
+pub use extra::{Extra, observe_extra};
 pub use generator::{Generator, Space};
 pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};

@@ -177,6 +177,7 @@ impl Oracle {
         match operation {
             Operation::RemoveFile { .. }
             | Operation::RemoveDirectory { .. }
+            | Operation::RemoveAttribute { .. }
             | Operation::ListRemoving { .. }
             | Operation::Close { .. }
             | Operation::Sync
@@ -211,12 +212,19 @@ impl Oracle {
             | Operation::RemoveFile { .. }
             | Operation::Symlink { .. }
             | Operation::HardLink { .. }
+            | Operation::CreateSpecial { .. }
+            | Operation::SetAttribute { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::SetStream { .. }
             | Operation::Sync
             | Operation::Remount => true,
             Operation::Update { .. }
             | Operation::Append { .. }
             | Operation::Resize { .. }
             | Operation::Rename { .. }
+            | Operation::SetPosix { .. }
+            | Operation::SetNt { .. }
+            | Operation::SetShortName { .. }
             | Operation::ListRemoving { .. }
             | Operation::Transaction { .. } => self.model().tree() != after.tree(),
             _ => false,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k7fs_core::{Error, FILE_SIZE_MAX, Kind};
+use k7fs_core::{Device, Error, FILE_SIZE_MAX, Kind, STREAM_ATTRIBUTES};
 
+use super::extra::Stored;
 use super::operation::{OpenMode, Operation, Outcome, Shown};
 use super::tree::{Tree, TreeEntry};
 
@@ -21,6 +22,7 @@ enum Node {
     File { content: Arc<Vec<u8>>, links: u32 },
     Symlink { target: Arc<Vec<u8>>, links: u32 },
     Directory { entries: BTreeMap<String, u64> },
+    Special { kind: Kind, device: Device, links: u32 },
 }
 
 impl Node {
@@ -29,6 +31,14 @@ impl Node {
             Node::File { .. } => Kind::File,
             Node::Symlink { .. } => Kind::Symlink,
             Node::Directory { .. } => Kind::Directory,
+            Node::Special { kind, .. } => *kind,
+        }
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            Node::Special { device, .. } => *device,
+            _ => Device::default(),
         }
     }
 }
@@ -49,6 +59,8 @@ struct Place {
 #[derive(Clone, Debug)]
 pub struct Model {
     nodes: BTreeMap<u64, Node>,
+    /// What was set of a node beside its content.
+    stored: BTreeMap<u64, Arc<Stored>>,
     handles: BTreeMap<usize, Handle>,
     /// Files written through a slot since the last commit.
     unsettled: BTreeSet<u64>,
@@ -67,6 +79,7 @@ impl Model {
         let root = Node::Directory { entries: BTreeMap::new() };
         Self {
             nodes: BTreeMap::from([(ROOT, root)]),
+            stored: BTreeMap::new(),
             handles: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             next: ROOT + 1,
@@ -103,11 +116,12 @@ impl Model {
                     first.clone_from(&path);
                 }
                 let entry = match &self.nodes[child] {
-                    Node::File { content, links } => self.entry(Kind::File, content, *links),
-                    Node::Symlink { target, links } => self.entry(Kind::Symlink, target, *links),
+                    Node::File { content, links } => self.entry(*child, content, *links),
+                    Node::Symlink { target, links } => self.entry(*child, target, *links),
+                    Node::Special { links, .. } => self.entry(*child, &Arc::default(), *links),
                     Node::Directory { .. } => {
                         directories.push((path.clone(), *child));
-                        self.entry(Kind::Directory, &Arc::default(), 1)
+                        self.entry(*child, &Arc::default(), 1)
                     }
                 };
                 nodes.push((path.clone(), *child));
@@ -145,17 +159,28 @@ impl Model {
         self.handles.get(&slot).is_some_and(|handle| self.unsettled.contains(&handle.node))
     }
 
-    /// Bytes in all files and links, each once.
+    /// Bytes in all files, links and attributes, each once.
     pub fn content_bytes(&self) -> u64 {
         let bytes = |node: &Node| match node {
             Node::File { content: bytes, .. } | Node::Symlink { target: bytes, .. } => bytes.len() as u64,
-            Node::Directory { .. } => 0,
+            Node::Directory { .. } | Node::Special { .. } => 0,
         };
-        self.nodes.values().map(bytes).sum()
+        let attributes = self.stored.values().map(|stored| stored.bytes()).sum::<u64>();
+        self.nodes.values().map(bytes).sum::<u64>() + attributes
     }
 
-    fn entry(&self, kind: Kind, content: &Arc<Vec<u8>>, links: u32) -> TreeEntry {
-        TreeEntry { kind, content: Arc::clone(content), links, first_name: String::new() }
+    fn entry(&self, node: u64, content: &Arc<Vec<u8>>, links: u32) -> TreeEntry {
+        let (kind, device) = (self.nodes[&node].kind(), self.nodes[&node].device());
+        let extra = self.stored(node).shown(kind, device);
+        TreeEntry { kind, content: Arc::clone(content), links, first_name: String::new(), extra }
+    }
+
+    fn stored(&self, node: u64) -> Arc<Stored> {
+        self.stored.get(&node).cloned().unwrap_or_default()
+    }
+
+    fn stored_mut(&mut self, node: u64) -> &mut Stored {
+        Arc::make_mut(self.stored.entry(node).or_default())
     }
 }
 
@@ -188,6 +213,16 @@ impl Model {
             Operation::Rename { from, to } => self.rename(from, to)?,
             Operation::Symlink { target, path } => self.symlink(target, path)?,
             Operation::HardLink { existing, new } => self.hard_link(existing, new)?,
+            Operation::CreateSpecial { path, kind, device } => {
+                let place = self.free_place(path)?;
+                self.insert(place, Node::Special { kind: *kind, device: *device, links: 1 })?;
+            }
+            Operation::SetAttribute { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::SetStream { .. }
+            | Operation::SetPosix { .. }
+            | Operation::SetNt { .. }
+            | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
             Operation::Sync => {}
@@ -201,9 +236,45 @@ impl Model {
             Operation::Read { .. }
             | Operation::ReadLink { .. }
             | Operation::Metadata { .. }
+            | Operation::Attribute { .. }
+            | Operation::Attributes { .. }
             | Operation::List { .. } => return self.run_reading(operation),
         }
         Ok(Outcome::Done)
+    }
+
+    fn run_extra(&mut self, operation: &Operation) -> Result<(), Error> {
+        match operation {
+            Operation::SetAttribute { path, name, content } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).attributes.insert(name.clone(), Arc::new(content.bytes()));
+            }
+            Operation::SetStream { path, stream, content } => {
+                let node = self.find(path)?;
+                let name = format!("{STREAM_ATTRIBUTES}{stream}");
+                self.stored_mut(node).attributes.insert(name, Arc::new(content.bytes()));
+            }
+            Operation::RemoveAttribute { path, name } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).attributes.remove(name).ok_or(Error::NoSuchAttribute)?;
+            }
+            Operation::SetPosix { path, mode, uid, gid, accessed } => {
+                let node = self.find(path)?;
+                let stored = self.stored_mut(node);
+                (stored.uid, stored.gid, stored.accessed) = (*uid, *gid, *accessed);
+                stored.mode = Some(*mode);
+            }
+            Operation::SetNt { path, attributes } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).nt = Some(*attributes);
+            }
+            Operation::SetShortName { path, name } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).short_name.clone_from(name);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn run_reading(&self, operation: &Operation) -> Result<Outcome, Error> {
@@ -214,6 +285,16 @@ impl Model {
                 _ => Err(Error::NotASymlink),
             },
             Operation::Metadata { path } => Ok(Outcome::Metadata(self.shown(self.find(path)?))),
+            Operation::Attribute { path, name } => {
+                let stored = self.stored(self.find(path)?);
+                let value = stored.attributes.get(name).ok_or(Error::NoSuchAttribute)?;
+                Ok(Outcome::Bytes(value.to_vec()))
+            }
+            Operation::Attributes { path } => {
+                let stored = self.stored(self.find(path)?);
+                let names = stored.attributes.iter().map(|(name, value)| (name.clone(), value.len() as u32));
+                Ok(Outcome::Attributes(names.collect()))
+            }
             Operation::List { path } => {
                 let entries = self.directory(self.find(path)?)?;
                 let names = entries.iter().map(|(name, node)| (name.clone(), self.nodes[node].kind()));
@@ -338,6 +419,7 @@ impl Model {
         }
         self.entries_mut(place.directory).remove(&place.name);
         self.nodes.remove(&node);
+        self.stored.remove(&node);
         Ok(())
     }
 
@@ -379,6 +461,7 @@ impl Model {
         if let Some(replaced) = replaced {
             if directory {
                 self.nodes.remove(&replaced);
+                self.stored.remove(&replaced);
             } else {
                 *self.links_mut(replaced) -= 1;
             }
@@ -484,6 +567,7 @@ impl Model {
             Kind::File => Ok(()),
             Kind::Directory => Err(Error::IsADirectory),
             Kind::Symlink => Err(Error::IsASymlink),
+            _ => Err(Error::IsSpecial),
         }
     }
 
@@ -512,6 +596,7 @@ impl Model {
             Node::File { content, links } => Shown { kind: Kind::File, size: content.len() as u64, links: *links },
             Node::Symlink { target, links } => Shown { kind: Kind::Symlink, size: target.len() as u64, links: *links },
             Node::Directory { entries } => Shown { kind: Kind::Directory, size: entries.len() as u64, links: 1 },
+            Node::Special { kind, links, .. } => Shown { kind: *kind, size: 0, links: *links },
         }
     }
 
@@ -546,7 +631,7 @@ impl Model {
 
     fn links_mut(&mut self, node: u64) -> &mut u32 {
         match self.nodes.get_mut(&node) {
-            Some(Node::File { links, .. } | Node::Symlink { links, .. }) => links,
+            Some(Node::File { links, .. } | Node::Symlink { links, .. } | Node::Special { links, .. }) => links,
             _ => unreachable!("directories have one name"),
         }
     }
@@ -554,9 +639,13 @@ impl Model {
     fn drop_unreferenced(&mut self) {
         let open: Vec<u64> = self.handles.values().map(|handle| handle.node).collect();
         self.nodes.retain(|id, node| match node {
-            Node::File { links, .. } | Node::Symlink { links, .. } => *links > 0 || open.contains(id),
+            Node::File { links, .. } | Node::Symlink { links, .. } | Node::Special { links, .. } => {
+                *links > 0 || open.contains(id)
+            }
             Node::Directory { .. } => true,
         });
+        let nodes = &self.nodes;
+        self.stored.retain(|id, _| nodes.contains_key(id));
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use k7fs_core::flash::Flash;
 use k7fs_core::{DEPTH_MAX, Error, Kind, NAME_BYTES_MAX, Volume};
 
+use super::extra::{Extra, observe_extra};
+
 /// Objects that [`observe`] walks before it gives up: more than any volume in a test can hold.
 const OBJECTS_MAX: usize = 200_000;
 /// Bytes of one file that [`observe`] takes into memory.
@@ -23,13 +25,15 @@ pub struct TreeEntry {
     pub links: u32,
     /// The first of the object's names in order of paths: equal for all its hard links.
     pub first_name: String,
+    /// Attributes and metadata.
+    pub extra: Extra,
 }
 
 impl fmt::Debug for TreeEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = &self.content[..self.content.len().min(8)];
         write!(f, "{:?} of {} bytes {start:02x?}", self.kind, self.content.len())?;
-        write!(f, ", {} links, first {}", self.links, self.first_name)
+        write!(f, ", {} links, first {}, {:?}", self.links, self.first_name, self.extra)
     }
 }
 
@@ -186,7 +190,7 @@ fn entry<F: Flash>(volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Ki
         return Err(ObserveError::Inconsistent { path: path.to_owned(), what: "object or kind" });
     }
     let mut content = Vec::new();
-    if kind != Kind::Directory {
+    if matches!(kind, Kind::File | Kind::Symlink) {
         if metadata.size > CONTENT_BYTES_MAX {
             return Err(ObserveError::TooLarge { path: path.to_owned(), size: metadata.size });
         }
@@ -199,5 +203,6 @@ fn entry<F: Flash>(volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Ki
             return Err(ObserveError::Inconsistent { path: path.to_owned(), what: "size" });
         }
     }
-    Ok(TreeEntry { kind, content: Arc::new(content), links: metadata.links, first_name: String::new() })
+    let extra = observe_extra(volume, path, kind).map_err(fail)?;
+    Ok(TreeEntry { kind, content: Arc::new(content), links: metadata.links, first_name: String::new(), extra })
 }

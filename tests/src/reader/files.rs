@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use k7fs_core::{Kind, Timestamp};
 
 use super::bytes::{Cursor, hash};
+use super::extra::{extra, owners};
 use super::find::{Signature, key};
 use super::tree::Values;
 use super::{Entry, Result};
 
 const ROOT: u64 = 1;
 
+/// The kind of an inode whose content is the value of an attribute.
+const ATTRIBUTE_VALUE: u8 = 8;
+
 /// What an inode says, without what is below it.
 struct Inode {
+    code: u8,
+    has_attributes: bool,
     entry: Entry,
     /// The directory of its name, and the upper 28 bits of the name's place there; 0 for both where that is not known.
     place: (u64, u32),
@@ -42,10 +48,31 @@ pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -
             return Err(format!("{path} has {names} names and {} links", entry.links));
         }
     }
+    files.nothing_astray()?;
     Ok(files.entries)
 }
 
 impl Files<'_> {
+    /// Every attribute has an object that knows of it, and every value outside has an attribute.
+    fn nothing_astray(&self) -> Result<()> {
+        let finished = |object: &u64| !self.is_snapshot && !self.values.contains_key(&key(5, *object, 0, 1));
+        let mut named = BTreeSet::new();
+        for owner in owners(self.values).into_keys() {
+            if !self.inode(owner)?.has_attributes {
+                return Err(format!("object {owner} does not know that it has attributes"));
+            }
+            let (_, outside) = extra(self.values, self.signature, owner, Kind::File, 0)?;
+            named.extend(outside.into_iter().map(|outside| outside.object));
+        }
+        for (at, value) in self.values.range(key(1, 0, 0, u32::MAX)..key(2, 0, 0, u32::MAX)) {
+            let object = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
+            if value[0] & 0x7F == ATTRIBUTE_VALUE && finished(&object) && !named.contains(&object) {
+                return Err(format!("object {object} is the value of no attribute"));
+            }
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, object: u64, path: &str, above: &mut BTreeSet<u64>) -> Result<()> {
         let names = self.values.range(key(2, object, 0, u32::MAX)..key(2, object + 1, 0, u32::MAX));
         let mut count = 0;
@@ -61,7 +88,7 @@ impl Files<'_> {
             let name = std::str::from_utf8(name).map_err(|_| format!("a name in {path}/ is not UTF-8"))?;
             let path = format!("{path}/{name}");
             let inode = self.inode(child)?;
-            if inode.entry.kind != kind_of(kind)? {
+            if inode.entry.kind != kind_of(kind)? || inode.code == ATTRIBUTE_VALUE {
                 return Err(format!("{path} is of two kinds"));
             }
             *self.names.entry(child).or_default() += 1;
@@ -88,13 +115,31 @@ impl Files<'_> {
     fn inode(&self, object: u64) -> Result<Inode> {
         let value = self.values.get(&key(1, object, 0, 1)).ok_or_else(|| format!("object {object} is missing"))?;
         let mut cursor = Cursor::new(value, 0);
-        let kind = kind_of(cursor.byte()?)?;
+        let code = cursor.byte()?;
+        let (has_attributes, code) = (code & 0x80 != 0, code & 0x7F);
+        let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_of(code)? };
         let (links, size) = (cursor.small()?, cursor.number()?);
         let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let modified = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let place = (cursor.number()?, cursor.small()?);
-        let content = if kind == Kind::Directory { Vec::new() } else { self.content(object, size)? };
-        Ok(Inode { entry: Entry { object, kind, links, size, created, modified, content }, place })
+        let device = if matches!(code, 6 | 7) { cursor.number()? } else { 0 };
+        let content = if matches!(kind, Kind::File | Kind::Symlink) { self.content(object, size)? } else { Vec::new() };
+        let (mut extra, outside) = extra(self.values, self.signature, object, kind, device)?;
+        for value in outside {
+            let inode = self.value(object, value.object, value.length)?;
+            extra.attributes.insert(value.name, inode.into());
+        }
+        let entry = Entry { object, kind, links, size, created, modified, content, extra };
+        Ok(Inode { code, has_attributes, entry, place })
+    }
+
+    /// The value of an attribute from the object that holds it.
+    fn value(&self, owner: u64, object: u64, length: u64) -> Result<Vec<u8>> {
+        let inode = self.inode(object)?;
+        if inode.code != ATTRIBUTE_VALUE || inode.place != (owner, 0) || inode.entry.size != length {
+            return Err(format!("object {object} is not the value of an attribute of object {owner}"));
+        }
+        Ok(inode.entry.content)
     }
 
     fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {
@@ -127,6 +172,10 @@ fn kind_of(kind: u8) -> Result<Kind> {
         1 => Ok(Kind::File),
         2 => Ok(Kind::Directory),
         3 => Ok(Kind::Symlink),
+        4 => Ok(Kind::Fifo),
+        5 => Ok(Kind::Socket),
+        6 => Ok(Kind::CharacterDevice),
+        7 => Ok(Kind::BlockDevice),
         _ => Err(format!("an object of kind {kind}")),
     }
 }

@@ -20,7 +20,7 @@ struct Index {
 /// All indexes with their files.
 pub(super) fn indexes(values: &Values, signature: &Signature) -> Result<Indexes> {
     let (default, indexes) = records(values)?;
-    if let Some(unknown) = values.keys().find(|key| !matches!(key[0], 1..=3 | 5 | 7)) {
+    if let Some(unknown) = values.keys().find(|key| !matches!(key[0], 1..=5 | 7)) {
         return Err(format!("a key of a kind that is not in use: {unknown:?}"));
     }
     let mut found = Indexes::default();

@@ -5,6 +5,7 @@
 //! document and the core differ, one of the two is wrong.
 
 mod bytes;
+mod extra;
 mod files;
 mod find;
 mod indexes;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use k7fs_core::flash::Geometry;
 use k7fs_core::{Kind, Timestamp};
+use k7fs_sim::model::Extra;
 
 use find::{Checkpoint, Signature};
 use page::Pages;
@@ -40,6 +42,8 @@ pub struct Entry {
     pub modified: Timestamp,
     /// A file's bytes, a link's target, nothing for directories.
     pub content: Vec<u8>,
+    /// Attributes and metadata.
+    pub extra: Extra,
 }
 
 /// What a reading went through.
