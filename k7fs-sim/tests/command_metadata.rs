@@ -84,10 +84,25 @@ fn changed_pages(before: &[u8], image: &Path) -> usize {
 }
 
 /// What is shown of a path.
-fn shown(path: &Path) -> (u32, u32, u32, u64, (i64, i64), Vec<(String, Vec<u8>)>) {
+#[derive(Debug, PartialEq)]
+struct Shown {
+    mode: u32,
+    owner: (u32, u32),
+    device: u64,
+    /// Seconds and ticks.
+    modified: (i64, i64),
+    attributes: Vec<(String, Vec<u8>)>,
+}
+
+fn shown(path: &Path) -> Shown {
     let metadata = fs::symlink_metadata(path).unwrap();
-    let time = (metadata.mtime(), metadata.mtime_nsec() / 100);
-    (metadata.mode(), metadata.uid(), metadata.gid(), metadata.rdev(), time, attributes(path))
+    Shown {
+        mode: metadata.mode(),
+        owner: (metadata.uid(), metadata.gid()),
+        device: metadata.rdev(),
+        modified: (metadata.mtime(), metadata.mtime_nsec() / 100),
+        attributes: attributes(path),
+    }
 }
 
 #[test]
