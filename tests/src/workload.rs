@@ -68,13 +68,18 @@ pub fn named() -> Vec<Workload> {
         ),
         workload(
             "attributes",
-            [write("/a", 1, 30), mkdir("/d"), attribute("/a", "kept", 2, 1500)],
+            [write("/a", 1, 30), attribute("/a", "kept", 2, 1500)],
             [
                 attribute("/a", "note", 3, 20),
                 attribute("/a", "note", 4, 1200),
                 attribute("/a", "note", 5, 9),
                 remove_attribute("/a", "kept"),
-                attribute("/d", "long", 6, 5000),
+            ],
+        ),
+        workload(
+            "attributes and metadata with content",
+            [write("/a", 1, 30), mkdir("/d"), attribute("/a", "note", 3, 20)],
+            [
                 posix("/d", 0o1750),
                 Operation::Transaction {
                     operations: vec![
@@ -143,8 +148,7 @@ fn alphabet() -> Vec<Operation> {
         write_at(0, 30, 3, 70),
         Operation::Sync,
         Operation::Transaction { operations: vec![write("/a", 4, 20), mkdir("/d"), rename("/b", "/c")], commit: true },
-        attribute("/a", "note", 5, 30),
-        attribute("/b", "note", 6, 700),
+        attribute("/a", "note", 5, 700),
     ]
 }
 

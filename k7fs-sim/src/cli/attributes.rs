@@ -11,10 +11,10 @@ use super::{CliError, Output};
 #[derive(Debug, Args)]
 pub(super) struct Attr {
     /// Set the attribute to this text
-    #[arg(long, value_name = "VALUE", requires = "name", conflicts_with = "remove")]
+    #[arg(long, value_name = "VALUE", requires = "attribute", conflicts_with = "remove")]
     set: Option<String>,
     /// Remove the attribute
-    #[arg(long, requires = "name")]
+    #[arg(long, requires = "attribute")]
     remove: bool,
     #[command(flatten)]
     image: ImageArgument,
@@ -23,13 +23,13 @@ pub(super) struct Attr {
     path: String,
     /// The attribute; without one, all names and the lengths of their values are listed
     #[arg(value_name = "NAME")]
-    name: Option<String>,
+    attribute: Option<String>,
 }
 
 impl Attr {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         let path = absolute(&self.path)?;
-        let Some(name) = &self.name else { return self.list(&path, output) };
+        let Some(name) = &self.attribute else { return self.list(&path, output) };
         let shown = format!("{path}: {name}");
         if self.set.is_some() || self.remove {
             let mut image = self.image.open(Access::Write)?;

@@ -5,11 +5,14 @@ use k7fs_core::{ATTRIBUTE_NAME_BYTES_MAX, Error, Posix, RESERVED_ATTRIBUTES, Vol
 
 use super::tree::Node;
 
+/// Attributes with their values, sorted by name.
+pub type Attributes = Vec<(String, Vec<u8>)>;
+
 /// An object's attributes with their values, sorted by name, and whether there are reserved ones, which no host takes.
 ///
 /// # Errors
 /// Those of the volume.
-pub fn attributes<F: Flash>(volume: &mut Volume<'_, F>, path: &str) -> Result<(Vec<(String, Vec<u8>)>, bool), Error> {
+pub fn attributes<F: Flash>(volume: &mut Volume<'_, F>, path: &str) -> Result<(Attributes, bool), Error> {
     let mut attributes = Vec::new();
     let mut reserved = false;
     let mut cursor = volume.list_attributes(path)?;

@@ -21,7 +21,7 @@ mod walk;
 pub use clock::{now, utc};
 pub use error::HostError;
 pub use export::{ExportReport, export};
-pub use facts::attributes;
+pub use facts::{Attributes, attributes};
 pub use image::{Access, Image, ImageFlash, volume_bytes};
 pub use import::{ImportOptions, ImportReport, import};
 pub use indexes::{IndexReport, indexes};

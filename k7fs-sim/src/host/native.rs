@@ -10,6 +10,8 @@ use k7fs_core::{ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, RESERVED_ATTRIBUT
 #[cfg(unix)]
 use k7fs_core::{Device, Kind};
 
+use super::facts::Attributes;
+
 /// Mode and owner of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -29,7 +31,7 @@ pub struct Facts {
     /// When the file was created, on hosts that know.
     pub created: Option<Timestamp>,
     /// Extended attributes, sorted by name.
-    pub attributes: Vec<(String, Vec<u8>)>,
+    pub attributes: Attributes,
     /// Whether there are attributes that a volume cannot hold.
     pub lost_attributes: bool,
 }
