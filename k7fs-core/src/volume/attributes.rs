@@ -404,7 +404,13 @@ impl<F: Flash> Volume<'_, F> {
     /// Deletes all attributes of an object that nothing refers to any more, in bounded steps.
     #[inline(never)]
     pub(super) fn drop_all_attributes(&mut self, object: u64) -> Result<(), inner::Error> {
-        while let Some((position, value)) = self.next_value(object, 0)? {
+        // Always onwards: on a hostile image a record may stay where it is.
+        let mut from = 0;
+        while let Some((position, value)) = self.next_value(object, from)? {
+            from = position.saturating_add(1);
+            if position == u64::MAX {
+                break;
+            }
             let value = if value != 0 && self.value_inode(object, value)?.is_some() { value } else { 0 };
             while value != 0 && self.drop_some_extents(value, 0)? {
                 self.commit_unless_running()?;
