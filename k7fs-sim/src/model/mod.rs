@@ -9,6 +9,7 @@
 //! rather than fast. File contents are shared between clones.
 
 mod generator;
+mod indexes;
 mod operation;
 mod oracle;
 mod reference;
@@ -21,4 +22,4 @@ pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};
 pub use reference::{LOGICAL_BLOCK_SIZE, Model};
 pub use session::{SLOT_COUNT, Session};
-pub use tree::{ObserveError, Tree, TreeEntry, observe, observe_beside};
+pub use tree::{Entries, ObserveError, Tree, TreeEntry, TreeIndex, observe, observe_beside};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use k7fs_core::{Error, FILE_SIZE_MAX, Kind};
 
+use super::indexes::Indexes;
 use super::operation::{OpenMode, Operation, Outcome, Shown};
-use super::tree::{Tree, TreeEntry};
+use super::tree::{Entries, Tree, TreeEntry};
 
 /// Where a long write may be split by a commit.
 pub const LOGICAL_BLOCK_SIZE: u64 = 4096;
@@ -16,8 +17,11 @@ const REMOVED_MAX: usize = 3;
 
 const ROOT: u64 = 1;
 
+/// Every object of one index.
+pub(super) type Nodes = BTreeMap<u64, Node>;
+
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     File { content: Arc<Vec<u8>>, links: u32 },
     Symlink { target: Arc<Vec<u8>>, links: u32 },
     Directory { entries: BTreeMap<String, u64> },
@@ -48,7 +52,10 @@ struct Place {
 /// The state of the reference file system.
 #[derive(Clone, Debug)]
 pub struct Model {
-    nodes: BTreeMap<u64, Node>,
+    /// The objects of the index that is worked on.
+    pub(super) nodes: Nodes,
+    pub(super) indexes: Indexes,
+    pub(super) in_transaction: bool,
     handles: BTreeMap<usize, Handle>,
     /// Files written through a slot since the last commit.
     unsettled: BTreeSet<u64>,
@@ -64,13 +71,19 @@ impl Default for Model {
 impl Model {
     /// An empty volume.
     pub fn new() -> Self {
-        let root = Node::Directory { entries: BTreeMap::new() };
         Self {
-            nodes: BTreeMap::from([(ROOT, root)]),
+            nodes: Self::root_alone(),
+            indexes: Indexes::new(),
+            in_transaction: false,
             handles: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             next: ROOT + 1,
         }
+    }
+
+    /// The objects of an index without files.
+    pub(super) fn root_alone() -> Nodes {
+        BTreeMap::from([(ROOT, Node::Directory { entries: BTreeMap::new() })])
     }
 
     /// Does an operation and says what a volume must answer.
@@ -90,7 +103,12 @@ impl Model {
 
     /// Everything that the volume shows.
     pub fn tree(&self) -> Tree {
-        let mut tree = Tree::default();
+        Tree { entries: self.entries(), indexes: self.shown_indexes() }
+    }
+
+    /// Everything that the index that is worked on shows.
+    pub(super) fn entries(&self) -> Entries {
+        let mut tree = Entries::new();
         let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
         let mut directories = vec![(String::new(), ROOT)];
         let mut nodes = Vec::new();
@@ -111,11 +129,11 @@ impl Model {
                     }
                 };
                 nodes.push((path.clone(), *child));
-                tree.entries.insert(path, entry);
+                tree.insert(path, entry);
             }
         }
         for (path, node) in nodes {
-            if let Some(entry) = tree.entries.get_mut(&path) {
+            if let Some(entry) = tree.get_mut(&path) {
                 entry.first_name.clone_from(&first_names[&node]);
             }
         }
@@ -127,7 +145,13 @@ impl Model {
         self.handles.clear();
         self.unsettled.clear();
         self.drop_unreferenced();
+        self.enter_default_index();
         self
+    }
+
+    /// Whether any slot holds an open file.
+    pub(super) fn has_open_files(&self) -> bool {
+        !self.handles.is_empty()
     }
 
     /// Whether a slot holds an open file.
@@ -162,7 +186,11 @@ impl Model {
 /// The operations.
 impl Model {
     fn run(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        if operation.writes_files() {
+            self.expect_writable()?;
+        }
         match operation {
+            operation if operation.is_about_indexes() => self.run_index(operation)?,
             Operation::Write { path, content } => self.write(path, &content.bytes())?,
             Operation::Update { path, offset, content } => {
                 let node = self.open(path, OpenMode::ReadWrite)?;
@@ -202,6 +230,7 @@ impl Model {
             | Operation::ReadLink { .. }
             | Operation::Metadata { .. }
             | Operation::List { .. } => return self.run_reading(operation),
+            _ => unreachable!("these are about indexes"),
         }
         Ok(Outcome::Done)
     }
@@ -227,6 +256,9 @@ impl Model {
         if let Operation::Open { slot, path, mode } = operation {
             if self.is_open(*slot) {
                 return Ok(Outcome::Skipped);
+            }
+            if *mode != OpenMode::Read {
+                self.expect_writable()?;
             }
             let node = self.open(path, *mode)?;
             self.handles.insert(*slot, Handle { node, mode: *mode });
@@ -408,6 +440,9 @@ impl Model {
         let outcome = self.run_reading(&Operation::List { path: path.to_owned() })?;
         let Outcome::Names(names) = &outcome else { return Ok(outcome) };
         let removed = Model::removed_by_walk(path, names);
+        if !removed.is_empty() {
+            self.expect_writable()?;
+        }
         // The walk meets them in the order of name hashes, which is the volume's own business.
         for subset in 1..(1_usize << removed.len()).saturating_sub(1) {
             let mut state = self.clone();
@@ -430,8 +465,13 @@ impl Model {
     }
 
     fn transaction(&mut self, operations: &[Operation], commit: bool) -> Outcome {
+        if let Err(error) = self.expect_writable() {
+            return Outcome::Transaction(Vec::new(), Err(error));
+        }
         let before = self.clone();
+        self.in_transaction = true;
         let inner = operations.iter().map(|operation| self.apply(operation)).collect();
+        self.in_transaction = false;
         if commit {
             return Outcome::Transaction(inner, Ok(()));
         }
@@ -443,6 +483,24 @@ impl Model {
 impl Operation {
     /// The error with which a transaction without `commit` ends.
     pub const GIVEN_UP: Error = Error::Busy;
+
+    /// Whether a snapshot refuses it before it looks at anything else.
+    fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write { .. }
+                | Operation::Update { .. }
+                | Operation::Append { .. }
+                | Operation::Resize { .. }
+                | Operation::Create { .. }
+                | Operation::CreateDirectory { .. }
+                | Operation::RemoveDirectory { .. }
+                | Operation::RemoveFile { .. }
+                | Operation::Rename { .. }
+                | Operation::Symlink { .. }
+                | Operation::HardLink { .. }
+        )
+    }
 }
 
 /// Finding things.
@@ -638,8 +696,39 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_states_of_their_own() {
+        let mut model = Model::new();
+        let name = |name: &str| name.to_owned();
+        model.apply(&write("/a", 10));
+        assert!(model.tree().indexes.is_empty(), "one index shows nothing");
+        assert_eq!(model.apply(&Operation::CreateSnapshot { name: name("s") }), Outcome::Done);
+        model.apply(&write("/a", 20));
+        assert_eq!(model.apply(&Operation::CreateBranch { from: name("s"), name: name("b") }), Outcome::Done);
+        assert_eq!(model.apply(&Operation::SelectIndex { name: name("b") }), Outcome::Done);
+        assert_eq!(model.tree().entries["/a"].content.len(), 10);
+        model.apply(&write("/b", 1));
+        assert_eq!(model.apply(&Operation::RollBack { to: name("s") }), Outcome::Done);
+        assert!(!model.tree().entries.contains_key("/b"));
+        let model = model.after_mount();
+        assert_eq!((model.current_index(), model.tree().entries["/a"].content.len()), ("main", 20));
+    }
+
+    #[test]
+    fn open_files_and_snapshots_refuse() {
+        let mut model = Model::new();
+        model.apply(&Operation::CreateSnapshot { name: "s".to_owned() });
+        model.apply(&Operation::Open { slot: 0, path: "/a".to_owned(), mode: OpenMode::CreateNew });
+        let select = Operation::SelectIndex { name: "s".to_owned() };
+        assert_eq!(model.apply(&select), Outcome::Failed(Error::Busy));
+        model.apply(&Operation::Close { slot: 0 });
+        assert_eq!(model.apply(&select), Outcome::Done);
+        assert_eq!(model.apply(&write("/a", 1)), Outcome::Failed(Error::ReadOnly));
+        assert_eq!(model.apply(&Operation::TrimIndex { name: "s".to_owned() }), Outcome::Failed(Error::IndexInUse));
+    }
+
+    #[test]
     fn generated_operations_keep_the_model_sound() {
-        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000 };
+        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000, indexes_max: 5 };
         let mut generator = Generator::new(7, space);
         let mut model = Model::new();
         let mut succeeded = 0;
