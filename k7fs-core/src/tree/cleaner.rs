@@ -146,28 +146,33 @@ impl<F: Flash> Tree<'_, F> {
         };
         let mut from = Key { index: u32::MAX, ..key };
         let mut entry = Entry::EMPTY;
+        let mut newer = Key::MIN;
         while self.next_version(&from, &mut entry)? && entry.key.position <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
+            // What hides an extent hides its key: a second part with a key of its own would come to light.
+            let splits = key.kind == KIND_EXTENT && !entry.key.is_version_of(&newer);
+            newer = entry.key;
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
             if inside && place.len > 0 {
                 if !self.has_rows() {
                     return Ok(false);
                 }
-                self.move_place(entry.key, place)?;
+                self.move_place(entry.key, place, splits)?;
             }
         }
         Ok(true)
     }
 
     /// Appends a value's bytes to the moved head; the references follow, see [`Self::refer_to_moved`].
-    fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
+    /// One that `splits` may end where a block does and go on in the next under another key.
+    fn move_place(&mut self, key: Key, place: Place, splits: bool) -> Result<(), Error> {
         let space = self.log.pages.space;
         let mut done = 0;
         while done < place.len {
             let room = self.log.room(HeadId::Moved)?;
             let rest = place.len - done;
-            let len = if key.kind == KIND_EXTENT { rest.min(room) } else { rest };
+            let len = if splits { rest.min(room) } else { rest };
             let key = Key { position: key.position + u64::from(done), ..key };
             let part = Place::value(space.advance(place.address, done), len);
             self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
