@@ -59,15 +59,15 @@ fn climb_all(what: &str, jobs: &[Job], distinct_min: usize) {
 fn index_jobs(seed: u64) -> Vec<Job> {
     let campaign = cfg!(feature = "campaign");
     let job = |name, workloads, double_every: u64| {
-        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 256 }, seed };
+        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 0 }, seed };
         Job { case: Case::named(name), spare_blocks: 14, workloads, plan }
     };
     let every = |few, many| if campaign { few } else { many };
     let mut jobs = Vec::new();
     for (name, few, many) in [
         ("nor-256-4k", 2, 16),
-        ("nor-128-2k", 8, 64),
-        ("nor-1024-8k", 4, 32),
+        ("nor-128-2k", 8, 256),
+        ("nor-1024-8k", 4, 256),
         ("nand-2048-64", 2, 16),
     ] {
         jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], every(few, many))));

@@ -61,6 +61,8 @@ fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
             }
             Err(violation) => {
                 let command = replay("model", &format!("{}_long", name.replace('-', "_")), seed);
+                // At once: making it shorter takes minutes.
+                say(&format!("{name}, round {round}: {violation}"));
                 let (short, reason) = shrink(&fresh, &steps, violation);
                 panic!("{name}, round {round}: {reason}\nafter {short:#?}\nreplay: {command}")
             }

@@ -174,10 +174,21 @@ pub fn observe<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree, ObserveErro
 /// # Errors
 /// As [`observe`].
 pub fn observe_beside<F: Flash>(volume: &mut Volume<'_, F>, hidden: &str) -> Result<Tree, ObserveError> {
+    observe_some(volume, hidden, |_| true)
+}
+
+/// As [`observe_beside`], but of the other indexes only those that are wanted: where there are hundreds, looking at all costs
+/// minutes.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_some<F: Flash>(
+    volume: &mut Volume<'_, F>, hidden: &str, mut is_wanted: impl FnMut(&str) -> bool,
+) -> Result<Tree, ObserveError> {
     let entries = all_entries(volume, hidden)?;
     let mut indexes = list_indexes(volume)?;
     let current = indexes.iter().find(|(_, index)| index.is_current).map(|(name, _)| name.clone());
-    for (name, index) in indexes.iter_mut().filter(|(_, index)| !index.is_current) {
+    for (name, index) in indexes.iter_mut().filter(|(name, index)| !index.is_current && is_wanted(name)) {
         match volume.select_index(name) {
             Ok(()) => index.files = Some(Arc::new(all_entries(volume, hidden)?)),
             Err(Error::Busy) => break,
