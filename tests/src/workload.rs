@@ -175,7 +175,10 @@ pub fn indexes() -> Vec<Workload> {
 fn lives(part: u64) -> Vec<Operation> {
     match part {
         0 => vec![mkdir("/d"), write("/a", 1, 60), write("/b", 2, 700), write("/c", 3, 5000), write("/d/e", 4, 10)],
-        1 => vec![unlink("/a"), Operation::Update { path: "/c".to_owned(), offset: 4000, content: Content::seeded(5, 200) }],
+        1 => vec![
+            unlink("/a"),
+            Operation::Update { path: "/c".to_owned(), offset: 4000, content: Content::seeded(5, 200) },
+        ],
         2 => vec![write("/a", 6, 61), unlink("/c"), rename("/d/e", "/e"), write("/b", 7, 20)],
         _ => vec![rename("/d", "/g"), resize("/c", 100), write("/b", 8, 800), link("/b", "/h")],
     }
@@ -198,7 +201,14 @@ pub fn index_sequences(length: u32) -> Vec<Workload> {
         unlink("/a"),
     ];
     let setup = [
-        vec![write("/a", 1, 50), snapshot("s"), write("/a", 2, 60), write("/b", 3, 300), snapshot("t"), branch("s", "b")],
+        vec![
+            write("/a", 1, 50),
+            snapshot("s"),
+            write("/a", 2, 60),
+            write("/b", 3, 300),
+            snapshot("t"),
+            branch("s", "b"),
+        ],
         vec![select("b"), write("/c", 4, 20), select("main"), unlink("/b")],
     ]
     .concat();

@@ -64,12 +64,9 @@ fn index_jobs(seed: u64) -> Vec<Job> {
     };
     let every = |few, many| if campaign { few } else { many };
     let mut jobs = Vec::new();
-    for (name, few, many) in [
-        ("nor-256-4k", 2, 16),
-        ("nor-128-2k", 8, 256),
-        ("nor-1024-8k", 4, 256),
-        ("nand-2048-64", 2, 16),
-    ] {
+    for (name, few, many) in
+        [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 256), ("nand-2048-64", 2, 16)]
+    {
         jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], every(few, many))));
     }
     jobs.push(job("nor-256-4k", workload::index_sequences(2), every(2, 16)));

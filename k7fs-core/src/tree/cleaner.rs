@@ -39,6 +39,11 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         self.checkpoint()?;
+        #[cfg(feature = "indexes")]
+        if core::mem::take(&mut self.recount_due) && self.recount()? {
+            // The next checkpoint frees what is empty.
+            moved = true;
+        }
         Ok(moved || self.free_blocks() > before)
     }
 

@@ -175,7 +175,11 @@ impl Generator {
         let mut operations = Vec::new();
         for _ in 0..count {
             operations.push(match self.random.below(100) {
-                0..2 if self.space.indexes_max > 0 => self.index_operation(model),
+                0..2 if self.space.indexes_max > 0 => match self.index_operation(model) {
+                    // A handle that is closed in a transaction stays closed where that is given up.
+                    Operation::Close { .. } => Operation::CreateSnapshot { name: self.index_name() },
+                    operation => operation,
+                },
                 0..20 => Operation::WriteAt { slot: self.slot(), offset: self.offset(), content: self.content() },
                 _ => self.changing(tree),
             });

@@ -184,9 +184,7 @@ impl Oracle {
             | Operation::Sync
             | Operation::Remount => true,
             _ if shares => false,
-            Operation::RemoveFile { .. }
-            | Operation::RemoveDirectory { .. }
-            | Operation::ListRemoving { .. } => true,
+            Operation::RemoveFile { .. } | Operation::RemoveDirectory { .. } | Operation::ListRemoving { .. } => true,
             Operation::Resize { .. } | Operation::SetLength { .. } => {
                 after.content_bytes() <= self.model().content_bytes()
             }

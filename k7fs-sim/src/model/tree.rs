@@ -54,7 +54,8 @@ impl PartialEq for TreeIndex {
     /// Content that was not looked at on one side does not count.
     fn eq(&self, other: &Self) -> bool {
         let flags = |index: &Self| (index.writable, index.is_default, index.is_current);
-        let differ = self.files.iter().zip(&other.files).any(|(left, right)| !Arc::ptr_eq(left, right) && left != right);
+        let differ =
+            self.files.iter().zip(&other.files).any(|(left, right)| !Arc::ptr_eq(left, right) && left != right);
         flags(self) == flags(other) && !differ
     }
 }
