@@ -30,7 +30,7 @@ fn cut() -> impl Strategy<Value = Step> {
 
 /// One operation, transactions included.
 pub fn operation(bytes_max: u32) -> impl Strategy<Value = Operation> {
-    let inner = prop_oneof![4 => changing(bytes_max), 1 => through_slot(bytes_max)];
+    let inner = prop_oneof![16 => changing(bytes_max), 4 => through_slot(bytes_max), 1 => indexes()];
     let transaction = (prop::collection::vec(inner, 1..5), prop::bool::weighted(0.7))
         .prop_map(|(operations, commit)| Operation::Transaction { operations, commit });
     prop_oneof![
@@ -39,7 +39,35 @@ pub fn operation(bytes_max: u32) -> impl Strategy<Value = Operation> {
         2 => reading(),
         1 => transaction,
         1 => Just(Operation::Sync),
+        2 => indexes(),
     ]
+}
+
+/// Few names, so that there are few indexes: on the smallest chips what snapshots hold on to is soon everything.
+fn indexes() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        5 => index().prop_map(|name| Operation::CreateSnapshot { name }),
+        2 => (index(), index()).prop_map(|(from, name)| Operation::CreateBranch { from, name }),
+        1 => index().prop_map(|name| Operation::CreateSubvolume { name }),
+        3 => index().prop_map(|name| Operation::SelectIndex { name }),
+        2 => index().prop_map(|to| Operation::RollBack { to }),
+        4 => index().prop_map(|name| Operation::TrimIndex { name }),
+        1 => (index(), index()).prop_map(|(from, to)| Operation::RenameIndex { from, to }),
+        1 => index().prop_map(|name| Operation::SetDefaultIndex { name }),
+    ]
+}
+
+fn index() -> impl Strategy<Value = String> {
+    let names = prop_oneof![
+        6 => Just("main"),
+        8 => Just("s"),
+        6 => Just("t"),
+        4 => Just("b"),
+        2 => Just("c"),
+        1 => Just("a/b"),
+        1 => Just(""),
+    ];
+    names.prop_map(str::to_owned)
 }
 
 fn changing(bytes_max: u32) -> impl Strategy<Value = Operation> {

@@ -28,7 +28,7 @@ fn colliding<R>(work: impl FnOnce() -> R) -> R {
 
 /// Operations with stops and cuts between them.
 fn steps(seed: u64, count: usize) -> Vec<Step> {
-    let space = Space { names: 60, depth: 2, length_max: 1200, bytes_max: 30_000 };
+    let space = Space { names: 60, depth: 2, length_max: 1200, bytes_max: 30_000, indexes_max: 1 };
     let (mut generator, mut random, mut model) = (Generator::new(seed, space), Random::new(mix(seed, 1)), Model::new());
     let mut steps = Vec::new();
     for _ in 0..count {

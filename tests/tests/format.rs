@@ -163,7 +163,7 @@ fn live(case: Case, operations: u64, seed: u64, met: &mut Met) -> Result<(), Str
     look(&flash, met)?;
     let geometry = flash.geometry();
     let bytes_max = u64::from(geometry.page_size) * u64::from(geometry.page_count()) / 8;
-    let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max };
+    let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max, indexes_max: 4 };
     let (mut generator, mut random) = (Generator::new(seed, space), Random::new(mix(seed, 1)));
     let (mut model, mut done) = (Model::new(), 0);
     while done < operations {

@@ -39,6 +39,11 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         self.checkpoint()?;
+        #[cfg(feature = "indexes")]
+        if core::mem::take(&mut self.recount_due) && self.recount()? {
+            // The next checkpoint frees what is empty.
+            moved = true;
+        }
         Ok(moved || self.free_blocks() > before)
     }
 
@@ -161,6 +166,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Appends a value's bytes to the moved head; the references follow, see [`Self::refer_to_moved`].
+    /// An extent may end where a block does and go on in the next under another key.
     fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
         let space = self.log.pages.space;
         let mut done = 0;

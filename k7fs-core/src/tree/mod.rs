@@ -63,6 +63,9 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
+    /// Blocks whose counts have reached their end may have lost references since they were counted last.
+    #[cfg(feature = "indexes")]
+    pub(crate) recount_due: bool,
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
@@ -209,6 +212,8 @@ impl<'b, F: Flash> Tree<'b, F> {
             committed_bytes: 0,
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
+            #[cfg(feature = "indexes")]
+            recount_due: true,
         }
     }
 

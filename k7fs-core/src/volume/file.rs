@@ -377,6 +377,9 @@ impl<F: Flash> Volume<'_, F> {
                 #[cfg(feature = "indexes")]
                 self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
                 has_jobs |= cfg!(not(feature = "indexes"));
+            } else if !self.index_record(key.index)?.is_writable() {
+                // A snapshot stays as it is; what goes on from it has the same job.
+                has_jobs = true;
             } else if key.index != self.tree.view.id() {
                 self.as_index(key.index, |volume| volume.run_job(key.object))?;
             } else if self.is_open(key.object) {

@@ -19,7 +19,16 @@ pub struct Space {
     pub length_max: u32,
     /// Bytes of all files together, above which more is removed than written.
     pub bytes_max: u64,
+    /// Indexes above which more are trimmed than made; 0 leaves operations on indexes out.
+    pub indexes_max: usize,
 }
+
+/// Of a hundred operations, how many are about indexes.
+const INDEX_PER_HUNDRED: u64 = 8;
+/// Of a hundred operations on a snapshot, how many leave it: it refuses most of the others.
+const LEAVE_SNAPSHOT_PER_HUNDRED: u64 = 40;
+/// Different names of indexes.
+const INDEX_NAMES: u64 = 10;
 
 /// Makes operations that are mostly sensible in the state they meet, and sometimes not at all.
 #[derive(Clone, Debug)]
@@ -37,12 +46,18 @@ impl Generator {
     /// The next operation for a volume in this state. Never [`Operation::Remount`] nor [`Operation::Restart`].
     pub fn next_operation(&mut self, model: &Model) -> Operation {
         let tree = model.tree();
+        if !model.is_writable() && self.random.percent(LEAVE_SNAPSHOT_PER_HUNDRED) {
+            return self.leave_snapshot(model);
+        }
         if model.content_bytes() > self.space.bytes_max && self.random.percent(75) {
             return self.shrinking(&tree);
         }
+        if self.space.indexes_max > 0 && self.random.percent(INDEX_PER_HUNDRED) {
+            return self.index_operation(model);
+        }
         match self.random.below(100) {
             0..30 => self.slot_operation(&tree, model),
-            30..36 => self.transaction(&tree),
+            30..36 => self.transaction(&tree, model),
             36..44 => self.reading(&tree),
             44..46 => Operation::Sync,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },
@@ -110,6 +125,76 @@ impl Generator {
         }
     }
 
+    fn index_operation(&mut self, model: &Model) -> Operation {
+        if model.index_count() > self.space.indexes_max && self.random.percent(90) {
+            return Operation::TrimIndex { name: self.dispensable_index(model) };
+        }
+        match self.random.below(100) {
+            0..40 => Operation::CreateSnapshot { name: self.index_name() },
+            40..52 => Operation::CreateBranch { from: self.snapshot(model), name: self.index_name() },
+            52..55 => Operation::CreateSubvolume { name: self.index_name() },
+            55..67 => self.unless_open(model, |generator| Operation::SelectIndex { name: generator.index(model) }),
+            67..75 => self.unless_open(model, |generator| Operation::RollBack { to: generator.snapshot(model) }),
+            75..92 => Operation::TrimIndex { name: self.dispensable_index(model) },
+            92..96 => Operation::RenameIndex { from: self.index(model), to: self.index_name() },
+            _ => Operation::SetDefaultIndex { name: self.index(model) },
+        }
+    }
+
+    /// Mostly closes a file where one is open: that keeps a volume on its index.
+    fn unless_open(&mut self, model: &Model, make: impl FnOnce(&mut Self) -> Operation) -> Operation {
+        let open = (0..SLOT_COUNT).find(|slot| model.is_open(*slot));
+        match open.filter(|_| self.random.percent(80)) {
+            Some(slot) => Operation::Close { slot },
+            None => make(self),
+        }
+    }
+
+    fn leave_snapshot(&mut self, model: &Model) -> Operation {
+        let name = match self.random.pick(&model.writable_names()) {
+            Some(name) => (*name).clone(),
+            // All are snapshots: none of them but a branch leads on.
+            None => return Operation::CreateBranch { from: self.snapshot(model), name: self.index_name() },
+        };
+        match self.random.percent(30) {
+            true => Operation::SetDefaultIndex { name },
+            false => self.unless_open(model, |_| Operation::SelectIndex { name }),
+        }
+    }
+
+    fn index_name(&mut self) -> String {
+        match self.random.below(INDEX_NAMES) {
+            // A long name, and now and then none at all.
+            0 if self.random.percent(20) => String::new(),
+            0 => format!("{:->100}", "index"),
+            number => format!("i{number}"),
+        }
+    }
+
+    fn index(&mut self, model: &Model) -> String {
+        let names: Vec<&String> = model.indexes().map(|(name, _)| name).collect();
+        self.known_index(&names)
+    }
+
+    fn snapshot(&mut self, model: &Model) -> String {
+        self.known_index(&model.snapshot_names())
+    }
+
+    /// One that may be trimmed.
+    fn dispensable_index(&mut self, model: &Model) -> String {
+        let kept = [model.current_index(), model.default_index()];
+        let names = model.indexes().map(|(name, _)| name).filter(|name| !kept.contains(&name.as_str()));
+        let names: Vec<&String> = names.collect();
+        self.known_index(&names)
+    }
+
+    fn known_index(&mut self, names: &[&String]) -> String {
+        match self.random.pick(names) {
+            Some(name) if self.random.percent(95) => (*name).clone(),
+            _ => self.index_name(),
+        }
+    }
+
     fn shrinking(&mut self, tree: &Tree) -> Operation {
         match self.random.below(5) {
             0 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.random.below(64) },
@@ -143,12 +228,17 @@ impl Generator {
         }
     }
 
-    fn transaction(&mut self, tree: &Tree) -> Operation {
+    fn transaction(&mut self, tree: &Tree, model: &Model) -> Operation {
         let count = 1 + self.random.below(4);
         let mut operations = Vec::new();
         for _ in 0..count {
-            operations.push(match self.random.below(5) {
-                0 => Operation::WriteAt { slot: self.slot(), offset: self.offset(), content: self.content() },
+            operations.push(match self.random.below(100) {
+                0..2 if self.space.indexes_max > 0 => match self.index_operation(model) {
+                    // A handle that is closed in a transaction stays closed where that is given up.
+                    Operation::Close { .. } => Operation::CreateSnapshot { name: self.index_name() },
+                    operation => operation,
+                },
+                0..20 => Operation::WriteAt { slot: self.slot(), offset: self.offset(), content: self.content() },
                 _ => self.changing(tree),
             });
         }

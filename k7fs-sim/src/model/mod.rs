@@ -10,6 +10,7 @@
 
 mod extra;
 mod generator;
+mod indexes;
 mod operation;
 mod oracle;
 mod reference;
@@ -23,4 +24,4 @@ pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};
 pub use reference::{LOGICAL_BLOCK_SIZE, Model};
 pub use session::{SLOT_COUNT, Session};
-pub use tree::{ObserveError, Tree, TreeEntry, observe, observe_beside};
+pub use tree::{Entries, ObserveError, Tree, TreeEntry, TreeIndex, observe, observe_beside, observe_some};

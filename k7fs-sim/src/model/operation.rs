@@ -232,6 +232,33 @@ pub enum Operation {
         operations: Vec<Operation>,
         commit: bool,
     },
+    CreateSnapshot {
+        name: String,
+    },
+    CreateBranch {
+        from: String,
+        name: String,
+    },
+    CreateSubvolume {
+        name: String,
+    },
+    SelectIndex {
+        name: String,
+    },
+    /// Goes back to a snapshot.
+    RollBack {
+        to: String,
+    },
+    TrimIndex {
+        name: String,
+    },
+    RenameIndex {
+        from: String,
+        to: String,
+    },
+    SetDefaultIndex {
+        name: String,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.
@@ -270,6 +297,23 @@ pub enum Outcome {
     Metadata(Shown),
     /// Each operation of a transaction, and the transaction itself.
     Transaction(Vec<Outcome>, Result<(), Error>),
+}
+
+impl Operation {
+    /// Whether it is about indexes and not about files.
+    pub fn is_about_indexes(&self) -> bool {
+        matches!(
+            self,
+            Operation::CreateSnapshot { .. }
+                | Operation::CreateBranch { .. }
+                | Operation::CreateSubvolume { .. }
+                | Operation::SelectIndex { .. }
+                | Operation::RollBack { .. }
+                | Operation::TrimIndex { .. }
+                | Operation::RenameIndex { .. }
+                | Operation::SetDefaultIndex { .. }
+        )
+    }
 }
 
 impl Outcome {

@@ -172,16 +172,22 @@ impl Oracle {
         }
     }
 
-    /// Deleting, truncating and making durable work on a full volume.
+    /// Deleting, truncating and making durable work on a full volume; trimming whatever there is, the others where no
+    /// other index holds on to what goes.
     fn never_needs_room(&self, operation: &Operation, after: &Model) -> bool {
+        let shares = self.model().index_count() > 1;
         match operation {
-            Operation::RemoveFile { .. }
-            | Operation::RemoveDirectory { .. }
-            | Operation::RemoveAttribute { .. }
-            | Operation::ListRemoving { .. }
+            Operation::TrimIndex { .. }
+            | Operation::SelectIndex { .. }
+            | Operation::SetDefaultIndex { .. }
             | Operation::Close { .. }
             | Operation::Sync
             | Operation::Remount => true,
+            _ if shares => false,
+            Operation::RemoveFile { .. }
+            | Operation::RemoveDirectory { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::ListRemoving { .. } => true,
             Operation::Resize { .. } | Operation::SetLength { .. } => {
                 after.content_bytes() <= self.model().content_bytes()
             }
@@ -218,6 +224,9 @@ impl Oracle {
             | Operation::SetStream { .. }
             | Operation::Sync
             | Operation::Remount => true,
+            // Each commits what was written before, but for a name that stays as it is.
+            Operation::RenameIndex { from, to } => from != to,
+            operation if operation.is_about_indexes() => true,
             Operation::Update { .. }
             | Operation::Append { .. }
             | Operation::Resize { .. }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use k7fs_core::{Device, Error, FILE_SIZE_MAX, Kind, STREAM_ATTRIBUTES};
 
 use super::extra::Stored;
+use super::indexes::Indexes;
 use super::operation::{OpenMode, Operation, Outcome, Shown};
-use super::tree::{Tree, TreeEntry};
+use super::tree::{Entries, Tree, TreeEntry};
 
 /// Where a long write may be split by a commit.
 pub const LOGICAL_BLOCK_SIZE: u64 = 4096;
@@ -17,8 +18,13 @@ const REMOVED_MAX: usize = 3;
 
 const ROOT: u64 = 1;
 
+/// Every object of one index.
+pub(super) type Nodes = BTreeMap<u64, Node>;
+/// What was set of nodes beside their content.
+pub(super) type Extras = BTreeMap<u64, Arc<Stored>>;
+
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     File { content: Arc<Vec<u8>>, links: u32 },
     Symlink { target: Arc<Vec<u8>>, links: u32 },
     Directory { entries: BTreeMap<String, u64> },
@@ -58,9 +64,12 @@ struct Place {
 /// The state of the reference file system.
 #[derive(Clone, Debug)]
 pub struct Model {
-    nodes: BTreeMap<u64, Node>,
-    /// What was set of a node beside its content.
-    stored: BTreeMap<u64, Arc<Stored>>,
+    /// The objects of the index that is worked on.
+    pub(super) nodes: Nodes,
+    /// What was set of them beside their content.
+    pub(super) stored: Extras,
+    pub(super) indexes: Indexes,
+    pub(super) in_transaction: bool,
     handles: BTreeMap<usize, Handle>,
     /// Files written through a slot since the last commit.
     unsettled: BTreeSet<u64>,
@@ -76,14 +85,20 @@ impl Default for Model {
 impl Model {
     /// An empty volume.
     pub fn new() -> Self {
-        let root = Node::Directory { entries: BTreeMap::new() };
         Self {
-            nodes: BTreeMap::from([(ROOT, root)]),
-            stored: BTreeMap::new(),
+            nodes: Self::root_alone(),
+            stored: Extras::new(),
+            indexes: Indexes::new(),
+            in_transaction: false,
             handles: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             next: ROOT + 1,
         }
+    }
+
+    /// The objects of an index without files.
+    pub(super) fn root_alone() -> Nodes {
+        BTreeMap::from([(ROOT, Node::Directory { entries: BTreeMap::new() })])
     }
 
     /// Does an operation and says what a volume must answer.
@@ -103,7 +118,12 @@ impl Model {
 
     /// Everything that the volume shows.
     pub fn tree(&self) -> Tree {
-        let mut tree = Tree::default();
+        Tree { entries: self.entries(), indexes: self.shown_indexes() }
+    }
+
+    /// Everything that the index that is worked on shows.
+    pub(super) fn entries(&self) -> Entries {
+        let mut tree = Entries::new();
         let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
         let mut directories = vec![(String::new(), ROOT)];
         let mut nodes = Vec::new();
@@ -125,11 +145,11 @@ impl Model {
                     }
                 };
                 nodes.push((path.clone(), *child));
-                tree.entries.insert(path, entry);
+                tree.insert(path, entry);
             }
         }
         for (path, node) in nodes {
-            if let Some(entry) = tree.entries.get_mut(&path) {
+            if let Some(entry) = tree.get_mut(&path) {
                 entry.first_name.clone_from(&first_names[&node]);
             }
         }
@@ -141,7 +161,13 @@ impl Model {
         self.handles.clear();
         self.unsettled.clear();
         self.drop_unreferenced();
+        self.enter_default_index();
         self
+    }
+
+    /// Whether any slot holds an open file.
+    pub(super) fn has_open_files(&self) -> bool {
+        !self.handles.is_empty()
     }
 
     /// Whether a slot holds an open file.
@@ -187,7 +213,11 @@ impl Model {
 /// The operations.
 impl Model {
     fn run(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        if operation.writes_files() {
+            self.expect_writable()?;
+        }
         match operation {
+            operation if operation.is_about_indexes() => self.run_index(operation)?,
             Operation::Write { path, content } => self.write(path, &content.bytes())?,
             Operation::Update { path, offset, content } => {
                 let node = self.open(path, OpenMode::ReadWrite)?;
@@ -239,6 +269,7 @@ impl Model {
             | Operation::Attribute { .. }
             | Operation::Attributes { .. }
             | Operation::List { .. } => return self.run_reading(operation),
+            _ => unreachable!("these are about indexes"),
         }
         Ok(Outcome::Done)
     }
@@ -308,6 +339,9 @@ impl Model {
         if let Operation::Open { slot, path, mode } = operation {
             if self.is_open(*slot) {
                 return Ok(Outcome::Skipped);
+            }
+            if *mode != OpenMode::Read {
+                self.expect_writable()?;
             }
             let node = self.open(path, *mode)?;
             self.handles.insert(*slot, Handle { node, mode: *mode });
@@ -491,6 +525,9 @@ impl Model {
         let outcome = self.run_reading(&Operation::List { path: path.to_owned() })?;
         let Outcome::Names(names) = &outcome else { return Ok(outcome) };
         let removed = Model::removed_by_walk(path, names);
+        if !removed.is_empty() {
+            self.expect_writable()?;
+        }
         // The walk meets them in the order of name hashes, which is the volume's own business.
         for subset in 1..(1_usize << removed.len()).saturating_sub(1) {
             let mut state = self.clone();
@@ -513,8 +550,13 @@ impl Model {
     }
 
     fn transaction(&mut self, operations: &[Operation], commit: bool) -> Outcome {
+        if let Err(error) = self.expect_writable() {
+            return Outcome::Transaction(Vec::new(), Err(error));
+        }
         let before = self.clone();
+        self.in_transaction = true;
         let inner = operations.iter().map(|operation| self.apply(operation)).collect();
+        self.in_transaction = false;
         if commit {
             return Outcome::Transaction(inner, Ok(()));
         }
@@ -526,6 +568,24 @@ impl Model {
 impl Operation {
     /// The error with which a transaction without `commit` ends.
     pub const GIVEN_UP: Error = Error::Busy;
+
+    /// Whether a snapshot refuses it before it looks at anything else.
+    fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write { .. }
+                | Operation::Update { .. }
+                | Operation::Append { .. }
+                | Operation::Resize { .. }
+                | Operation::Create { .. }
+                | Operation::CreateDirectory { .. }
+                | Operation::RemoveDirectory { .. }
+                | Operation::RemoveFile { .. }
+                | Operation::Rename { .. }
+                | Operation::Symlink { .. }
+                | Operation::HardLink { .. }
+        )
+    }
 }
 
 /// Finding things.
@@ -727,8 +787,39 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_states_of_their_own() {
+        let mut model = Model::new();
+        let name = |name: &str| name.to_owned();
+        model.apply(&write("/a", 10));
+        assert!(model.tree().indexes.is_empty(), "one index shows nothing");
+        assert_eq!(model.apply(&Operation::CreateSnapshot { name: name("s") }), Outcome::Done);
+        model.apply(&write("/a", 20));
+        assert_eq!(model.apply(&Operation::CreateBranch { from: name("s"), name: name("b") }), Outcome::Done);
+        assert_eq!(model.apply(&Operation::SelectIndex { name: name("b") }), Outcome::Done);
+        assert_eq!(model.tree().entries["/a"].content.len(), 10);
+        model.apply(&write("/b", 1));
+        assert_eq!(model.apply(&Operation::RollBack { to: name("s") }), Outcome::Done);
+        assert!(!model.tree().entries.contains_key("/b"));
+        let model = model.after_mount();
+        assert_eq!((model.current_index(), model.tree().entries["/a"].content.len()), ("main", 20));
+    }
+
+    #[test]
+    fn open_files_and_snapshots_refuse() {
+        let mut model = Model::new();
+        model.apply(&Operation::CreateSnapshot { name: "s".to_owned() });
+        model.apply(&Operation::Open { slot: 0, path: "/a".to_owned(), mode: OpenMode::CreateNew });
+        let select = Operation::SelectIndex { name: "s".to_owned() };
+        assert_eq!(model.apply(&select), Outcome::Failed(Error::Busy));
+        model.apply(&Operation::Close { slot: 0 });
+        assert_eq!(model.apply(&select), Outcome::Done);
+        assert_eq!(model.apply(&write("/a", 1)), Outcome::Failed(Error::ReadOnly));
+        assert_eq!(model.apply(&Operation::TrimIndex { name: "s".to_owned() }), Outcome::Failed(Error::IndexInUse));
+    }
+
+    #[test]
     fn generated_operations_keep_the_model_sound() {
-        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000 };
+        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000, indexes_max: 5 };
         let mut generator = Generator::new(7, space);
         let mut model = Model::new();
         let mut succeeded = 0;

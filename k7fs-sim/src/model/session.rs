@@ -73,6 +73,14 @@ impl Session {
                 let held = volume.nt(path)?;
                 volume.set_nt(path, &Nt { attributes: *attributes, ..held })
             }
+            Operation::CreateSnapshot { name } => volume.create_snapshot(name),
+            Operation::CreateBranch { from, name } => volume.create_branch(from, name),
+            Operation::CreateSubvolume { name } => volume.create_subvolume(name),
+            Operation::SelectIndex { name } => volume.select_index(name),
+            Operation::RollBack { to } => volume.roll_back_to(to),
+            Operation::TrimIndex { name } => volume.trim_index(name),
+            Operation::RenameIndex { from, to } => volume.rename_index(from, to),
+            Operation::SetDefaultIndex { name } => volume.set_default_index(name),
             Operation::Sync => volume.sync(),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),

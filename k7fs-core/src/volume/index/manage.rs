@@ -47,7 +47,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.put_index(&snapshot)?;
             volume.put_index(&next)?;
             volume.put_index_header(&header)?;
-            volume.move_jobs(live.id, next.id)
+            volume.copy_jobs(live.id, next.id)
         })?;
         self.commit()?;
         self.tree.view = view;
@@ -64,7 +64,7 @@ impl<F: Flash> Volume<'_, F> {
         if from.is_writable() {
             return Err(Error::IndexIsWritable);
         }
-        self.create_index(&header, name, from.id, |_| Ok(()))
+        self.create_index(&header, name, from.id, |volume| volume.copy_jobs(from.id, header.next))
     }
 
     /// Makes a writable index without files: a subvolume. Durable on return.
@@ -121,6 +121,7 @@ impl<F: Flash> Volume<'_, F> {
         self.change(|volume| {
             volume.put_index(&next)?;
             volume.put_index_header(&header)?;
+            volume.copy_jobs(to.id, next.id)?;
             volume.give_up_index(&live)
         })?;
         self.commit()?;
@@ -226,15 +227,14 @@ impl<F: Flash> Volume<'_, F> {
         self.put_trim_job(record.id, 0)
     }
 
-    /// What is still to be done for open files goes on with the index that the volume goes on with.
-    fn move_jobs(&mut self, from: u32, to: u32) -> Result<(), inner::Error> {
+    /// What a snapshot has left to be done is done in what goes on from it: files that were open without a name.
+    fn copy_jobs(&mut self, from: u32, to: u32) -> Result<(), inner::Error> {
         let mut at = Key { kind: KIND_JOB, object: 1, position: 0, index: u32::MAX };
         let mut entry = Entry::EMPTY;
         while self.tree.log.may_have.jobs && self.tree.next_version(&at, &mut entry)? && entry.key.kind == KIND_JOB {
             at = entry.key.successor();
             if entry.key.index == from {
                 self.tree.put_version(Key { index: to, ..entry.key }, &entry.content)?;
-                self.tree.delete_version(entry.key)?;
             }
         }
         Ok(())

@@ -57,6 +57,7 @@ impl<F: Flash> Volume<'_, F> {
         while let Some(id) = next {
             next = self.step_trim(id)?;
         }
+        self.tree.recount_due = true;
         Ok(())
     }
 
