@@ -291,12 +291,15 @@ impl Model {
             }
             Operation::SetPosix { path, mode, uid, gid, accessed } => {
                 let node = self.find(path)?;
+                // Only now, since what is set is what was found, changed.
+                self.expect_writable()?;
                 let stored = self.stored_mut(node);
                 (stored.uid, stored.gid, stored.accessed) = (*uid, *gid, *accessed);
                 stored.mode = Some(*mode);
             }
             Operation::SetNt { path, attributes } => {
                 let node = self.find(path)?;
+                self.expect_writable()?;
                 self.stored_mut(node).nt = Some(*attributes);
             }
             Operation::SetShortName { path, name } => {
@@ -584,6 +587,11 @@ impl Operation {
                 | Operation::Rename { .. }
                 | Operation::Symlink { .. }
                 | Operation::HardLink { .. }
+                | Operation::CreateSpecial { .. }
+                | Operation::SetAttribute { .. }
+                | Operation::RemoveAttribute { .. }
+                | Operation::SetStream { .. }
+                | Operation::SetShortName { .. }
         )
     }
 }
