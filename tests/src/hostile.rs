@@ -13,12 +13,13 @@ use k7fs_core::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions,
     Timestamp, Volume,
 };
+use k7fs_sim::chip::{Cut, CutKind};
 use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
 
 use crate::geometry::{Case, VOLUME_ID, buffer_for};
 use crate::ram::RamFlash;
 use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
-use crate::workload::{mkdir, rename, resize, unlink, write};
+use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unlink, write};
 
 /// Flash operations that examining one image may take: far more than any sound image needs.
 const OPERATIONS_MAX: u64 = 100_000;
@@ -26,6 +27,10 @@ const OPERATIONS_MAX: u64 = 100_000;
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
 const OBJECTS_MAX: usize = 200;
+/// Programs after which the power goes in a trim.
+const TRIM_OPERATIONS: u64 = 2;
+/// Indexes that are looked into: more than the images have.
+const INDEXES_MAX: usize = 12;
 /// Bytes of one file that a walk reads.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
@@ -76,7 +81,17 @@ impl Victim {
         if clean {
             volume.unmount().expect("a sound volume unmounts");
         } else {
+            // The power goes in a trim: its job is on the chip, and some of it done.
+            let last = trim("s");
+            oracle.start(&last);
+            history.extend(oracle.candidates());
+            history.dedup();
+            let cut = Cut { operation: TRIM_OPERATIONS, kind: CutKind::Done };
+            volume.flash_mut().chip_mut().faults_mut().cut = Some(cut);
+            let _ = session.apply(&mut volume, &last);
+            assert!(volume.flash_mut().chip().is_off(), "trimming takes more than {TRIM_OPERATIONS} programs");
             let _ = volume.abandon();
+            flash.chip_mut().power_on();
         }
         let geometry = flash.geometry();
         let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
@@ -210,7 +225,7 @@ impl Victim {
                 assert!(flash.operations() < OPERATIONS_MAX, "the mount works for ever");
                 return Verdict::Refused;
             };
-            let verdict = if sealed { provoke(&mut volume) } else { self.judge(&mut volume) };
+            let verdict = if sealed { provoke_all(&mut volume) } else { self.judge(&mut volume) };
             // Checking and writing cost as much as all the rest: each image meets one of them.
             if read_only {
                 // The summary is not judged: a fault may be reported or stop the check.
@@ -299,6 +314,26 @@ fn change_field(bytes: &mut [u8], source: &[u8], random: &mut Random) {
 /// Errors that damage may give. All others would blame the caller for it.
 fn is_damage(error: Error) -> bool {
     matches!(error, Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::NeedsRemount | Error::Flash(_))
+}
+
+/// Walks all indexes that are listed, and comes back to the first; nothing is expected but an end.
+fn provoke_all(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
+    let verdict = provoke(volume);
+    let mut names = Vec::new();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Ok(Some(index)) = volume.next_index(&mut cursor, &mut name) {
+        names.push(index.name.to_owned());
+        if names.len() >= INDEXES_MAX {
+            break;
+        }
+    }
+    for name in names.iter().chain(names.first()) {
+        if volume.select_index(name).is_ok() && names.len() > 1 {
+            let _ = provoke(volume);
+        }
+    }
+    verdict
 }
 
 /// Walks whatever is there and reads it in pieces; nothing is expected but an end.
@@ -393,6 +428,14 @@ fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.remove_file("/d/many");
     let _ = volume.remove_file("/new");
     let _ = volume.remove_dir("/newdir");
+    let _ = volume.create_snapshot("new");
+    let _ = volume.write("/new", &[8; 70]);
+    let _ = volume.create_branch("t", "newer");
+    let _ = volume.rename_index("new", "newest");
+    let _ = volume.trim_index("t");
+    let _ = volume.roll_back_to("newest");
+    let _ = volume.trim_index("newest");
+    let _ = volume.trim_index("b");
     let _ = volume.sync();
 }
 
@@ -453,5 +496,8 @@ fn operations() -> Vec<Operation> {
     operations.push(write("/d/medium", 6, 1000));
     operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });
     operations.extend((0..8).map(|index| write("/again", index, 50)));
+    operations.extend([snapshot("s"), unlink("/d/f1"), write("/again", 9, 70), snapshot("t"), branch("s", "b")]);
+    operations.extend([select("b"), write("/of the branch", 1, 300), unlink("/hole"), select("main")]);
+    operations.extend([rename("/d/e/small", "/small"), resize("/hole", 50), trim("b")]);
     operations
 }
