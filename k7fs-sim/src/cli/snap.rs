@@ -149,9 +149,13 @@ struct ListReport {
     indexes: Vec<IndexReport>,
 }
 
+fn all(volume: &mut Volume<'_, &mut ImageFlash>) -> Result<Vec<IndexReport>, HostError> {
+    indexes(volume)
+}
+
 fn list(image: &ImageArgument, json: &JsonOption, output: &mut Output) -> Result<(), CliError> {
     json.refuse_image(&image.image)?;
-    let indexes = image.open(Access::Read)?.with(|volume| Ok(indexes(volume)?))?;
+    let indexes = image.open(Access::Read)?.with(all)?;
     let report = ListReport { image: image.image.display().to_string(), indexes };
     if output.json(json.target(), &report)? {
         for index in &report.indexes {
