@@ -151,45 +151,60 @@ impl<F: Flash> Tree<'_, F> {
         };
         let mut from = Key { index: u32::MAX, ..key };
         let mut entry = Entry::EMPTY;
-        let mut newer = Key::MIN;
         while self.next_version(&from, &mut entry)? && entry.key.position <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
-            // What hides an extent hides its key: a second part with a key of its own would come to light.
-            let splits = key.kind == KIND_EXTENT && !entry.key.is_version_of(&newer);
-            newer = entry.key;
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
             if inside && place.len > 0 {
                 if !self.has_rows() {
                     return Ok(false);
                 }
-                self.move_place(entry.key, place, splits)?;
+                self.move_place(entry.key, place)?;
             }
         }
         Ok(true)
     }
 
     /// Appends a value's bytes to the moved head; the references follow, see [`Self::refer_to_moved`].
-    /// One that `splits` may end where a block does and go on in the next under another key.
-    fn move_place(&mut self, key: Key, place: Place, splits: bool) -> Result<(), Error> {
+    fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
         let space = self.log.pages.space;
         let mut done = 0;
         while done < place.len {
             let room = self.log.room(HeadId::Moved)?;
             let rest = place.len - done;
-            let len = if splits { rest.min(room) } else { rest };
-            let key = Key { position: key.position + u64::from(done), ..key };
+            let at = Key { position: key.position + u64::from(done), ..key };
+            let len = if rest > room && self.may_be_cut(&at, room)? { room } else { rest };
             let part = Place::value(space.advance(place.address, done), len);
-            self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
+            self.log.begin(HeadId::Moved, ItemKind::Record, at, len)?;
             if let Err(error) = self.log.push_copy(HeadId::Moved, &part) {
                 // It stays where it is, and its block with it: whoever needs it hears of the damage.
                 return if error.is_damage() { Ok(()) } else { Err(error) };
             }
             let address = self.log.finish(HeadId::Moved);
-            self.log.put_row(key, Some(Place::value(address, len)))?;
+            self.log.put_row(at, Some(Place::value(address, len)))?;
             done += len;
         }
         Ok(())
+    }
+
+    /// Whether a version of an extent may become two, with so many bytes in the first.
+    ///
+    /// A younger index that has a version of the first of both keys of its own would see the second, which it does not hide; one
+    /// that has a version of the second would lack it.
+    fn may_be_cut(&mut self, extent: &Key, len: u32) -> Result<bool, Error> {
+        if extent.kind != KIND_EXTENT {
+            return Ok(false);
+        }
+        let second = Key { position: extent.position + u64::from(len), ..*extent };
+        for key in [*extent, second] {
+            let mut entry = Entry::EMPTY;
+            // The newest version comes first.
+            let newest = Key { index: u32::MAX, ..key };
+            if self.next_version(&newest, &mut entry)? && entry.key.is_version_of(&key) && entry.key.index > key.index {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Copies a node or its second copy, if the tree still has it there.
