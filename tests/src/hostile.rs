@@ -22,7 +22,7 @@ use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_sign
 use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unlink, write};
 
 /// Flash operations that examining one image may take: far more than any sound image needs.
-const OPERATIONS_MAX: u64 = 100_000;
+const OPERATIONS_MAX: u64 = 400_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
@@ -232,6 +232,10 @@ impl Victim {
                 let _ = volume.check(|_| {});
             } else {
                 alter(&mut volume);
+                // One image in four: each change of indexes may clean a damaged volume in vain.
+                if volume.flash_mut().operations().is_multiple_of(4) {
+                    alter_indexes(&mut volume);
+                }
                 if !sealed {
                     self.survey(&mut volume);
                 }
@@ -428,6 +432,11 @@ fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.remove_file("/d/many");
     let _ = volume.remove_file("/new");
     let _ = volume.remove_dir("/newdir");
+    let _ = volume.sync();
+}
+
+/// The same with its indexes.
+fn alter_indexes(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.create_snapshot("new");
     let _ = volume.write("/new", &[8; 70]);
     let _ = volume.create_branch("t", "newer");

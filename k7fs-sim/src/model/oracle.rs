@@ -107,7 +107,9 @@ impl Oracle {
         let full = matches!(outcome.error(), Some(Error::NoSpace | Error::WornOut));
         // A transaction to be given up may end earlier; nothing of it stays either way.
         let expected_error = started.outcome.error().filter(|error| *error != Operation::GIVEN_UP);
-        if full && expected_error.is_none() && !self.never_needs_room(operation, &started.after) {
+        // A change of indexes looks for room before it looks for all of its names.
+        let may_be_full = expected_error.is_none() || operation.is_about_indexes();
+        if full && may_be_full && !self.never_needs_room(operation, &started.after) {
             if started.between.is_empty() {
                 return Ok(Finished::Refused);
             }
