@@ -102,6 +102,20 @@ pub enum Error {
     IsASymlink,
     /// The object is not a symbolic link.
     NotASymlink,
+    /// The object is a FIFO, a socket or a device, which has no content.
+    IsSpecial,
+    /// The object is not a device.
+    NotADevice,
+    /// The object has no attribute of this name.
+    NoSuchAttribute,
+    /// An attribute's name has no bytes.
+    AttributeNameEmpty,
+    /// An attribute's name is longer than [`crate::ATTRIBUTE_NAME_BYTES_MAX`].
+    AttributeNameTooLong,
+    /// An attribute's value is longer than [`crate::ATTRIBUTE_BYTES_MAX`].
+    AttributeTooLarge,
+    /// The attribute's name begins with `k7fs.`: such attributes are written by calls of their own.
+    ReservedAttribute,
     /// The directory still has entries.
     DirectoryNotEmpty,
     /// A directory cannot be moved below itself.
@@ -137,6 +151,16 @@ pub enum Error {
     NeedsRemount,
     /// An option's value is outside its bounds.
     InvalidOption,
+    /// No index has this name; it may have been trimmed.
+    IndexNotFound,
+    /// An index with this name exists already.
+    IndexExists,
+    /// The index is the one that is worked on, or the one that a mount begins with.
+    IndexInUse,
+    /// The index may be written to; only a snapshot stays as it is.
+    IndexIsWritable,
+    /// More branches have left the index's line of descent than this build keeps in mind.
+    TooManyIndexes,
 }
 
 /// A value of a chip's shape.
@@ -196,6 +220,11 @@ pub(crate) mod inner {
         NotADirectory,
         IsADirectory,
         IsASymlink,
+        IsSpecial,
+        NoSuchAttribute,
+        AttributeNameEmpty,
+        AttributeNameTooLong,
+        AttributeTooLarge,
         RenameIntoItself,
         OffsetOverflow,
         FileTooLarge,
@@ -207,6 +236,7 @@ pub(crate) mod inner {
         Exhausted,
         NeedsRemount,
         InvalidOption,
+        TooManyIndexes,
     }
 
     impl Error {
@@ -251,6 +281,11 @@ impl From<inner::Error> for Error {
             inner::Error::NotADirectory => Error::NotADirectory,
             inner::Error::IsADirectory => Error::IsADirectory,
             inner::Error::IsASymlink => Error::IsASymlink,
+            inner::Error::IsSpecial => Error::IsSpecial,
+            inner::Error::NoSuchAttribute => Error::NoSuchAttribute,
+            inner::Error::AttributeNameEmpty => Error::AttributeNameEmpty,
+            inner::Error::AttributeNameTooLong => Error::AttributeNameTooLong,
+            inner::Error::AttributeTooLarge => Error::AttributeTooLarge,
             inner::Error::RenameIntoItself => Error::RenameIntoItself,
             inner::Error::OffsetOverflow => Error::OffsetOverflow,
             inner::Error::FileTooLarge => Error::FileTooLarge,
@@ -262,6 +297,7 @@ impl From<inner::Error> for Error {
             inner::Error::Exhausted => Error::Exhausted,
             inner::Error::NeedsRemount => Error::NeedsRemount,
             inner::Error::InvalidOption => Error::InvalidOption,
+            inner::Error::TooManyIndexes => Error::TooManyIndexes,
         }
     }
 }
@@ -310,6 +346,13 @@ impl core::fmt::Display for Error {
             Error::IsADirectory => f.write_str("is a directory"),
             Error::IsASymlink => f.write_str("is a symbolic link"),
             Error::NotASymlink => f.write_str("not a symbolic link"),
+            Error::IsSpecial => f.write_str("is a FIFO, a socket or a device"),
+            Error::NotADevice => f.write_str("not a device"),
+            Error::NoSuchAttribute => f.write_str("no such attribute"),
+            Error::AttributeNameEmpty => f.write_str("the attribute's name is empty"),
+            Error::AttributeNameTooLong => f.write_str("the attribute's name is longer than 255 bytes"),
+            Error::AttributeTooLarge => f.write_str("the attribute's value is longer than 64 KiB"),
+            Error::ReservedAttribute => f.write_str("attributes whose names begin with k7fs. are reserved"),
             Error::DirectoryNotEmpty => f.write_str("the directory is not empty"),
             Error::RenameIntoItself => f.write_str("a directory cannot be moved below itself"),
             Error::OffsetOverflow => f.write_str("the offset is out of range"),
@@ -326,6 +369,13 @@ impl core::fmt::Display for Error {
             Error::Exhausted => f.write_str("a counter of the format has reached its end"),
             Error::NeedsRemount => f.write_str("the volume must be mounted again"),
             Error::InvalidOption => f.write_str("an option is outside its bounds"),
+            Error::IndexNotFound => f.write_str("no such index; it may have been trimmed"),
+            Error::IndexExists => f.write_str("an index has this name already"),
+            Error::IndexInUse => f.write_str("the index is the current or the default one"),
+            Error::IndexIsWritable => f.write_str("the index may be written to: only a snapshot stays as it is"),
+            Error::TooManyIndexes => {
+                f.write_str("more branches have left the line of descent than this build keeps in mind")
+            }
         }
     }
 }
@@ -336,7 +386,7 @@ impl embedded_io::Error for Error {
     fn kind(&self) -> embedded_io::ErrorKind {
         use embedded_io::ErrorKind;
         match self {
-            Error::NotFound => ErrorKind::NotFound,
+            Error::NotFound | Error::NoSuchAttribute => ErrorKind::NotFound,
             Error::AlreadyExists => ErrorKind::AlreadyExists,
             Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
             Error::NoSpace => ErrorKind::OutOfMemory,

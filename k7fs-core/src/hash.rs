@@ -2,6 +2,8 @@
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
+use crate::sabotage::{Step, is_off};
+
 /// Lookup tables of 1 KiB each: one where memory is short, sixteen on machines that have plenty and check gigabytes.
 #[cfg(not(target_pointer_width = "64"))]
 type Tables = Table<1>;
@@ -9,6 +11,9 @@ type Tables = Table<1>;
 type Tables = Table<16>;
 
 const CRC: Crc<u32, Tables> = Crc::<u32, Tables>::new(&CRC_32_ISCSI);
+
+/// What is left of a name's hash where a test wants names to collide.
+const COLLIDING: u64 = 3;
 
 /// Bytes of a hash in a tree pointer: BLAKE3, truncated (the signature records the width).
 pub(crate) const POINTER_HASH_BYTES: usize = 8;
@@ -34,7 +39,8 @@ pub(crate) fn name_hash(volume_id: &[u8; 16], name: &[u8]) -> u64 {
     writer.bytes(volume_id);
     writer.bytes(name);
     let hash = blake3::hash(writer.finish().unwrap_or(volume_id));
-    u64::from_le_bytes(truncate(hash.as_bytes())) >> 16
+    let hash = u64::from_le_bytes(truncate(hash.as_bytes())) >> 16;
+    if is_off(Step::NameHash) { hash & COLLIDING } else { hash }
 }
 
 /// What the hash of content is made with.

@@ -19,6 +19,8 @@ pub enum Step {
     Checksum,
     /// Programming everything that a commit names before the commit.
     CommitOrder,
+    /// Spreading names over their directory: without it most of them collide, which must do no harm.
+    NameHash,
 }
 
 /// Switches a step off, or on again, for the whole process.

@@ -314,8 +314,9 @@ fn help_is_useful_and_version_works() {
     let version = ok(&[s("--version")]);
     assert_eq!(version, format!("k7fs {}\n", env!("CARGO_PKG_VERSION")));
     let help = ok(&[s("--help")]);
-    let commands =
-        ["torture", "chips", "mkfs", "import", "export", "ls", "cat", "put", "rm", "mkdir", "mv", "info", "fsck"];
+    let commands = [
+        "torture", "chips", "mkfs", "import", "export", "ls", "cat", "put", "rm", "mkdir", "mv", "attr", "info", "fsck",
+    ];
     for command in commands {
         assert!(help.contains(command), "{command}");
         assert!(ok(&[s(command), s("--help")]).contains("Usage:"));

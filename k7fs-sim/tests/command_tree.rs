@@ -159,28 +159,6 @@ fn merge_keeps_what_the_directory_lacks() {
     assert_eq!(ok(&[s("ls"), s("-R"), image.as_os_str()]), "/a\n/d\n/d/c\n");
 }
 
-#[cfg(unix)]
-#[test]
-fn what_a_volume_cannot_hold_is_skipped_with_a_warning() {
-    use std::os::unix::net::UnixListener;
-    let scratch = Scratch::new();
-    let tree = scratch.tree("t", &[("file", b"f")]);
-    // A socket's path must be short, so it is bound from within.
-    let socket = tree.join("socket");
-    let short = std::env::temp_dir().join(format!("k7fs-{}", std::process::id()));
-    let _listener = UnixListener::bind(&short).unwrap();
-    fs::rename(&short, &socket).or_else(|_| fs::copy(&short, &socket).map(|_| ())).ok();
-    let fifo = Command::new("mkfifo").arg(tree.join("fifo")).status().unwrap();
-    assert!(fifo.success());
-    let image = scratch.image("W25Q80BL");
-    let output = run(&[s("import"), tree.as_os_str(), image.as_os_str()]);
-    let _ = fs::remove_file(&short);
-    assert!(output.status.success());
-    let warnings = String::from_utf8(output.stderr).unwrap();
-    assert!(warnings.contains("fifo: skipped, a FIFO"), "{warnings}");
-    assert_eq!(ok(&[s("ls"), image.as_os_str()]), "file\n");
-}
-
 #[test]
 fn an_image_in_the_tree_does_not_swallow_itself() {
     let scratch = Scratch::new();

@@ -9,21 +9,29 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Volume};
+use k7fs_core::{
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions,
+    Timestamp, Volume,
+};
+use k7fs_sim::chip::{Cut, CutKind};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
 
 use crate::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for};
 use crate::ram::RamFlash;
 use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
-use crate::workload::{mkdir, rename, resize, unlink, write};
+use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unlink, write};
 
 /// Flash operations that examining one image may take: far more than any sound image needs.
-const OPERATIONS_MAX: u64 = 100_000;
+const OPERATIONS_MAX: u64 = 400_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
 const OBJECTS_MAX: usize = 200;
+/// Programs after which the power goes in a trim.
+const TRIM_OPERATIONS: u64 = 2;
+/// Indexes that are looked into: more than the images have.
+const INDEXES_MAX: usize = 12;
 /// Bytes of one file that a walk reads.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
@@ -78,7 +86,17 @@ impl Victim {
         if clean {
             volume.unmount().expect("a sound volume unmounts");
         } else {
+            // The power goes in a trim: its job is on the chip, and some of it done.
+            let last = trim("s");
+            oracle.start(&last);
+            history.extend(oracle.candidates());
+            history.dedup();
+            let cut = Cut { operation: TRIM_OPERATIONS, kind: CutKind::Done };
+            volume.flash_mut().chip_mut().faults_mut().cut = Some(cut);
+            let _ = session.apply(&mut volume, &last);
+            assert!(volume.flash_mut().chip().is_off(), "trimming takes more than {TRIM_OPERATIONS} programs");
             let _ = volume.abandon();
+            flash.chip_mut().power_on();
         }
         let geometry = flash.geometry();
         let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
@@ -214,13 +232,17 @@ impl Victim {
                 assert!(flash.operations() < OPERATIONS_MAX, "the mount works for ever");
                 return Verdict::Refused;
             };
-            let verdict = if sealed { provoke(&mut volume) } else { self.judge(&mut volume) };
+            let verdict = if sealed { provoke_all(&mut volume) } else { self.judge(&mut volume) };
             // Checking and writing cost as much as all the rest: each image meets one of them.
             if read_only {
                 // The summary is not judged: a fault may be reported or stop the check.
                 let _ = volume.check_deep(|_| {});
             } else {
                 alter(&mut volume);
+                // One image in four: each change of indexes may clean a damaged volume in vain.
+                if volume.flash_mut().operations().is_multiple_of(4) {
+                    alter_indexes(&mut volume);
+                }
                 if !sealed {
                     self.survey(&mut volume);
                 }
@@ -312,6 +334,26 @@ fn is_damage(error: Error) -> bool {
     )
 }
 
+/// Walks all indexes that are listed, and comes back to the first; nothing is expected but an end.
+fn provoke_all(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
+    let verdict = provoke(volume);
+    let mut names = Vec::new();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Ok(Some(index)) = volume.next_index(&mut cursor, &mut name) {
+        names.push(index.name.to_owned());
+        if names.len() >= INDEXES_MAX {
+            break;
+        }
+    }
+    for name in names.iter().chain(names.first()) {
+        if volume.select_index(name).is_ok() && names.len() > 1 {
+            let _ = provoke(volume);
+        }
+    }
+    verdict
+}
+
 /// Walks whatever is there and reads it in pieces; nothing is expected but an end.
 fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
     let mut verdict = Verdict::Changed;
@@ -352,7 +394,7 @@ fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
 fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
     let metadata = volume.metadata(path)?;
     let mut bytes = [0; 5000];
-    match metadata.kind {
+    let result = match metadata.kind {
         Kind::File => {
             let file = volume.open(path, OpenOptions::new().read(true))?;
             let mut result = Ok(0);
@@ -363,8 +405,31 @@ fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<
             result.map(|_| ())
         }
         Kind::Symlink => volume.read_link(path, &mut bytes).map(|_| ()),
-        Kind::Directory => Ok(()),
+        Kind::CharacterDevice | Kind::BlockDevice => volume.device(path).map(|_| ()),
+        _ => Ok(()),
+    };
+    let extra = provoke_extra(volume, path);
+    result.and(extra)
+}
+
+/// Attributes and metadata of an object. There are at most as many as an image holds.
+fn provoke_extra(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
+    let mut name = [0; ATTRIBUTE_NAME_BYTES_MAX];
+    let mut bytes = vec![0; ATTRIBUTE_BYTES_MAX];
+    let mut cursor = volume.list_attributes(path)?;
+    let mut result = Ok(());
+    for _ in 0..OBJECTS_MAX {
+        let Some(entry) = volume.next_attribute(&mut cursor, &mut name)? else { break };
+        let name = entry.name.to_owned();
+        result = result.and(volume.attribute(path, &name, &mut bytes).map(|_| ()));
     }
+    result = result.and(volume.posix(path).map(|_| ()));
+    result = result.and(volume.nt(path).map(|_| ()));
+    match volume.reparse_point(path, &mut bytes) {
+        Ok(_) | Err(Error::NoSuchAttribute) => {}
+        Err(error) => result = result.and(Err(error)),
+    }
+    result.and(volume.short_name(path, &mut bytes).map(|_| ()))
 }
 
 /// Changes a damaged volume. Every call may fail; none may do harm.
@@ -375,9 +440,63 @@ fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.create_dir("/newdir");
     let _ = volume.rename("/d", "/newdir/d");
     let _ = volume.rename("/newdir/d", "/d");
+    let _ = volume.set_attribute("/d", "user.long", &[9; 900]);
+    let _ = volume.set_attribute("/d", "user.long", &[9; 90]);
+    let _ = volume.set_attribute("/new", "user.long", &[9; 700]);
+    let _ = volume.remove_attribute("/d/medium", "user.note");
+    let _ = volume.set_short_name("/d/medium", "MEDIUM~2");
+    let _ = volume.remove_file("/d/many");
     let _ = volume.remove_file("/new");
     let _ = volume.remove_dir("/newdir");
     let _ = volume.sync();
+}
+
+/// The same with its indexes.
+fn alter_indexes(volume: &mut Volume<'_, &mut RamFlash>) {
+    let _ = volume.create_snapshot("new");
+    let _ = volume.write("/new", &[8; 70]);
+    let _ = volume.create_branch("t", "newer");
+    let _ = volume.rename_index("new", "newest");
+    let _ = volume.trim_index("t");
+    let _ = volume.roll_back_to("newest");
+    let _ = volume.trim_index("newest");
+    let _ = volume.trim_index("b");
+    let _ = volume.sync();
+}
+
+/// Attributes in records and outside, replaced and removed ones too, metadata, a device.
+fn extra_operations() -> Vec<Operation> {
+    let attribute = |path: &str, name: &str, seed, length| Operation::SetAttribute {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        content: Content::seeded(seed, length),
+    };
+    let mut operations = vec![
+        attribute("/d/medium", "user.note", 1, 20),
+        attribute("/d/medium", "user.long", 2, 1300),
+        attribute("/d", "user.note", 3, 300),
+        attribute("/d/medium", "user.gone", 4, 800),
+        Operation::RemoveAttribute { path: "/d/medium".to_owned(), name: "user.gone".to_owned() },
+        attribute("/d", "user.note", 5, 10),
+        Operation::SetStream { path: "/hole".to_owned(), stream: "side".to_owned(), content: Content::seeded(6, 60) },
+        Operation::SetPosix {
+            path: "/d/medium".to_owned(),
+            mode: 0o4751,
+            uid: 1000,
+            gid: 100,
+            accessed: Some(Timestamp { seconds: 13_000_000_000, ticks: 1 }),
+        },
+        Operation::SetNt { path: "/d".to_owned(), attributes: 0x12 },
+        Operation::SetShortName { path: "/d/medium".to_owned(), name: "MEDIUM~1".to_owned() },
+        Operation::CreateSpecial {
+            path: "/d/null".to_owned(),
+            kind: Kind::CharacterDevice,
+            device: Device { major: 1, minor: 3 },
+        },
+        write("/d/many", 9, 10),
+    ];
+    operations.extend((0..6).map(|index| attribute("/d/many", &format!("user.{index}"), index, 30)));
+    operations
 }
 
 /// A short life: all kinds of objects, replaced and removed ones too.
@@ -397,11 +516,15 @@ fn operations() -> Vec<Operation> {
     ];
     operations.extend((0..8).map(|index| write(&format!("/d/f{index}"), index, 30 + index as u32 * 20)));
     operations.extend((0..8).step_by(3).map(|index| unlink(&format!("/d/f{index}"))));
+    operations.extend(extra_operations());
     operations.push(rename("/small", "/d/e/small"));
     operations.push(write("/d/medium", 6, 1000));
     operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });
     operations.push(write("/d/e/packed", 101, 9000));
     operations.push(Operation::Update { path: text("/d/e/packed"), offset: 2000, content: Content::seeded(9, 70) });
     operations.extend((0..8).map(|index| write("/again", index, 50)));
+    operations.extend([snapshot("s"), unlink("/d/f1"), write("/again", 9, 70), snapshot("t"), branch("s", "b")]);
+    operations.extend([select("b"), write("/of the branch", 1, 300), unlink("/hole"), select("main")]);
+    operations.extend([rename("/d/e/small", "/small"), resize("/hole", 50), trim("b")]);
     operations
 }

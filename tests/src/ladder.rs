@@ -12,11 +12,11 @@ use std::collections::HashSet;
 use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Chip, CutKind, Fork, SimFlash};
 use k7fs_sim::codec::HostCodecs;
-use k7fs_sim::model::{Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
+use k7fs_sim::model::{Extra, Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
 
 use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
 use crate::seed::mix;
-use crate::sequence::{check, look};
+use crate::sequence::{check, check_indexes, look};
 
 /// The file that shows that a volume still takes writes after a cut.
 const PROBE_PATH: &str = "/probe";
@@ -218,8 +218,9 @@ struct Recovered {
 
 /// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
 fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool) -> Result<Recovered, Violation> {
-    let clean = flash.chip().state_hash().is_multiple_of(4);
-    if flash.chip().state_hash().is_multiple_of(3) {
+    let flash_hash = flash.chip().state_hash();
+    let clean = flash_hash.is_multiple_of(4);
+    if flash_hash.is_multiple_of(3) {
         look_only(flash, buffer, trees)?;
     }
     if forking {
@@ -235,13 +236,17 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
         return Err(Violation::new(unexpected(trees, &shown)));
     };
     check(&mut volume)?;
+    if flash_hash.is_multiple_of(8) {
+        check_indexes(&mut volume)?;
+    }
     expect(&shown, &look(&mut volume)?, "read again")?;
     if forking {
         volume.flash_mut().chip_mut().record_forks();
     }
     let written = match volume.write(PROBE_PATH, PROBE_BYTES) {
         Ok(()) => true,
-        Err(Error::NoSpace) => false,
+        // The default index may be a snapshot.
+        Err(Error::NoSpace | Error::ReadOnly) => false,
         Err(error) => return Err(failed("write after the cut")(error)),
     };
     let probe_forks = volume.flash_mut().chip_mut().take_forks();
@@ -296,6 +301,7 @@ fn add_probe(tree: &mut Tree) {
         content: PROBE_BYTES.to_vec().into(),
         links: 1,
         first_name: PROBE_PATH.to_owned(),
+        extra: Extra::of_new(k7fs_core::Kind::File),
     };
     tree.entries.insert(PROBE_PATH.to_owned(), entry);
 }

@@ -1,6 +1,6 @@
 //! Runs a sequence of operations, remounts and cuts on a simulated chip, and compares every answer with the model.
 
-use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, Recompressed, Volume};
+use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, NAME_BYTES_MAX, Recompressed, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
@@ -191,7 +191,14 @@ impl Rig {
             }
         }
         oracle.compare(&look(&mut volume)?)?;
-        check(&mut volume)?;
+        let checked = check_indexes(&mut volume).and_then(|()| audit(&mut volume));
+        if volume.flash_mut().chip().is_off() {
+            // Counting merges what is not merged yet, which a cut may strike.
+            let _ = volume.abandon();
+            self.power_cycle();
+            return Ok(Left::Crashed);
+        }
+        checked?;
         oracle.start(&Operation::Remount);
         let result = volume.unmount().map(|_| ());
         match self.after_unmount(&Operation::Remount, result)? {
@@ -255,7 +262,8 @@ fn repack(volume: &mut Volume<'_, &mut SimFlash>, round: usize) -> Result<bool, 
     for _ in 0..REPACKED + round % 3 {
         match volume.recompress_step(&mut cursor, codec, &mut done) {
             Ok(true) => {}
-            Ok(false) | Err(Error::NoSpace) => break,
+            // The index may be a snapshot.
+            Ok(false) | Err(Error::NoSpace | Error::ReadOnly) => break,
             Err(_) if volume.flash_mut().chip().is_off() => return Ok(false),
             Err(error) => return Err(Violation::new(format!("packing anew with {codec:?}: {error}"))),
         }
@@ -282,6 +290,50 @@ pub fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(
         (_, Some(fault)) => Err(Violation::new(format!("check finds {fault:?}"))),
         (Err(error), None) => Err(Violation::new(format!("check fails: {error}"))),
         (Ok(_), None) => Ok(()),
+    }
+}
+
+/// Looks at every index by fsck, and comes back to where it was. A fault is a broken promise.
+///
+/// # Errors
+/// The first fault.
+pub fn check_indexes<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Violation> {
+    let failed = |error: Error| Violation::new(format!("looking at all indexes: {error}"));
+    let mut names = Vec::new();
+    let mut current = String::new();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(index) = volume.next_index(&mut cursor, &mut name).map_err(failed)? {
+        match index.is_current {
+            true => index.name.clone_into(&mut current),
+            false => names.push(index.name.to_owned()),
+        }
+    }
+    names.push(current);
+    check(volume)?;
+    for name in &names[..names.len() - 1] {
+        match volume.select_index(name) {
+            Ok(()) => check(volume).map_err(|violation| Violation::new(format!("index {name}: {violation}")))?,
+            Err(Error::Busy) => break,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    match names.last().map(|name| volume.select_index(name)) {
+        None | Some(Ok(()) | Err(Error::Busy)) => Ok(()),
+        Some(Err(error)) => Err(failed(error)),
+    }
+}
+
+/// Counts what each block holds; too little on the books is a broken promise.
+///
+/// # Errors
+/// The first such block.
+pub fn audit<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Violation> {
+    match volume.audit() {
+        // A full volume has no room to merge what is not merged yet.
+        Ok(None) | Err(Error::NoSpace) => Ok(()),
+        Ok(Some(block)) => Err(Violation::new(format!("block {block} holds more than is counted"))),
+        Err(error) => Err(Violation::new(format!("audit: {error}"))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sequences for proptest: every operation, in a namespace so tiny that they meet all the time.
 
+use k7fs_core::{Device, Kind, Timestamp};
 use k7fs_sim::chip::CutKind;
 use k7fs_sim::model::{Content, OpenMode, Operation, SLOT_COUNT};
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ fn cut() -> impl Strategy<Value = Step> {
 
 /// One operation, transactions included.
 pub fn operation(bytes_max: u32) -> impl Strategy<Value = Operation> {
-    let inner = prop_oneof![4 => changing(bytes_max), 1 => through_slot(bytes_max)];
+    let inner = prop_oneof![16 => changing(bytes_max), 4 => through_slot(bytes_max), 1 => indexes()];
     let transaction = (prop::collection::vec(inner, 1..5), prop::bool::weighted(0.7))
         .prop_map(|(operations, commit)| Operation::Transaction { operations, commit });
     prop_oneof![
@@ -38,7 +39,35 @@ pub fn operation(bytes_max: u32) -> impl Strategy<Value = Operation> {
         2 => reading(),
         1 => transaction,
         1 => Just(Operation::Sync),
+        2 => indexes(),
     ]
+}
+
+/// Few names, so that there are few indexes: on the smallest chips what snapshots hold on to is soon everything.
+fn indexes() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        5 => index().prop_map(|name| Operation::CreateSnapshot { name }),
+        2 => (index(), index()).prop_map(|(from, name)| Operation::CreateBranch { from, name }),
+        1 => index().prop_map(|name| Operation::CreateSubvolume { name }),
+        3 => index().prop_map(|name| Operation::SelectIndex { name }),
+        2 => index().prop_map(|to| Operation::RollBack { to }),
+        4 => index().prop_map(|name| Operation::TrimIndex { name }),
+        1 => (index(), index()).prop_map(|(from, to)| Operation::RenameIndex { from, to }),
+        1 => index().prop_map(|name| Operation::SetDefaultIndex { name }),
+    ]
+}
+
+fn index() -> impl Strategy<Value = String> {
+    let names = prop_oneof![
+        6 => Just("main"),
+        8 => Just("s"),
+        6 => Just("t"),
+        4 => Just("b"),
+        2 => Just("c"),
+        1 => Just("a/b"),
+        1 => Just(""),
+    ];
+    names.prop_map(str::to_owned)
 }
 
 fn changing(bytes_max: u32) -> impl Strategy<Value = Operation> {
@@ -55,6 +84,43 @@ fn changing(bytes_max: u32) -> impl Strategy<Value = Operation> {
         4 => (path(), path()).prop_map(|(from, to)| Operation::Rename { from, to }),
         1 => (path(), path()).prop_map(|(target, path)| Operation::Symlink { target, path }),
         1 => (path(), path()).prop_map(|(existing, new)| Operation::HardLink { existing, new }),
+        5 => extra(bytes_max),
+    ]
+}
+
+/// Attributes, metadata, what has no content.
+fn extra(bytes_max: u32) -> impl Strategy<Value = Operation> {
+    let special = prop_oneof![
+        Just((Kind::Fifo, Device::default())),
+        Just((Kind::Socket, Device::default())),
+        any::<(u32, u32)>().prop_map(|(major, minor)| (Kind::BlockDevice, Device { major, minor })),
+        any::<(u8, u8)>().prop_map(|(a, b)| (Kind::CharacterDevice, Device { major: a.into(), minor: b.into() })),
+    ];
+    prop_oneof![
+        4 => (path(), name(), content(bytes_max)).prop_map(|(path, name, content)| Operation::SetAttribute {
+            path,
+            name: name.to_owned(),
+            content,
+        }),
+        2 => (path(), name()).prop_map(|(path, name)| Operation::RemoveAttribute { path, name: name.to_owned() }),
+        1 => (path(), name(), content(bytes_max)).prop_map(|(path, name, content)| Operation::SetStream {
+            path,
+            stream: name.to_owned(),
+            content,
+        }),
+        1 => (path(), 0..=0o7777_u16, 0..2_u32, any::<u32>(), prop::option::of(0..1_u64 << 60)).prop_map(
+            |(path, mode, uid, gid, accessed)| Operation::SetPosix {
+                path,
+                mode,
+                uid,
+                gid,
+                accessed: accessed.map(Timestamp::from_nt),
+            }
+        ),
+        1 => (path(), any::<u32>()).prop_map(|(path, attributes)| Operation::SetNt { path, attributes }),
+        1 => (path(), prop_oneof!["", "[A-Z]{1,8}~1"]).prop_map(|(path, name)| Operation::SetShortName { path, name }),
+        1 => (path(), special)
+            .prop_map(|(path, (kind, device))| Operation::CreateSpecial { path, kind, device }),
     ]
 }
 
@@ -90,6 +156,8 @@ fn reading() -> impl Strategy<Value = Operation> {
         path().prop_map(|path| Operation::Read { path }),
         path().prop_map(|path| Operation::ReadLink { path }),
         path().prop_map(|path| Operation::Metadata { path }),
+        (path(), name()).prop_map(|(path, name)| Operation::Attribute { path, name: name.to_owned() }),
+        path().prop_map(|path| Operation::Attributes { path }),
         directory().prop_map(|path| Operation::List { path }),
         directory().prop_map(|path| Operation::ListRemoving { path }),
     ]

@@ -67,6 +67,48 @@ pub fn named() -> Vec<Workload> {
             [Operation::ListRemoving { path: "/".to_owned() }],
         ),
         workload(
+            "attributes",
+            [write("/a", 1, 30), attribute("/a", "kept", 2, 1500)],
+            [
+                attribute("/a", "note", 3, 20),
+                attribute("/a", "note", 4, 1200),
+                attribute("/a", "note", 5, 9),
+                remove_attribute("/a", "kept"),
+            ],
+        ),
+        workload(
+            "attributes and metadata with content",
+            [write("/a", 1, 30), mkdir("/d"), attribute("/a", "note", 3, 20)],
+            [
+                posix("/d", 0o1750),
+                Operation::Transaction {
+                    operations: vec![
+                        write("/b", 7, 300),
+                        attribute("/b", "note", 8, 40),
+                        attribute("/b", "long", 9, 2000),
+                        posix("/b", 0o444),
+                        remove_attribute("/a", "note"),
+                    ],
+                    commit: true,
+                },
+                unlink("/b"),
+                rmdir("/d"),
+            ],
+        ),
+        workload(
+            "remove an open file with many attributes",
+            (0..7)
+                .map(|index| attribute("/a", &format!("user.{index}"), index, 10 + index as u32 * 200))
+                .fold(vec![write("/a", 1, 900)], |mut all, operation| {
+                    all.push(operation);
+                    all
+                })
+                .into_iter()
+                .chain([open(0, "/a", OpenMode::ReadWrite), write("/c", 2, 40)])
+                .collect::<Vec<_>>(),
+            [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
+        ),
+        workload(
             "symbolic links",
             [write("/a", 1, 1)],
             [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
@@ -92,6 +134,155 @@ pub fn packed() -> Workload {
             Operation::Close { slot: 0 },
         ],
     )
+}
+
+/// Hand-written workloads over indexes: each way in which one becomes another's parent, and each in which one goes.
+pub fn indexes() -> Vec<Workload> {
+    vec![
+        workload(
+            "snapshots of what changes",
+            [mkdir("/d"), write("/a", 1, 60), write("/b", 2, 1500)],
+            [snapshot("s"), write("/a", 3, 70), unlink("/b"), snapshot("t"), rename("/a", "/d/a"), write("/b", 4, 20)],
+        ),
+        workload(
+            "branches and subvolumes",
+            [write("/a", 1, 60), snapshot("s")],
+            [
+                branch("s", "b"),
+                subvolume("v"),
+                select("b"),
+                write("/a", 2, 50),
+                rename_index("b", "c"),
+                default("c"),
+                unlink("/a"),
+                rename_index("s", "t"),
+                select("v"),
+                default("v"),
+                write("/v", 3, 9),
+            ],
+        ),
+        workload(
+            "trim one that none descends from",
+            [lives(0), vec![snapshot("s"), branch("s", "b"), select("b")], lives(1), vec![select("main")]].concat(),
+            [trim("b")],
+        ),
+        workload(
+            "trim one that a single index descends from",
+            [lives(0), vec![snapshot("s")], lives(1), vec![snapshot("t")], lives(2)].concat(),
+            [trim("s"), write("/a", 9, 30), trim("t")],
+        ),
+        workload(
+            "trim one that a snapshot and a branch descend from",
+            [
+                lives(0),
+                vec![snapshot("s"), branch("s", "b"), select("b")],
+                lives(1),
+                vec![snapshot("t"), select("main")],
+                lives(2),
+            ]
+            .concat(),
+            [trim("s"), trim("t"), trim("b")],
+        ),
+        workload(
+            "trim one of three heirs after the other",
+            [
+                lives(0),
+                vec![snapshot("s"), branch("s", "b"), branch("s", "c"), select("b")],
+                lives(1),
+                vec![select("c")],
+                lives(3),
+                vec![default("c"), select("main")],
+                lives(2),
+            ]
+            .concat(),
+            [trim("s"), trim("b"), select("c"), trim("main")],
+        ),
+        workload(
+            "go back and forth",
+            [lives(0), vec![snapshot("s")], lives(1), vec![snapshot("t")], lives(2)].concat(),
+            [back("s"), write("/a", 9, 30), back("t"), trim("s"), trim("t")],
+        ),
+        workload(
+            "snapshots of open files",
+            [write("/a", 1, 5000), open(0, "/a", OpenMode::ReadWrite), open(1, "/log", OpenMode::Append)],
+            [
+                write_at(0, 100, 2, 50),
+                snapshot("s"),
+                unlink("/a"),
+                write_at(1, 0, 3, 30),
+                snapshot("t"),
+                branch("t", "b"),
+                Operation::Close { slot: 0 },
+                Operation::Close { slot: 1 },
+                trim("t"),
+                back("s"),
+                trim("b"),
+            ],
+        ),
+        workload(
+            "more versions than one step takes",
+            [
+                (0..24).map(|index| write(&format!("/f{index}"), index, 40)).collect::<Vec<_>>(),
+                vec![snapshot("s")],
+                (0..24).step_by(2).map(|index| write(&format!("/f{index}"), index + 50, 45)).collect(),
+                (1..24).step_by(4).map(|index| unlink(&format!("/f{index}"))).collect(),
+            ]
+            .concat(),
+            [trim("s"), snapshot("t"), unlink("/f0"), back("t")],
+        ),
+    ]
+}
+
+/// A part of a small file system's life: each overwrites, deletes and makes something that the others know.
+fn lives(part: u64) -> Vec<Operation> {
+    match part {
+        0 => vec![mkdir("/d"), write("/a", 1, 60), write("/b", 2, 700), write("/c", 3, 5000), write("/d/e", 4, 10)],
+        1 => vec![
+            unlink("/a"),
+            Operation::Update { path: "/c".to_owned(), offset: 4000, content: Content::seeded(5, 200) },
+        ],
+        2 => vec![write("/a", 6, 61), unlink("/c"), rename("/d/e", "/e"), write("/b", 7, 20)],
+        _ => vec![rename("/d", "/g"), resize("/c", 100), write("/b", 8, 800), link("/b", "/h")],
+    }
+}
+
+/// All sequences of so many operations on indexes and of the files that they differ in, after a setup that leaves two
+/// snapshots and a branch.
+pub fn index_sequences(length: u32) -> Vec<Workload> {
+    let alphabet = [
+        snapshot("u"),
+        branch("s", "v"),
+        trim("s"),
+        trim("t"),
+        trim("b"),
+        back("s"),
+        back("t"),
+        select("b"),
+        default("b"),
+        write("/a", 9, 40),
+        unlink("/a"),
+    ];
+    let setup = [
+        vec![
+            write("/a", 1, 50),
+            snapshot("s"),
+            write("/a", 2, 60),
+            write("/b", 3, 300),
+            snapshot("t"),
+            branch("s", "b"),
+        ],
+        vec![select("b"), write("/c", 4, 20), select("main"), unlink("/b")],
+    ]
+    .concat();
+    let count = alphabet.len();
+    let sequence = |number: usize| {
+        let digits = (0..length).map(|place| number / count.pow(place) % count);
+        let mut operations: Vec<Operation> = digits.map(|digit| alphabet[digit].clone()).collect();
+        let measured = operations.pop().into_iter().collect();
+        let setup = [setup.clone(), operations].concat();
+        Workload { name: format!("index sequence {number} of length {length}"), setup, measured, unmount: false }
+    };
+    (0..count.pow(length)).map(sequence).collect()
 }
 
 /// Rewrites small and long files until blocks are cleaned and erased: `rounds` undisturbed, then `measured`.
@@ -126,6 +317,7 @@ fn alphabet() -> Vec<Operation> {
         write_at(0, 30, 3, 70),
         Operation::Sync,
         Operation::Transaction { operations: vec![write("/a", 4, 20), mkdir("/d"), rename("/b", "/c")], commit: true },
+        attribute("/a", "note", 5, 700),
     ]
 }
 
@@ -189,6 +381,20 @@ pub fn unlink(path: &str) -> Operation {
     Operation::RemoveFile { path: path.to_owned() }
 }
 
+/// Sets an attribute.
+pub fn attribute(path: &str, name: &str, seed: u64, length: u32) -> Operation {
+    Operation::SetAttribute { path: path.to_owned(), name: name.to_owned(), content: Content::seeded(seed, length) }
+}
+
+/// Removes an attribute.
+pub fn remove_attribute(path: &str, name: &str) -> Operation {
+    Operation::RemoveAttribute { path: path.to_owned(), name: name.to_owned() }
+}
+
+fn posix(path: &str, mode: u16) -> Operation {
+    Operation::SetPosix { path: path.to_owned(), mode, uid: 1000, gid: 100, accessed: None }
+}
+
 /// Renames.
 pub fn rename(from: &str, to: &str) -> Operation {
     Operation::Rename { from: from.to_owned(), to: to.to_owned() }
@@ -196,4 +402,40 @@ pub fn rename(from: &str, to: &str) -> Operation {
 
 fn link(existing: &str, new: &str) -> Operation {
     Operation::HardLink { existing: existing.to_owned(), new: new.to_owned() }
+}
+
+/// Takes a snapshot.
+pub fn snapshot(name: &str) -> Operation {
+    Operation::CreateSnapshot { name: name.to_owned() }
+}
+
+/// Makes a branch.
+pub fn branch(from: &str, name: &str) -> Operation {
+    Operation::CreateBranch { from: from.to_owned(), name: name.to_owned() }
+}
+
+fn subvolume(name: &str) -> Operation {
+    Operation::CreateSubvolume { name: name.to_owned() }
+}
+
+/// Works on another index.
+pub fn select(name: &str) -> Operation {
+    Operation::SelectIndex { name: name.to_owned() }
+}
+
+/// Trims an index.
+pub fn trim(name: &str) -> Operation {
+    Operation::TrimIndex { name: name.to_owned() }
+}
+
+fn back(to: &str) -> Operation {
+    Operation::RollBack { to: to.to_owned() }
+}
+
+fn rename_index(from: &str, to: &str) -> Operation {
+    Operation::RenameIndex { from: from.to_owned(), to: to.to_owned() }
+}
+
+fn default(name: &str) -> Operation {
+    Operation::SetDefaultIndex { name: name.to_owned() }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, Geometry, Nor, NorConfig};
 use k7fs_core::{
-    DEPTH_MAX, Error, FILE_SIZE_MAX, FormatOptions, GeometryField, MountOptions, OPEN_FILES_MAX, OpenOptions,
-    PATH_BYTES_MAX, Volume, buffer_bytes,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, DEPTH_MAX, Device, Error, FILE_SIZE_MAX, FormatOptions,
+    GeometryField, Kind, MountOptions, Nt, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix, Timestamp, Volume,
+    buffer_bytes,
 };
 use k7fs_sim::chip::{Chip, ChipSpec, SimFlash, SimNor};
 use k7fs_sim::model::Content;
@@ -418,6 +419,15 @@ fn a_read_only_volume_refuses_every_change() {
     assert_eq!(volume.symlink("/file", "/new"), refused);
     assert_eq!(volume.hard_link("/file", "/new"), refused);
     assert_eq!(volume.set_modified("/file", k7fs_core::Timestamp::default()), refused);
+    assert_eq!(volume.set_attribute("/file", "user.x", b"x"), refused);
+    assert_eq!(volume.remove_attribute("/file", "user.x"), refused);
+    assert_eq!(volume.set_stream("/file", "s", b"x"), refused);
+    assert_eq!(volume.set_short_name("/file", "FILE~1"), refused);
+    assert_eq!(volume.create_special("/new", Kind::Fifo, Device::default()), refused);
+    let posix = volume.posix("/file").expect("reads");
+    assert_eq!(volume.set_posix("/file", &Posix { uid: 1, ..posix }), refused);
+    let nt = volume.nt("/file").expect("reads");
+    assert_eq!(volume.set_nt("/file", &Nt { attributes: 2, ..nt }), refused);
     assert_eq!(volume.open("/file", writing()).err(), Some(Error::ReadOnly));
     assert_eq!(volume.open("/new", writing().create(true)).err(), Some(Error::ReadOnly));
     assert_eq!(volume.transaction(|volume| volume.write("/file", b"x")), refused);
@@ -526,5 +536,80 @@ fn the_root_cannot_be_removed_or_renamed() {
         assert!(volume.rename("/dir", "/").is_err());
         assert!(volume.create_dir("/").is_err());
         assert!(volume.write("/", b"x").is_err());
+    });
+}
+
+#[test]
+fn attributes_have_names_and_bounds() {
+    on_a_volume(|volume| {
+        let long = "n".repeat(ATTRIBUTE_NAME_BYTES_MAX + 1);
+        let mut bytes = [0; 8];
+        for (name, error) in [("", Error::AttributeNameEmpty), (long.as_str(), Error::AttributeNameTooLong)] {
+            assert_eq!(volume.set_attribute("/file", name, b"x"), Err(error));
+            assert_eq!(volume.remove_attribute("/file", name), Err(error));
+            assert_eq!(volume.attribute("/file", name, &mut bytes), Err(error));
+        }
+        let large = vec![0; ATTRIBUTE_BYTES_MAX + 1];
+        assert_eq!(volume.set_attribute("/file", "user.x", &large), Err(Error::AttributeTooLarge));
+        for name in ["k7fs.", "k7fs.posix", "k7fs.nt.security"] {
+            assert_eq!(volume.set_attribute("/file", name, b"x"), Err(Error::ReservedAttribute));
+            assert_eq!(volume.remove_attribute("/file", name), Err(Error::ReservedAttribute));
+        }
+        let missing = Err(Error::NoSuchAttribute);
+        assert_eq!(volume.remove_attribute("/file", "user.x"), missing);
+        assert_eq!(volume.attribute("/file", "user.x", &mut bytes).map(|_| ()), missing);
+        assert_eq!(volume.set_attribute("/none", "user.x", b"x"), Err(Error::NotFound));
+        assert_eq!(volume.list_attributes("/none").err(), Some(Error::NotFound));
+        // The bound of everything outside a record: on a volume this small, space.
+        let most = volume.set_attribute("/file", "user.x", &large[1..]);
+        assert_eq!(most, Err(Error::NoSpace));
+    });
+}
+
+#[test]
+fn metadata_outside_its_bounds_is_refused() {
+    on_a_volume(|volume| {
+        let posix = volume.posix("/file").expect("is there");
+        let endless = Timestamp { seconds: 1, ticks: 10_000_000 };
+        let refused = Err(Error::InvalidOption);
+        assert_eq!(volume.set_posix("/file", &Posix { mode: 0o10000, ..posix }), refused);
+        assert_eq!(volume.set_posix("/file", &Posix { modified: endless, ..posix }), refused);
+        assert_eq!(volume.set_posix("/file", &Posix { accessed: Some(endless), ..posix }), refused);
+        let nt = volume.nt("/file").expect("is there");
+        assert_eq!(volume.set_nt("/file", &Nt { created: endless, ..nt }), refused);
+        assert_eq!(volume.set_nt("/file", &Nt { changed: Some(endless), ..nt }), refused);
+        assert_eq!(volume.set_short_name("/file", "THIRTEEN~.TXT"), Err(Error::NameTooLong));
+        assert_eq!(volume.set_short_name("/file", "A/B"), Err(Error::NameInvalid));
+        let large = vec![0; ATTRIBUTE_BYTES_MAX + 1];
+        assert_eq!(volume.set_stream("/file", "s", &large), Err(Error::AttributeTooLarge));
+        assert_eq!(volume.set_stream("/file", "", b"x"), Err(Error::AttributeNameEmpty));
+        assert_eq!(volume.set_stream("/file", &"s".repeat(241), b"x"), Err(Error::AttributeNameTooLong));
+        assert_eq!(volume.remove_stream("/file", "s"), Err(Error::NoSuchAttribute));
+        assert_eq!(volume.set_reparse_point("/file", 1, &large[5..]), Err(Error::NoSpace));
+        assert_eq!(volume.set_reparse_point("/file", 1, &large[4..]), Err(Error::AttributeTooLarge));
+        assert_eq!(volume.set_security_descriptor("/file", &large), Err(Error::AttributeTooLarge));
+    });
+}
+
+#[test]
+fn what_has_no_content_is_not_opened() {
+    on_a_volume(|volume| {
+        let none = Device::default();
+        let refused = Err(Error::InvalidOption);
+        for kind in [Kind::File, Kind::Directory, Kind::Symlink] {
+            assert_eq!(volume.create_special("/new", kind, none), refused);
+        }
+        for kind in [Kind::Fifo, Kind::Socket] {
+            assert_eq!(volume.create_special("/new", kind, Device { major: 0, minor: 1 }), refused);
+        }
+        assert_eq!(volume.create_special("/file", Kind::Fifo, none), Err(Error::AlreadyExists));
+        assert_eq!(volume.device("/file"), Err(Error::NotADevice));
+        volume.create_special("/fifo", Kind::Fifo, none).expect("creates");
+        assert_eq!(volume.open("/fifo", writing()).err(), Some(Error::IsSpecial));
+        assert_eq!(volume.read("/fifo", &mut [0; 4]), Err(Error::IsSpecial));
+        assert_eq!(volume.write("/fifo", b"x"), Err(Error::IsSpecial));
+        assert_eq!(volume.read_dir("/fifo").err(), Some(Error::NotADirectory));
+        assert_eq!(volume.read_link("/fifo", &mut [0; 4]).err(), Some(Error::NotASymlink));
+        volume.remove_file("/fifo").expect("removes");
     });
 }

@@ -16,6 +16,9 @@ use k7fs_tests::{parallel, workload};
 /// Different crashed chips that the run must see.
 const DISTINCT_MIN: usize = 100_000;
 
+/// The same over operations on indexes.
+const DISTINCT_OVER_INDEXES_MIN: usize = if cfg!(feature = "campaign") { 200_000 } else { 20_000 };
+
 /// Some workloads on one chip.
 struct Job {
     case: Case,
@@ -26,10 +29,18 @@ struct Job {
 
 #[test]
 fn every_cut_leaves_a_state_that_was_promised() {
+    climb_all("cut ladder", &jobs(seed()), DISTINCT_MIN);
+}
+
+#[test]
+fn every_cut_of_operations_on_indexes_leaves_a_state_that_was_promised() {
+    climb_all("cut ladder over indexes", &index_jobs(seed()), DISTINCT_OVER_INDEXES_MIN);
+}
+
+fn climb_all(what: &str, jobs: &[Job], distinct_min: usize) {
     let seed = seed();
     let start = Instant::now();
-    let jobs = jobs(seed);
-    let results = parallel::run(&jobs, |job| run(job, seed));
+    let results = parallel::run(jobs, |job| run(job, seed));
     let mut total = Tally::default();
     for (job, result) in jobs.iter().zip(results) {
         match result {
@@ -40,8 +51,32 @@ fn every_cut_leaves_a_state_that_was_promised() {
             }
         }
     }
-    report("cut ladder", &total, start);
-    assert!(total.distinct.len() >= DISTINCT_MIN, "only {} distinct crash states", total.distinct.len());
+    report(what, &total, start);
+    assert!(total.distinct.len() >= distinct_min, "only {} distinct crash states", total.distinct.len());
+}
+
+/// The jobs over operations on indexes; with `--features campaign` on more chips, longer, and with more double cuts.
+fn index_jobs(seed: u64) -> Vec<Job> {
+    let campaign = cfg!(feature = "campaign");
+    let job = |name, workloads, double_every: u64| {
+        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 0 }, seed };
+        Job { case: Case::named(name), spare_blocks: 14, workloads, plan }
+    };
+    let every = |few, many| if campaign { few } else { many };
+    let mut jobs = Vec::new();
+    for (name, few, many) in
+        [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 256), ("nand-2048-64", 2, 16)]
+    {
+        jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], every(few, many))));
+    }
+    jobs.push(job("nor-256-4k", workload::index_sequences(2), every(2, 16)));
+    if campaign {
+        jobs.push(job("nor-512-4k", workload::index_sequences(2), 4));
+        jobs.push(job("nand-2048-64", workload::index_sequences(2), 8));
+        let long = workload::index_sequences(3).into_iter().step_by(7);
+        jobs.push(job("nor-256-4k", long.collect(), 16));
+    }
+    jobs
 }
 
 /// The jobs of a run, each with one in so many of its double cuts; all of them with `--features campaign`.

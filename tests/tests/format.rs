@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k7fs_core::flash::{Flash, Geometry};
-use k7fs_core::{CodecId, Error, Kind, MountOptions, Timestamp, Volume};
+use k7fs_core::{CodecId, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, Posix, Timestamp, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
-use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe};
+use k7fs_sim::model::{Generator, Model, Operation, Random, Session, Space, observe, observe_extra};
 use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, buffer_for};
 use k7fs_tests::parallel;
 use k7fs_tests::ram::RamFlash;
-use k7fs_tests::reader::{self, Entry, Seen};
+use k7fs_tests::reader::{self, Entry, Files, Indexes, Seen};
 use k7fs_tests::seed::{mix, replay, say, seed};
+use k7fs_tests::workload::attribute;
 
 /// Every geometry with small pages, large pages, NOR and NAND, and the operations of one round.
 const JOBS: [(&str, u64); 13] = [
@@ -36,6 +37,9 @@ const JOBS: [(&str, u64); 13] = [
 ];
 /// Rounds of each, with different seeds.
 const ROUNDS: u64 = 2;
+/// Two devices.
+const NULL: Device = Device { major: 1, minor: 3 };
+const DISK: Device = Device { major: u32::MAX, minor: 1 << 31 };
 /// Operations between two looks at the image.
 const LOOK_EVERY: u64 = 9;
 
@@ -93,21 +97,40 @@ fn codecs() -> HostCodecs {
 }
 
 /// What the core shows of an image that it may not change.
-fn shown_by_core(image: &[u8], geometry: Geometry) -> Result<BTreeMap<String, Entry>, Error> {
+fn shown_by_core(image: &[u8], geometry: Geometry) -> Result<Indexes, Error> {
     let flash = RamFlash::new(geometry, Arc::from(image));
     let mut buffer = buffer_for(&flash);
     let mut codecs = codecs();
     let mut codecs = codecs.lend();
     let options = MountOptions { read_only: true, ..MountOptions::default() };
     let mut volume = Volume::mount_with(flash, &mut buffer, options, &mut codecs)?;
-    let tree = observe(&mut volume).map_err(|error| error.volume_error().expect("only the volume may fail"))?;
+    let mut shown = Indexes::default();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(index) = volume.next_index(&mut cursor, &mut name)? {
+        if index.is_default {
+            shown.default = index.name.to_owned();
+        }
+        shown.files.insert(index.name.to_owned(), Files::new());
+    }
+    for (name, files) in &mut shown.files {
+        volume.select_index(name)?;
+        *files = files_shown(&mut volume)?;
+    }
+    Ok(shown)
+}
+
+/// What one index shows.
+fn files_shown(volume: &mut Volume<'_, RamFlash>) -> Result<Files, Error> {
+    let tree = observe(volume).map_err(|error| error.volume_error().expect("only the volume may fail"))?;
     let mut contents: BTreeMap<&str, &[u8]> = BTreeMap::from([("/", &[][..])]);
     contents.extend(tree.entries.iter().map(|(path, entry)| (path.as_str(), entry.content.as_slice())));
     let entries = contents.into_iter().map(|(path, content)| {
         let metadata = volume.metadata(path)?;
         let content = content.to_vec();
         let k7fs_core::Metadata { object, kind, size, links, created, modified, .. } = metadata;
-        Ok((path.to_owned(), Entry { object, kind, links, size, created, modified, content }))
+        let extra = observe_extra(volume, path, kind)?;
+        Ok((path.to_owned(), Entry { object, kind, links, size, created, modified, content, extra }))
     });
     entries.collect()
 }
@@ -125,19 +148,27 @@ fn look(flash: &SimFlash, met: &mut Met) -> Result<(), String> {
     match (by_core, by_stranger) {
         (Ok(expected), Ok((found, seen))) => {
             met.add(&seen);
-            let paths = expected.keys().chain(found.keys());
-            for path in paths {
-                let (expected, found) = (expected.get(path), found.get(path));
+            if found.default != expected.default || !found.files.keys().eq(expected.files.keys()) {
+                let names = |indexes: &Indexes| format!("{:?}", indexes.files.keys().collect::<Vec<_>>());
+                return Err(format!("the indexes are {}, the core shows {}", names(&found), names(&expected)));
+            }
+            for ((index, expected), found) in expected.files.iter().zip(found.files.values()) {
+                for path in expected.keys().chain(found.keys()) {
+                    let (expected, found) = (brief(expected.get(path)), brief(found.get(path)));
+                    if expected != found {
+                        return Err(format!("{path} in {index} is {found}, the core shows {expected}; {seen:?}"));
+                    }
+                }
                 if expected != found {
-                    return Err(format!("{path} is {}, the core shows {}; {seen:?}", brief(found), brief(expected)));
+                    return Err(format!("contents in {index} differ; {seen:?}"));
                 }
             }
             Ok(())
         }
         (by_core, by_stranger) => Err(format!(
             "the reader says {:?}, the core {:?}",
-            by_stranger.map(|(found, _)| found.len()),
-            by_core.map(|found| found.len())
+            by_stranger.map(|(found, _)| found.files.len()),
+            by_core.map(|found| found.files.len())
         )),
     }
 }
@@ -150,7 +181,9 @@ fn live(case: Case, operations: u64, seed: u64, met: &mut Met) -> Result<(), Str
     look(&flash, met)?;
     let geometry = flash.geometry();
     let bytes_max = u64::from(geometry.page_size) * u64::from(geometry.page_count()) / 8;
-    let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max };
+    // A large block must be nearly full before compressing it saves a page.
+    let length_max = 9000.max(case.packing.logical_block_size + 4000).min(bytes_max as u32 / 3);
+    let space = Space { names: 12, depth: 3, length_max, bytes_max, indexes_max: 4 };
     let (mut generator, mut random) = (Generator::new(seed, space), Random::new(mix(seed, 1)));
     let (mut model, mut done, mut codecs) = (Model::new(), 0, codecs());
     while done < operations {
@@ -221,7 +254,7 @@ fn a_stranger_reads_what_the_core_shows() {
 #[test]
 fn kinds_are_all_met() {
     // A symbolic link, a second name and a deep path, which generated sequences meet by chance.
-    let mut flash = Case::named("nor-256-4k").formatted(6, seed());
+    let mut flash = Case::named("nor-256-4k").formatted(60, seed());
     let mut buffer = buffer_for(&flash);
     let options = MountOptions { clock: Some(clock), ..MountOptions::default() };
     let mut volume = Volume::mount(&mut flash, &mut buffer, options).expect("mounts");
@@ -233,15 +266,37 @@ fn kinds_are_all_met() {
         Operation::HardLink { existing: "/d/é/file".to_owned(), new: "/again".to_owned() },
         Operation::Symlink { target: "/d/é".to_owned(), path: "/link".to_owned() },
         Operation::Resize { path: "/again".to_owned(), length: 20_000 },
+        attribute("/again", "user.short", 1, 20),
+        attribute("/again", "user.long", 2, 65_536),
+        attribute("/d", "user.short", 3, 0),
+        Operation::SetShortName { path: "/d".to_owned(), name: "D~1".to_owned() },
+        Operation::SetNt { path: "/link".to_owned(), attributes: 0x401 },
+        Operation::CreateSpecial { path: "/fifo".to_owned(), kind: Kind::Fifo, device: Device::default() },
+        Operation::CreateSpecial { path: "/socket".to_owned(), kind: Kind::Socket, device: Device::default() },
+        Operation::CreateSpecial { path: "/null".to_owned(), kind: Kind::CharacterDevice, device: NULL },
+        Operation::CreateSpecial { path: "/disk".to_owned(), kind: Kind::BlockDevice, device: DISK },
     ];
     for operation in operations {
         assert_eq!(session.apply(&mut volume, &operation).error(), None, "{operation:?}");
     }
+    let moment = |seconds| Some(Timestamp { seconds, ticks: 9_999_999 });
+    let (created, modified) = (Timestamp::default(), Timestamp { seconds: 20_000_000_000, ticks: 7 });
+    let (accessed, changed) = (moment(1), moment(13_500_000_000));
+    let posix = Posix { mode: 0o6711, uid: 1, gid: u32::MAX, created, modified, accessed, changed };
+    volume.set_posix("/again", &posix).expect("is set");
     volume.unmount().expect("unmounts");
     look(&flash, &mut Met::default()).unwrap_or_else(|error| panic!("{error}"));
     let (found, seen) = reader::read(&image(&flash), flash.geometry()).expect("can be read");
+    let found = &found.files[&found.default];
     assert!(seen.clean && seen.commits == 0);
     assert_eq!(found["/link"].kind, Kind::Symlink);
     assert_eq!(found["/link"].content, "/d/é".as_bytes());
     assert_eq!((found["/again"].links, found["/again"].size), (2, 20_000));
+    let again = &found["/d/é/file"].extra;
+    assert_eq!((again.mode, again.uid, again.gid, again.changed), (0o6711, 1, u32::MAX, changed));
+    assert_eq!(again.attributes["user.long"].len(), 65_536);
+    assert!(found["/d"].extra.attributes["user.short"].is_empty());
+    assert_eq!((found["/link"].extra.nt, found["/link"].extra.mode), (0x401, 0o777));
+    assert_eq!((found["/null"].extra.device, found["/disk"].extra.device), (NULL, DISK));
+    assert_eq!((found["/fifo"].kind, found["/socket"].kind), (Kind::Fifo, Kind::Socket));
 }

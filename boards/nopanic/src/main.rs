@@ -13,8 +13,8 @@ use core::hint::black_box;
 use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
 use k7fs_core::{
-    Codec, CodecError, CodecId, Codecs, ContentCursor, Error, FormatOptions, HashId, MountOptions, OpenOptions,
-    Recompressed, Timestamp, Volume, buffer_bytes,
+    Codec, CodecError, CodecId, Codecs, ContentCursor, Device, Error, FormatOptions, HashId, Kind, MountOptions, Nt,
+    OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
 };
 
 use chips::{NandChip, NorChip, anything};
@@ -96,6 +96,10 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let _ = black_box(use_stream(&mut volume));
     let _ = black_box(use_names(&mut volume));
     let _ = black_box(use_directories(&mut volume));
+    let _ = black_box(use_attributes(&mut volume));
+    let _ = black_box(use_metadata(&mut volume));
+    let _ = black_box(use_nt(&mut volume));
+    let _ = black_box(volume.transaction(|volume| use_attributes(volume)));
     let _ = black_box(volume.transaction(|volume| use_files(volume)));
     let _ = black_box(volume.transaction(|volume| use_names(volume)));
     let _ = black_box(volume.usage());
@@ -195,6 +199,49 @@ fn use_directories<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     Ok(())
 }
 
+fn use_attributes<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let mut space = [0; 512];
+    let bytes = space.get_mut(..anything()).unwrap_or_default();
+    let _ = black_box(volume.set_attribute(path(), path(), bytes));
+    let _ = black_box(volume.attribute(path(), path(), bytes));
+    let _ = black_box(volume.remove_attribute(path(), path()));
+    let mut cursor = volume.list_attributes(path())?;
+    while let Some(entry) = volume.next_attribute(&mut cursor, bytes)? {
+        black_box(entry);
+    }
+    Ok(())
+}
+
+fn use_metadata<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let kinds = [Kind::Fifo, Kind::Socket, Kind::CharacterDevice, Kind::BlockDevice, Kind::File];
+    let kind = kinds.get(anything::<usize>()).copied().unwrap_or(Kind::Symlink);
+    let device = Device { major: anything(), minor: anything() };
+    let _ = black_box(volume.create_special(path(), kind, device));
+    let _ = black_box(volume.device(path()));
+    let _ = black_box(volume.posix(path()));
+    let _ = black_box(volume.nt(path()));
+    let (created, modified) = (time(), time());
+    let (accessed, changed) = ((anything::<u8>() != 0).then(time), (anything::<u8>() != 0).then(time));
+    let posix = Posix { mode: anything(), uid: anything(), gid: anything(), created, modified, accessed, changed };
+    let _ = black_box(volume.set_posix(path(), &posix));
+    volume.set_nt(path(), &Nt { attributes: anything(), created, modified, accessed, changed })
+}
+
+fn use_nt<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let mut space = [0; 512];
+    let bytes = space.get_mut(..anything()).unwrap_or_default();
+    let _ = black_box(volume.set_short_name(path(), path()));
+    let _ = black_box(volume.short_name(path(), bytes));
+    let _ = black_box(volume.set_security_descriptor(path(), bytes));
+    let _ = black_box(volume.security_descriptor(path(), bytes));
+    let _ = black_box(volume.set_reparse_point(path(), anything(), bytes));
+    let _ = black_box(volume.reparse_point(path(), bytes));
+    let _ = black_box(volume.remove_reparse_point(path()));
+    let _ = black_box(volume.set_stream(path(), path(), bytes));
+    let _ = black_box(volume.stream(path(), path(), bytes));
+    volume.remove_stream(path(), path())
+}
+
 fn options() -> OpenOptions {
     OpenOptions::new()
         .read(anything::<u8>() != 0)
@@ -208,6 +255,7 @@ fn options() -> OpenOptions {
 fn time() -> Timestamp {
     let time = Timestamp::from_unix(anything(), anything()).unwrap_or_default();
     black_box(time.to_unix());
+    black_box(Timestamp::from_nt(anything()).to_nt());
     Timestamp { seconds: anything(), ticks: anything() }
 }
 

@@ -93,6 +93,22 @@ impl Segment {
     }
 }
 
+/// Units that a reference of `len` bytes counts for.
+fn units(len: u32, unit_shift: u32) -> u32 {
+    len.saturating_add(HEADER_ALLOWANCE).div_ceil(1 << unit_shift)
+}
+
+/// Units that a place counts for.
+///
+/// A packed record is never cut, so that so many of them leave the rest of a block unused: each counts as an equal share of
+/// the block.
+fn units_of(space: &Space, place: &Place, unit_shift: u32) -> u32 {
+    let Some(packed) = place.part() else { return units(place.len, unit_shift) };
+    let block = space.block_payload();
+    let records = block.checked_div(packed.stored.saturating_add(HEADER_ALLOWANCE)).unwrap_or(0).max(1);
+    block.div_ceil(records).div_ceil(1 << unit_shift)
+}
+
 /// The table in the caller's memory.
 #[derive(Debug)]
 pub(crate) struct Alloc<'b> {
@@ -111,13 +127,11 @@ pub(crate) struct Alloc<'b> {
 
 impl<'b> Alloc<'b> {
     pub(crate) fn new(bytes: &'b mut [u8], space: &Space) -> Self {
-        // Units small enough to tell blocks apart, large enough that a block of the smallest records still fits.
-        let unit_shift = (space.block_payload() / 4096).next_power_of_two().checked_ilog2().unwrap_or(0).max(5);
         let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
         Self {
             bytes,
             blocks: space.block_count,
-            unit_shift,
+            unit_shift: Self::unit_shift(space),
             erase_base: 0,
             // About a page each: fewer would write more at a checkpoint, more would read more at a mount.
             segment_blocks: space.block_count.div_ceil(most).max(space.payload / 4).max(64),
@@ -213,18 +227,7 @@ impl<'b> Alloc<'b> {
 
     /// Units that a reference of `len` bytes counts for.
     fn units(&self, len: u32) -> u32 {
-        len.saturating_add(HEADER_ALLOWANCE).div_ceil(1 << self.unit_shift)
-    }
-
-    /// Units that a place counts for.
-    ///
-    /// A packed record is never cut, so that so many of them leave the rest of a block unused: each counts as an equal share of
-    /// the block.
-    pub(crate) fn units_of(&self, space: &Space, place: &Place) -> u32 {
-        let Some(packed) = place.part() else { return self.units(place.len) };
-        let block = space.block_payload();
-        let records = block.checked_div(packed.stored.saturating_add(HEADER_ALLOWANCE)).unwrap_or(0).max(1);
-        block.div_ceil(records).div_ceil(1 << self.unit_shift)
+        units(len, self.unit_shift)
     }
 
     /// Bytes that a reference of `len` bytes counts for.
@@ -234,18 +237,47 @@ impl<'b> Alloc<'b> {
 
     /// Bytes that a place counts for.
     pub(crate) fn cost_of(&self, space: &Space, place: &Place) -> u64 {
-        u64::from(self.units_of(space, place)) << self.unit_shift
+        u64::from(units_of(space, place, self.unit_shift)) << self.unit_shift
     }
 
-    /// As counted, for an audit from outside.
-    #[cfg(feature = "sabotage")]
-    pub(crate) fn units_for_audit(&self, len: u32) -> u32 {
-        self.units(len)
+    /// Units that a place and its copy count for in a block, for counting anew.
+    #[cfg(any(feature = "indexes", feature = "sabotage"))]
+    pub(crate) fn units_in(space: &Space, place: &Place, block: u32) -> u32 {
+        let copies = [Some(place.address), place.copy()].into_iter().flatten();
+        let unit_shift = Self::unit_shift(space);
+        copies.filter(|at| space.block_of(*at) == block).map(|_| units_of(space, place, unit_shift)).sum()
     }
 
+    /// Units small enough to tell blocks apart, large enough that a block of the smallest records still fits.
+    fn unit_shift(space: &Space) -> u32 {
+        (space.block_payload() / 4096).next_power_of_two().checked_ilog2().unwrap_or(0).max(5)
+    }
+
+    /// Units of the table's own segments in a block.
+    #[cfg(any(feature = "indexes", feature = "sabotage"))]
+    pub(crate) fn units_of_segments(&self, space: &Space, block: u32) -> u32 {
+        let own =
+            self.segments.into_iter().filter_map(Segment::get).filter(|(address, _)| space.block_of(*address) == block);
+        own.map(|(_, len)| self.units(len)).sum()
+    }
+
+    /// The one way to change a block's count, so that the total is always the sum of all of them.
     fn set_live(&mut self, block: u32, live: u32) {
-        let word = self.word(block) & !(LIVE_MAX << 3) | live.min(LIVE_MAX) << 3;
-        self.set_word(block, word);
+        let live = live.min(LIVE_MAX);
+        self.live_total = self.live_total.saturating_sub(self.live(block).into()) + u64::from(live);
+        self.set_word(block, self.word(block) & !(LIVE_MAX << 3) | live << 3);
+    }
+
+    /// Whether a block's count has reached its end: it is an upper bound then, until it is counted again.
+    pub(crate) fn is_saturated(&self, block: u32) -> bool {
+        self.live(block) == LIVE_MAX
+    }
+
+    /// Takes what was counted anew: the units of every reference to the block.
+    #[cfg(feature = "indexes")]
+    pub(crate) fn recount(&mut self, block: u32, units: u32) {
+        self.set_live(block, units);
+        self.touch(block);
     }
 
     /// A reference to `len` bytes in a block has come to be.
@@ -254,7 +286,6 @@ impl<'b> Alloc<'b> {
     }
 
     fn add_units(&mut self, block: u32, units: u32) {
-        self.live_total += u64::from(units);
         // A count that has reached its end stays there: an upper bound, until the cleaner counts again.
         self.set_live(block, self.live(block).saturating_add(units));
         self.touch(block);
@@ -266,8 +297,7 @@ impl<'b> Alloc<'b> {
     }
 
     fn subtract_units(&mut self, block: u32, units: u32) {
-        self.live_total = self.live_total.saturating_sub(units.into());
-        if self.live(block) < LIVE_MAX {
+        if !self.is_saturated(block) {
             self.set_live(block, self.live(block).saturating_sub(units));
         }
         self.touch(block);
@@ -308,7 +338,7 @@ impl<'b> Alloc<'b> {
 
     /// As [`Self::add`] for what a place stands for, a node's copy included.
     pub(crate) fn add_place(&mut self, space: &Space, place: &Place) {
-        let units = self.units_of(space, place);
+        let units = units_of(space, place, self.unit_shift);
         self.add_units(space.block_of(place.address), units);
         if let Some(copy) = place.copy() {
             self.add_units(space.block_of(copy), units);
@@ -317,7 +347,7 @@ impl<'b> Alloc<'b> {
 
     /// As [`Self::subtract`] for what a place stands for, a node's copy included.
     pub(crate) fn subtract_place(&mut self, space: &Space, place: &Place) {
-        let units = self.units_of(space, place);
+        let units = units_of(space, place, self.unit_shift);
         self.subtract_units(space.block_of(place.address), units);
         if let Some(copy) = place.copy() {
             self.subtract_units(space.block_of(copy), units);
@@ -397,7 +427,6 @@ impl<'b> Alloc<'b> {
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
         self.set_state(block, state);
         self.set_live(block, live);
-        self.live_total += u64::from(live);
         self.set_erase_count(block, erases);
         Some(())
     }

@@ -9,8 +9,10 @@
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
 
 use super::alloc::{SEGMENTS_MAX, Segment};
+use super::item::Key;
 use super::table::Place;
 use crate::page::Space;
+use crate::tree::{KIND_INDEX, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
 /// Replaced log blocks that one checkpoint remembers, at most.
@@ -20,6 +22,7 @@ pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 
 const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;
+const INDEXES_FLAG: u64 = 4;
 
 /// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +53,23 @@ impl core::ops::Deref for Jumps {
     }
 }
 
+/// Rare things that are in the tree or not: looking for them in vain would cost every mount some pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MayHave {
+    /// Work that a commit has left to be done.
+    pub(crate) jobs: bool,
+    /// Records of indexes: without one there is a single index.
+    pub(crate) indexes: bool,
+}
+
+impl MayHave {
+    /// A key was written.
+    pub(crate) fn note(&mut self, key: &Key) {
+        self.jobs |= key.kind == KIND_JOB;
+        self.indexes |= key.kind == KIND_INDEX;
+    }
+}
+
 /// The state of the volume at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint {
@@ -59,8 +79,8 @@ pub(crate) struct Checkpoint {
     pub(crate) tail_sequence: u64,
     /// Written by a clean stop.
     pub(crate) clean: bool,
-    /// The tree may have jobs: a mount looks for them.
-    pub(crate) has_jobs: bool,
+    /// What a mount looks for in the tree.
+    pub(crate) may_have: MayHave,
     /// Level of the root node; 0 is a leaf.
     pub(crate) root_level: u8,
     /// The root node; none while the tree is empty.
@@ -94,7 +114,7 @@ impl Checkpoint {
             sequence: 0,
             tail_sequence: 0,
             clean: false,
-            has_jobs: false,
+            may_have: MayHave::default(),
             root_level: 0,
             root: None,
             front_block: 0,
@@ -115,7 +135,11 @@ impl Checkpoint {
     pub(crate) fn encode<'b>(&self, space: &Space, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        writer.uleb(flag(self.clean, CLEAN_FLAG) | flag(self.has_jobs, JOBS_FLAG));
+        writer.uleb(
+            flag(self.clean, CLEAN_FLAG)
+                | flag(self.may_have.jobs, JOBS_FLAG)
+                | flag(self.may_have.indexes, INDEXES_FLAG),
+        );
         writer.uleb(self.tail_sequence);
         writer.uleb(self.root_level.into());
         match self.root {
@@ -159,7 +183,7 @@ impl Checkpoint {
         checkpoint.sequence = sequence;
         let flags = reader.uleb();
         checkpoint.clean = flags & CLEAN_FLAG != 0;
-        checkpoint.has_jobs = flags & JOBS_FLAG != 0;
+        checkpoint.may_have = MayHave { jobs: flags & JOBS_FLAG != 0, indexes: flags & INDEXES_FLAG != 0 };
         checkpoint.tail_sequence = reader.uleb();
         checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
         checkpoint.root = space

@@ -16,7 +16,7 @@ use crate::varint::{Reader, Writer, uleb_len};
 pub(crate) const ITEM_HEADER_BYTES_MAX: usize = 36;
 
 /// Keys of the tree, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// What kind of thing; see FORMAT.md for all of them.
     pub(crate) kind: u8,
@@ -24,7 +24,7 @@ pub(crate) struct Key {
     pub(crate) object: u64,
     /// Offset, or name hash and tie.
     pub(crate) position: u64,
-    /// The index (snapshot, subvolume) that wrote it: versions of a key lie side by side.
+    /// The index (snapshot, subvolume) that wrote it: versions of a key lie side by side, the newest first.
     pub(crate) index: u32,
 }
 
@@ -34,7 +34,7 @@ pub(crate) const KEY_BYTES: usize = 21;
 impl Ord for Key {
     #[inline(never)]
     fn cmp(&self, other: &Self) -> Ordering {
-        let fields = |key: &Self| (key.kind, key.object, key.position, key.index);
+        let fields = |key: &Self| (key.kind, key.object, key.position, !key.index);
         fields(self).cmp(&fields(other))
     }
 }
@@ -46,8 +46,8 @@ impl PartialOrd for Key {
 }
 
 impl Key {
-    pub(crate) const MIN: Key = Key { kind: 0, object: 0, position: 0, index: 0 };
-    pub(crate) const MAX: Key = Key { kind: u8::MAX, object: u64::MAX, position: u64::MAX, index: u32::MAX };
+    pub(crate) const MIN: Key = Key { kind: 0, object: 0, position: 0, index: u32::MAX };
+    pub(crate) const MAX: Key = Key { kind: u8::MAX, object: u64::MAX, position: u64::MAX, index: 0 };
 
     pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
         let mut bytes = [0; KEY_BYTES];
@@ -55,7 +55,7 @@ impl Key {
         writer.byte(self.kind);
         writer.bytes(&self.object.to_be_bytes());
         writer.bytes(&self.position.to_be_bytes());
-        writer.bytes(&self.index.to_be_bytes());
+        writer.bytes(&(!self.index).to_be_bytes());
         bytes
     }
 
@@ -65,7 +65,7 @@ impl Key {
             kind: reader.byte(),
             object: u64::from_be_bytes(reader.array()),
             position: u64::from_be_bytes(reader.array()),
-            index: u32::from_be_bytes(reader.array()),
+            index: !u32::from_be_bytes(reader.array()),
         }
     }
 
@@ -79,22 +79,31 @@ impl Key {
         self < end || *end == Key::MAX
     }
 
-    /// The next key in order, saturating.
+    /// Whether both keys are versions of one key.
+    pub(crate) fn is_version_of(&self, other: &Key) -> bool {
+        self.is_beside(other) && self.position == other.position
+    }
+
+    /// The next key in order, saturating: an older version of this key, or the newest of the next one.
     pub(crate) fn successor(self) -> Key {
-        let mut next = self;
-        let (index, carry) = next.index.overflowing_add(1);
-        next.index = index;
+        match self.index.checked_sub(1) {
+            Some(index) => Key { index, ..self },
+            None => self.next_position(),
+        }
+    }
+
+    /// The first key behind all versions of this one, saturating.
+    pub(crate) fn next_position(self) -> Key {
+        let mut next = Key { index: u32::MAX, ..self };
+        let (position, carry) = next.position.overflowing_add(1);
+        next.position = position;
         if carry {
-            let (position, carry) = next.position.overflowing_add(1);
-            next.position = position;
+            let (object, carry) = next.object.overflowing_add(1);
+            next.object = object;
             if carry {
-                let (object, carry) = next.object.overflowing_add(1);
-                next.object = object;
-                if carry {
-                    match next.kind.checked_add(1) {
-                        Some(kind) => next.kind = kind,
-                        None => return Key::MAX,
-                    }
+                match next.kind.checked_add(1) {
+                    Some(kind) => next.kind = kind,
+                    None => return Key::MAX,
                 }
             }
         }

@@ -28,7 +28,7 @@ mod table;
 mod tail;
 
 pub(crate) use alloc::{Alloc, BlockState};
-pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX};
+pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX, MayHave};
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
@@ -78,8 +78,8 @@ pub(crate) struct Log<'b, F> {
     commit_tag: u32,
     /// The next object number.
     pub(crate) next_object: u64,
-    /// There may be jobs, merged or not.
-    pub(crate) has_jobs: bool,
+    /// What the tree may have, merged or not.
+    pub(crate) may_have: MayHave,
     /// Where the tail of the checkpoint begins that is being written in steps.
     merge_start: Option<TailStart>,
     /// Blocks that failed under a head since the mount, the last few.
@@ -214,7 +214,7 @@ impl<F: Flash> Log<'_, F> {
         let space = self.pages.space;
         let mut index = 0;
         while let Some(row) = self.table.row(index) {
-            if let Some(place) = row.place {
+            if let Some(place) = row.place.filter(|place| place.len > 0) {
                 self.alloc.keep(space.block_of(place.address));
             }
             index += 1;
@@ -290,7 +290,7 @@ impl<F: Flash> Log<'_, F> {
         let start = self.merge_start.take().filter(|start| start.transaction != now.transaction).unwrap_or(now);
         let behind = start.transaction != now.transaction;
         let mut checkpoint = Checkpoint {
-            has_jobs: self.has_jobs,
+            may_have: self.may_have,
             root,
             root_level,
             tail_sequence: start.sequence,
@@ -317,6 +317,12 @@ impl<F: Flash> Log<'_, F> {
         self.generation
     }
 
+    /// The number of the last commit.
+    #[cfg(feature = "indexes")]
+    pub(crate) fn transaction(&self) -> u64 {
+        self.transaction
+    }
+
     /// The number of the last commit that a merge takes.
     pub(crate) fn merged_transaction(&self) -> u64 {
         self.merge_start.map_or(self.transaction, |start| start.transaction)
@@ -341,7 +347,7 @@ impl<F: Flash> Log<'_, F> {
     pub(crate) fn write_clean_stop(&mut self) -> Result<(), Error> {
         let mut checkpoint = self.checkpoint;
         checkpoint.clean = true;
-        checkpoint.has_jobs = self.has_jobs;
+        checkpoint.may_have = self.may_have;
         self.write_checkpoint(&mut checkpoint, true)
     }
 

@@ -121,7 +121,7 @@ impl<'b, F: Flash> Log<'b, F> {
             last_commit: None,
             commit_tag: 0,
             next_object: 0,
-            has_jobs: false,
+            may_have: super::MayHave::default(),
             merge_start: None,
             relocations: heapless::Vec::new(),
             commits_in_tail: 0,

@@ -10,7 +10,7 @@ use super::{BlockState, HeadId, Item, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::Space;
-use crate::tree::{KIND_EXTENT, KIND_JOB};
+use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, uleb_len};
 
 /// Bytes moved at a time when content is copied.
@@ -44,7 +44,7 @@ impl<F: Flash> Log<'_, F> {
         self.commit_tag = self.checkpoint.commit_tag;
         self.transaction = self.checkpoint.transaction;
         self.next_object = self.checkpoint.next_object;
-        self.has_jobs = self.checkpoint.has_jobs;
+        self.may_have = self.checkpoint.may_have;
         let Some(newest) = newest else { return Ok(()) };
         let mut page = newest;
         let mut expected: Option<(u64, u32)> = None;
@@ -122,7 +122,7 @@ impl<F: Flash> Log<'_, F> {
             ItemKind::Delete => None,
             _ => return Ok(()),
         };
-        if let Some(place) = place {
+        if let Some(place) = place.filter(|place| place.len > 0) {
             if !self.pages.space.contains(place.address, place.stored()) {
                 return Err(Error::Corrupt { page });
             }
@@ -397,9 +397,18 @@ impl<F: Flash> Log<'_, F> {
         self.put_row(key, None)
     }
 
+    /// A key has no value, whatever an ancestor of its index has.
+    pub(crate) fn put_whiteout(&mut self, key: Key) -> Result<(), Error> {
+        self.begin(HeadId::Front, ItemKind::Value, key, 0)?;
+        let address = self.finish(HeadId::Front);
+        self.put_row(key, Some(Place::value(address, 0)))
+    }
+
     /// A pending change of a key.
     pub(crate) fn put_row(&mut self, key: Key, place: Option<Place>) -> Result<(), Error> {
-        self.has_jobs |= key.kind == KIND_JOB;
+        self.may_have.note(&key);
+        // Nothing has no place: where its item ends may be another block.
+        let place = place.map(|place| if place.len > 0 { place } else { Place::NOTHING });
         let taken = self.table.put(&Row { level: 0, key, age: Age::Pending, place });
         if taken { Ok(()) } else { Err(Error::NeedsRemount) }
     }

@@ -69,6 +69,9 @@ pub(crate) struct Packed {
 }
 
 impl Place {
+    /// No bytes at all: the value of a whiteout.
+    pub(crate) const NOTHING: Self = Self { address: Address { page: 0, offset: 0 }, len: 0, beside: Beside::Nothing };
+
     /// A value: nothing beside its bytes.
     pub(crate) fn value(address: Address, len: u32) -> Self {
         Self { address, len, beside: Beside::Nothing }

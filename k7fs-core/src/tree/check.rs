@@ -5,7 +5,13 @@ use super::node::{Content, Entry, LEVELS_MAX, NodeReader};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::pointer_hash;
+#[cfg(any(feature = "indexes", feature = "sabotage"))]
+use crate::log::Alloc;
 use crate::log::{Key, Place};
+
+/// Blocks that one walk counts anew.
+#[cfg(feature = "indexes")]
+const RECOUNTED_MAX: usize = 16;
 
 /// Something wrong with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,47 @@ impl<F: Flash> Tree<'_, F> {
         result
     }
 
+    /// Counts anew what the merged tree refers to in blocks whose count has reached its end, some at a time: where many indexes
+    /// refer to parts of the same bytes, nothing else would ever tell that such a block is empty. `true` where one has less in
+    /// it than was thought.
+    ///
+    /// Reads the whole tree. Nothing may be left to be merged.
+    #[cfg(feature = "indexes")]
+    pub(crate) fn recount(&mut self) -> Result<bool, Error> {
+        let saturated = (0..self.log.alloc.blocks()).filter(|block| self.log.alloc.is_saturated(*block));
+        let mut counts: heapless::Vec<(u32, u32), RECOUNTED_MAX> =
+            saturated.take(RECOUNTED_MAX).map(|block| (block, 0)).collect();
+        if counts.is_empty() || self.log.table.len() > 0 {
+            return Ok(false);
+        }
+        let space = self.log.pages.space;
+        let mut count = |place: &Place| {
+            for (block, units) in &mut counts {
+                *units = units.saturating_add(Alloc::units_in(&space, place, *block));
+            }
+        };
+        let mut from = Key::MIN;
+        let mut entry = Entry::EMPTY;
+        while self.next_version(&from, &mut entry)? {
+            from = entry.key.successor();
+            if let Content::At(place) = &entry.content {
+                count(place);
+            }
+        }
+        let mut is_sound = true;
+        self.check_nodes(&mut |place, fault| {
+            is_sound &= fault.is_none();
+            count(&place);
+        })?;
+        let mut gained = false;
+        for (block, units) in counts.into_iter().filter(|_| is_sound) {
+            let units = units.saturating_add(self.log.alloc.units_of_segments(&space, block));
+            self.log.alloc.recount(block, units);
+            gained |= !self.log.alloc.is_saturated(block);
+        }
+        Ok(gained)
+    }
+
     /// Reads every byte of a value.
     pub(crate) fn check_value(&mut self, content: &Content) -> Result<(), Error> {
         // A packed record is read as it lies there.
@@ -107,15 +154,10 @@ impl<F: Flash> Tree<'_, F> {
             if let Some(root) = self.root {
                 self.count_live(&root, self.root_level, block, &mut needed)?;
             }
-            let space = self.log.pages.space;
-            for (address, len) in
-                (0..self.log.alloc.segment_count()).filter_map(|segment| self.log.alloc.segment(segment))
-            {
-                needed += if space.block_of(address) == block { self.log.alloc.units_for_audit(len) } else { 0 };
-            }
+            needed += self.log.alloc.units_of_segments(&self.log.pages.space, block);
             let free =
                 matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
-            if needed > before || (free && needed > 0) {
+            if (needed > before && !self.log.alloc.is_saturated(block)) || (free && needed > 0) {
                 return Ok(Some(block));
             }
         }
@@ -124,23 +166,16 @@ impl<F: Flash> Tree<'_, F> {
 
     #[cfg(feature = "sabotage")]
     fn count_live(&mut self, place: &Place, level: u8, block: u32, needed: &mut u32) -> Result<(), Error> {
-        *needed += self.units_in(place, block);
+        *needed += Alloc::units_in(&self.log.pages.space, place, block);
         let mut reader = NodeReader::open(&mut self.log, place, level)?;
         let mut entry = Entry::EMPTY;
         while reader.next(&mut self.log, &mut entry)? {
             match entry.content {
-                Content::At(place) if level == 0 => *needed += self.units_in(&place, block),
+                Content::At(place) if level == 0 => *needed += Alloc::units_in(&self.log.pages.space, &place, block),
                 Content::At(place) => self.count_live(&place, level - 1, block, needed)?,
                 Content::Inline { .. } => {}
             }
         }
         Ok(())
-    }
-
-    #[cfg(feature = "sabotage")]
-    fn units_in(&self, place: &Place, block: u32) -> u32 {
-        let space = self.log.pages.space;
-        let copies = [Some(place.address), place.copy()].into_iter().flatten();
-        copies.filter(|at| space.block_of(*at) == block).map(|_| self.log.alloc.units_of(&space, place)).sum()
     }
 }

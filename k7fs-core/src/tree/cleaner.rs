@@ -39,6 +39,11 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         self.checkpoint()?;
+        #[cfg(feature = "indexes")]
+        if core::mem::take(&mut self.recount_due) && self.recount()? {
+            // The next checkpoint frees what is empty.
+            moved = true;
+        }
         Ok(moved || self.free_blocks() > before)
     }
 
@@ -142,12 +147,12 @@ impl<F: Flash> Tree<'_, F> {
         let key = item.header.key;
         let space = self.log.pages.space;
         let last = match key.kind {
-            KIND_EXTENT => Key { position: key.position.saturating_add(item.header.len.into()), ..key },
-            _ => key,
+            KIND_EXTENT => key.position.saturating_add(item.header.len.into()),
+            _ => key.position,
         };
-        let mut from = key;
+        let mut from = Key { index: u32::MAX, ..key };
         let mut entry = Entry::EMPTY;
-        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
+        while self.next_version(&from, &mut entry)? && entry.key.position <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
             let inside = place.address >= item.body && place.address < space.advance(item.body, item.header.len);
@@ -161,7 +166,7 @@ impl<F: Flash> Tree<'_, F> {
         Ok(true)
     }
 
-    /// Moves a packed record as it is, with everything that refers to parts of its content. `false` where the table has no more
+    /// Moves a packed record as it is, with every version that refers to a part of its content. `false` where the table has no more
     /// room: what still refers to the old one then keeps it until the next round.
     fn move_packed(&mut self, item: &Item) -> Result<bool, Error> {
         let key = item.header.key;
@@ -170,11 +175,11 @@ impl<F: Flash> Tree<'_, F> {
             Err(error) if error.is_damage() => return Ok(true),
             head => head?,
         };
-        let last = Key { position: key.position.saturating_add(head.plain.into()), ..key };
+        let last = key.position.saturating_add(head.plain.into());
         let mut moved = None;
-        let mut from = key;
+        let mut from = Key { index: u32::MAX, ..key };
         let mut entry = Entry::EMPTY;
-        while self.next(&from, &mut entry)? && entry.key <= last && entry.key.is_beside(&key) {
+        while self.next_version(&from, &mut entry)? && entry.key.position <= last && entry.key.is_beside(&key) {
             from = entry.key.successor();
             let Content::At(place) = entry.content else { continue };
             if place.address != item.body || place.part().is_none_or(|packed| packed.stored != item.header.len) {
@@ -197,25 +202,46 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Appends a value's bytes to the moved head; the references follow, see [`Self::refer_to_moved`].
+    /// An extent may end where a block does and go on in the next under another key.
     fn move_place(&mut self, key: Key, place: Place) -> Result<(), Error> {
         let space = self.log.pages.space;
         let mut done = 0;
         while done < place.len {
             let room = self.log.room(HeadId::Moved)?;
             let rest = place.len - done;
-            let len = if key.kind == KIND_EXTENT { rest.min(room) } else { rest };
-            let key = Key { position: key.position + u64::from(done), ..key };
+            let at = Key { position: key.position + u64::from(done), ..key };
+            let len = if rest > room && self.may_be_cut(&at, room)? { room } else { rest };
             let part = Place::value(space.advance(place.address, done), len);
-            self.log.begin(HeadId::Moved, ItemKind::Record, key, len)?;
+            self.log.begin(HeadId::Moved, ItemKind::Record, at, len)?;
             if let Err(error) = self.log.push_copy(HeadId::Moved, &part) {
                 // It stays where it is, and its block with it: whoever needs it hears of the damage.
                 return if error.is_damage() { Ok(()) } else { Err(error) };
             }
             let address = self.log.finish(HeadId::Moved);
-            self.log.put_row(key, Some(Place::value(address, len)))?;
+            self.log.put_row(at, Some(Place::value(address, len)))?;
             done += len;
         }
         Ok(())
+    }
+
+    /// Whether a version of an extent may become two, with so many bytes in the first.
+    ///
+    /// A younger index that has a version of the first of both keys of its own would see the second, which it does not hide; one
+    /// that has a version of the second would lack it.
+    fn may_be_cut(&mut self, extent: &Key, len: u32) -> Result<bool, Error> {
+        if extent.kind != KIND_EXTENT {
+            return Ok(false);
+        }
+        let second = Key { position: extent.position + u64::from(len), ..*extent };
+        for key in [*extent, second] {
+            let mut entry = Entry::EMPTY;
+            // The newest version comes first.
+            let newest = Key { index: u32::MAX, ..key };
+            if self.next_version(&newest, &mut entry)? && entry.key.is_version_of(&key) && entry.key.index > key.index {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Copies a node or its second copy, if the tree still has it there.

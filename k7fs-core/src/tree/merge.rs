@@ -22,6 +22,8 @@ struct Merge {
     reader: Option<NodeReader>,
     peeked: Entry,
     has_peeked: bool,
+    /// What children that come from rows are given as their last change.
+    change: u64,
     from: Key,
     /// Where the range of the nodes read ends.
     high: Key,
@@ -35,17 +37,20 @@ struct Step {
     /// Bytes elsewhere that a row has taken the place of.
     replaced: Option<Place>,
     from_row: bool,
+    /// For a child: the last transaction that may have changed something below it.
+    change: u64,
 }
 
 impl Step {
-    const EMPTY: Self = Self { entry: Entry::EMPTY, stays: false, replaced: None, from_row: false };
+    const EMPTY: Self = Self { entry: Entry::EMPTY, stays: false, replaced: None, from_row: false, change: 0 };
 }
 
 impl Merge {
-    fn new(level: u8, age: Age, found: Option<Found>) -> Self {
+    fn new(level: u8, age: Age, change: u64, found: Option<Found>) -> Self {
         let high = found.as_ref().map_or(Key::MAX, |found| found.high);
         let (peeked, from) = (Entry::EMPTY, Key::MIN);
-        Self { level, age, sources: [found, None], source: 0, reader: None, peeked, has_peeked: false, from, high }
+        let sources = [found, None];
+        Self { level, age, sources, source: 0, reader: None, peeked, has_peeked: false, change, from, high }
     }
 
     /// Where the right neighbour starts, if it has the same parent.
@@ -92,6 +97,7 @@ impl Merge {
         let comes_next = |row: &Row| row.key.is_before(&self.high) && !(self.has_peeked && self.peeked.key < row.key);
         let Some(row) = row.filter(comes_next) else {
             (step.entry, step.stays, step.from_row) = (self.peeked, true, false);
+            step.change = self.reader.as_ref().map_or(0, NodeReader::change);
             return Ok(core::mem::replace(&mut self.has_peeked, false));
         };
         self.from = row.key.successor();
@@ -101,6 +107,7 @@ impl Merge {
             step.replaced = self.peeked.content.place();
         }
         (step.entry.key, step.stays, step.from_row) = (row.key, row.place.is_some(), true);
+        step.change = self.change;
         if let Some(place) = row.place {
             step.entry.content = tree.content_of(&row, place)?;
         }
@@ -276,14 +283,14 @@ impl<F: Flash> Tree<'_, F> {
     fn rewrite(&mut self, level: u8, age: Age, key: &Key) -> Result<Key, Error> {
         let change = self.log.merged_transaction() + 1;
         let most = self.node.len();
-        let mut merge = Merge::new(level, age, self.find_node(level, key)?);
-        let mut total = self.measure(&mut merge, change)?;
+        let mut merge = Merge::new(level, age, change, self.find_node(level, key)?);
+        let mut total = self.measure(&mut merge)?;
         if total < most / 4
             && let Some(high) = merge.neighbour_at()
         {
             // Only a neighbour under the same parent: keys are sent to one or the other by that parent alone.
             merge.set_neighbour(self.find_node(level, &high)?);
-            total = self.measure(&mut merge, change)?;
+            total = self.measure(&mut merge)?;
         }
         let high = merge.high;
         // Even parts leave room in each; at the right edge keys mostly arrive in order, and full nodes are best.
@@ -293,14 +300,14 @@ impl<F: Flash> Tree<'_, F> {
         let target = if at_edge { most } else { total.div_ceil(nodes) + 32 };
         self.drop_sources(level, &merge.sources)?;
         let is_root = self.root.is_none() || (self.root_level == level && nodes == 1);
-        self.write_nodes(&mut merge, change, target, is_root)?;
+        self.write_nodes(&mut merge, target, is_root)?;
         self.remove_rows(level, age, &high);
         Ok(high)
     }
 
     /// Writes everything that a merge yields in nodes of at most `target` bytes.
     #[inline(never)]
-    fn write_nodes(&mut self, merge: &mut Merge, change: u64, target: usize, is_root: bool) -> Result<(), Error> {
+    fn write_nodes(&mut self, merge: &mut Merge, target: usize, is_root: bool) -> Result<(), Error> {
         let (level, age) = (merge.level, merge.age);
         let mut writer = NodeWriter::new(self.log.pages.space, level);
         let mut separator = merge.low();
@@ -310,7 +317,7 @@ impl<F: Flash> Tree<'_, F> {
             if !step.stays {
                 continue;
             }
-            let entry = &step.entry;
+            let (entry, change) = (&step.entry, step.change);
             let full = writer.len() + writer.entry_len(entry, change) > target && !writer.is_empty();
             if writer.is_empty() && entry.key < separator {
                 // A node that lost its first child takes in keys below its separator.
@@ -330,12 +337,12 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Bytes that all entries would take in one node. The merge starts over afterwards.
     #[inline(never)]
-    fn measure(&mut self, merge: &mut Merge, change: u64) -> Result<usize, Error> {
+    fn measure(&mut self, merge: &mut Merge) -> Result<usize, Error> {
         let mut writer = NodeWriter::new(self.log.pages.space, merge.level);
         let mut step = Step::EMPTY;
         while merge.next(self, &mut step)? {
             if step.stays {
-                writer.measure(&step.entry, change);
+                writer.measure(&step.entry, step.change);
             }
         }
         merge.start_over();
@@ -369,10 +376,11 @@ impl<F: Flash> Tree<'_, F> {
         }
     }
 
-    /// What an entry holds for a row's value: short values move into the leaf, extents stay where they are.
+    /// What an entry holds for a row's value: short values, and whiteouts, move into the leaf, extents stay where they are.
     fn content_of(&mut self, row: &Row, place: Place) -> Result<Content, Error> {
         let len = place.len as usize;
-        if row.level > 0 || row.key.kind == KIND_EXTENT || len > INLINE_BYTES_MAX || place.part().is_some() {
+        let is_apart = row.key.kind == KIND_EXTENT || place.part().is_some();
+        if row.level > 0 || (is_apart && len > 0) || len > INLINE_BYTES_MAX {
             return Ok(Content::At(place));
         }
         let mut bytes = [0; INLINE_BYTES_MAX];

@@ -1,14 +1,19 @@
 //! The tree floor: one copy-on-write B+tree over versioned keys, seen through the table of changes not merged yet.
 
+#[cfg(feature = "indexes")]
+mod changes;
 mod check;
 mod cleaner;
 mod merge;
 mod node;
 mod space;
+mod versions;
+mod view;
 
 pub(crate) use check::NodeFault;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
 pub(crate) use space::Demand;
+pub(crate) use view::View;
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -24,13 +29,21 @@ pub(crate) const KIND_INODE: u8 = 1;
 pub(crate) const KIND_NAME: u8 = 2;
 /// Content of a file.
 pub(crate) const KIND_EXTENT: u8 = 3;
+/// An attribute of an object.
+pub(crate) const KIND_ATTRIBUTE: u8 = 4;
 /// Work that a commit left to be done.
 pub(crate) const KIND_JOB: u8 = 5;
+/// What indexes there are.
+pub(crate) const KIND_INDEX: u8 = 7;
+/// The index that a volume begins with.
+pub(crate) const INDEX_FIRST: u32 = 1;
 
 /// The tree of a mounted volume.
 #[derive(Debug)]
 pub(crate) struct Tree<'b, F> {
     pub(crate) log: Log<'b, F>,
+    /// What the index that is worked on sees.
+    pub(crate) view: View,
     root: Option<Place>,
     root_level: u8,
     /// Where nodes are built.
@@ -51,6 +64,9 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
+    /// Blocks whose counts have reached their end may have lost references since they were counted last.
+    #[cfg(feature = "indexes")]
+    pub(crate) recount_due: bool,
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
@@ -63,6 +79,8 @@ struct Hint {
     low: Key,
     /// As in [`Found`].
     high: Key,
+    #[cfg_attr(not(feature = "indexes"), expect(dead_code, reason = "only comparing indexes asks for it"))]
+    change: u64,
     reader: NodeReader,
     /// What was looked for: the leaf has nothing between this and the answer.
     asked: Key,
@@ -72,6 +90,21 @@ struct Hint {
 }
 
 impl Hint {
+    /// At the start of a leaf.
+    fn at(found: &Found, reader: NodeReader) -> Self {
+        let Found { place: leaf, low, high, change, .. } = *found;
+        Self { leaf, low, high, change, reader, asked: Key::MAX, answer: Entry::EMPTY, has_answer: false }
+    }
+
+    /// Starts over where `from` lies before what was looked for last.
+    fn go_back<F: Flash>(&mut self, log: &mut Log<'_, F>, from: &Key) -> Result<(), Error> {
+        if *from < self.asked {
+            self.reader = NodeReader::open(log, &self.leaf, 0)?;
+            (self.asked, self.has_answer) = (Key::MAX, false);
+        }
+        Ok(())
+    }
+
     /// Reads on to the first entry at or after `from`.
     #[inline(never)]
     fn advance<F: Flash>(&mut self, log: &mut Log<'_, F>, from: &Key) -> Result<(), Error> {
@@ -97,6 +130,68 @@ struct Found {
     high: Key,
     /// The same for its parent: a neighbour behind it has another parent.
     parent_high: Key,
+    /// No transaction with a higher number has changed anything below it.
+    change: u64,
+}
+
+/// A child of an inner node, seen through the rows that say new places.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    key: Key,
+    place: Place,
+    change: u64,
+}
+
+/// Goes through the children of an inner node.
+struct Children {
+    reader: NodeReader,
+    entry: Entry,
+    has_entry: bool,
+    row: Option<Row>,
+    /// Of the node itself.
+    level: u8,
+    high: Key,
+    page: u32,
+}
+
+impl Children {
+    fn open<F: Flash>(log: &mut Log<'_, F>, level: u8, node: &Found) -> Result<Self, Error> {
+        let Found { place, from, high, .. } = *node;
+        let reader = NodeReader::open(log, &place, level)?;
+        let (entry, page) = (Entry::EMPTY, place.address.page);
+        let mut children = Self { reader, entry, has_entry: false, row: None, level, high, page };
+        children.has_entry = children.reader.next(log, &mut children.entry)?;
+        children.row = children.row_from(log, &from);
+        Ok(children)
+    }
+
+    fn row_from<F: Flash>(&self, log: &Log<'_, F>, from: &Key) -> Option<Row> {
+        log.table.next_in(self.level, from, Age::Frozen).filter(|row| row.key.is_before(&self.high))
+    }
+
+    /// The next child that is not empty.
+    #[inline(never)]
+    fn next<F: Flash>(&mut self, log: &mut Log<'_, F>) -> Result<Option<Child>, Error> {
+        while self.has_entry || self.row.is_some() {
+            let (key, place, change) = match self.row {
+                Some(new) if !self.has_entry || new.key <= self.entry.key => (new.key, new.place, u64::MAX),
+                _ => {
+                    let place = self.entry.content.place().ok_or(Error::Corrupt { page: self.page })?;
+                    (self.entry.key, Some(place), self.reader.change())
+                }
+            };
+            if self.has_entry && self.entry.key == key {
+                self.has_entry = self.reader.next(log, &mut self.entry)?;
+            }
+            if self.row.is_some_and(|new| new.key == key) {
+                self.row = self.row_from(log, &key.successor());
+            }
+            if let Some(place) = place {
+                return Ok(Some(Child { key, place, change }));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl<'b, F: Flash> Tree<'b, F> {
@@ -105,6 +200,7 @@ impl<'b, F: Flash> Tree<'b, F> {
         let node = core::mem::take(&mut memory.node);
         Self {
             log: Log::over(pages, memory),
+            view: View::alone(INDEX_FIRST),
             root: None,
             root_level: 0,
             node,
@@ -117,6 +213,8 @@ impl<'b, F: Flash> Tree<'b, F> {
             committed_bytes: 0,
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
+            #[cfg(feature = "indexes")]
+            recount_due: true,
         }
     }
 
@@ -137,55 +235,6 @@ impl<'b, F: Flash> Tree<'b, F> {
         self.root.and_then(|root| root.hash())
     }
 
-    /// Whether a key has a value.
-    pub(crate) fn has(&mut self, key: &Key) -> Result<bool, Error> {
-        let mut entry = Entry::EMPTY;
-        self.get(key, &mut entry)
-    }
-
-    /// Copies a key's value, as far as it fits; `NotFound` where it has none.
-    pub(crate) fn load<'v>(&mut self, key: &Key, bytes: &'v mut [u8]) -> Result<&'v [u8], Error> {
-        let mut entry = Entry::EMPTY;
-        if !self.get(key, &mut entry)? {
-            return Err(Error::NotFound);
-        }
-        let len = bytes.len().min(entry.content.len() as usize);
-        let value = bytes.get_mut(..len).unwrap_or_default();
-        self.read(&entry.content, 0, value)?;
-        Ok(value)
-    }
-
-    /// Finds what a key stands for; `false` where it has no value.
-    fn get(&mut self, key: &Key, entry: &mut Entry) -> Result<bool, Error> {
-        match self.log.table.find(0, key) {
-            None => Ok(self.next_in_tree(key, entry)? && entry.key == *key),
-            Some(Row { place: Some(place), .. }) => {
-                entry.content = Content::At(place);
-                Ok(true)
-            }
-            Some(_) => Ok(false),
-        }
-    }
-
-    /// Finds the first key at or after `from`; `false` where there is none.
-    pub(crate) fn next(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
-        let mut from = *from;
-        // Every round passes over one deleted key of the table.
-        for _ in 0..=self.log.table.capacity() {
-            let merged = self.next_in_tree(&from, entry)?;
-            let Some(row) = self.log.table.next(0, &from) else { return Ok(merged) };
-            if merged && entry.key < row.key {
-                return Ok(true);
-            }
-            if let Some(place) = row.place {
-                *entry = Entry { key: row.key, content: Content::At(place) };
-                return Ok(true);
-            }
-            from = row.key.successor();
-        }
-        Ok(false)
-    }
-
     /// Copies a value's bytes from `offset`.
     pub(crate) fn read(&mut self, content: &Content, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
         match content {
@@ -201,7 +250,7 @@ impl<'b, F: Flash> Tree<'b, F> {
         }
     }
 
-    /// As [`Self::next`], in the tree alone.
+    /// As [`Self::next_version`], in the tree alone.
     fn next_in_tree(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
         // A leaf without a higher key leads to its right neighbour, which has one unless a merge has just emptied it.
@@ -209,22 +258,29 @@ impl<'b, F: Flash> Tree<'b, F> {
             if !self.seek(&from)? {
                 break;
             }
-            let Some(hint) = &mut self.hint else { break };
-            let known = (!hint.has_answer || from <= hint.answer.key) && from >= hint.asked;
-            if !known && let Err(error) = hint.advance(&mut self.log, &from) {
-                self.hint = None;
-                return Err(error);
-            }
-            if hint.has_answer {
-                *entry = hint.answer;
+            if self.answer_in_leaf(&from, entry)? {
                 return Ok(true);
             }
-            if hint.high == Key::MAX {
-                break;
+            match &self.hint {
+                Some(hint) if hint.high != Key::MAX => from = hint.high,
+                _ => break,
             }
-            from = hint.high;
         }
         Ok(false)
+    }
+
+    /// Finds the first key at or after `from` in the leaf of the hint; `false` where there is none.
+    fn answer_in_leaf(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
+        let Some(hint) = &mut self.hint else { return Ok(false) };
+        let known = (!hint.has_answer || *from <= hint.answer.key) && *from >= hint.asked;
+        if !known && let Err(error) = hint.advance(&mut self.log, from) {
+            self.hint = None;
+            return Err(error);
+        }
+        if hint.has_answer {
+            *entry = hint.answer;
+        }
+        Ok(hint.has_answer)
     }
 
     /// Puts the hint on the leaf for a key, read up to a place before the key's; `false` for an empty tree.
@@ -232,60 +288,45 @@ impl<'b, F: Flash> Tree<'b, F> {
     fn seek(&mut self, from: &Key) -> Result<bool, Error> {
         let in_leaf = |hint: &&mut Hint| hint.low <= *from && from.is_before(&hint.high);
         if let Some(hint) = self.hint.as_mut().filter(in_leaf) {
-            if *from < hint.asked {
-                hint.reader = NodeReader::open(&mut self.log, &hint.leaf, 0)?;
-                (hint.asked, hint.has_answer) = (Key::MAX, false);
-            }
+            hint.go_back(&mut self.log, from)?;
             return Ok(true);
         }
         self.hint = None;
         let Some(found) = self.find_node(0, from)? else { return Ok(false) };
         let reader = NodeReader::open(&mut self.log, &found.place, 0)?;
-        let Found { place: leaf, low, high, .. } = found;
-        self.hint = Some(Hint { leaf, low, high, reader, asked: Key::MAX, answer: Entry::EMPTY, has_answer: false });
+        self.hint = Some(Hint::at(&found, reader));
         Ok(true)
+    }
+
+    /// The root and the range of all keys.
+    fn top(&self) -> Option<Found> {
+        let (from, high) = (Key::MIN, Key::MAX);
+        self.root.map(|place| Found { place, low: from, from, high, parent_high: high, change: u64::MAX })
     }
 
     /// The node of a level that a key leads to; `None` where the tree is not that high.
     fn find_node(&mut self, level: u8, key: &Key) -> Result<Option<Found>, Error> {
-        let Some(root) = self.root.filter(|_| level <= self.root_level) else { return Ok(None) };
-        let (from, high) = (Key::MIN, Key::MAX);
-        let mut found = Found { place: root, low: from, from, high, parent_high: high };
+        let Some(mut found) = self.top().filter(|_| level <= self.root_level) else { return Ok(None) };
         for at in (level + 1..=self.root_level).rev() {
             found = self.child(at, &found, key)?;
         }
         Ok(Some(found))
     }
 
-    /// The child of a node that a key leads to, seen through the rows that say new places: the last one whose key is not
-    /// above it, else the first. One without bytes where a merge has emptied the node.
+    /// The child of a node that a key leads to: the last one whose key is not above it, else the first. One without bytes where
+    /// a merge has emptied the node.
     fn child(&mut self, level: u8, parent: &Found, key: &Key) -> Result<Found, Error> {
-        let Found { place, from, high, .. } = *parent;
-        let in_range = |row: &Row| row.key.is_before(&high);
-        let mut reader = NodeReader::open(&mut self.log, &place, level)?;
-        let mut row = self.log.table.next_in(level, &from, Age::Frozen).filter(in_range);
-        let mut found = Found { place: Place::value(place.address, 0), parent_high: high, ..*parent };
-        let mut entry = Entry::EMPTY;
-        let mut has_entry = reader.next(&mut self.log, &mut entry)?;
-        while has_entry || row.is_some() {
-            let (child_key, child) = match row {
-                Some(new) if !has_entry || new.key <= entry.key => (new.key, new.place),
-                _ => (entry.key, Some(entry.content.place().ok_or(Error::Corrupt { page: place.address.page })?)),
-            };
-            if found.place.len > 0 && child_key > *key && child.is_some() {
-                found.high = child_key;
+        let mut children = Children::open(&mut self.log, level, parent)?;
+        let place = Place::value(parent.place.address, 0);
+        let mut found = Found { place, parent_high: parent.high, ..*parent };
+        while let Some(child) = children.next(&mut self.log)? {
+            let is_first = found.place.len == 0;
+            if !is_first && child.key > *key {
+                found.high = child.key;
                 break;
             }
-            if let Some(child) = child {
-                found.from = if found.place.len > 0 { child_key } else { from };
-                (found.place, found.low) = (child, child_key);
-            }
-            if has_entry && entry.key == child_key {
-                has_entry = reader.next(&mut self.log, &mut entry)?;
-            }
-            if let Some(new) = row.filter(|new| new.key == child_key) {
-                row = self.log.table.next_in(level, &new.key.successor(), Age::Frozen).filter(in_range);
-            }
+            found.from = if is_first { parent.from } else { child.key };
+            (found.place, found.low, found.change) = (child.place, child.key, child.change);
         }
         Ok(found)
     }

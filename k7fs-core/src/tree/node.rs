@@ -51,6 +51,11 @@ impl Content {
         }
     }
 
+    /// Whether it says that a key has no value, whatever an ancestor of its index has: values have at least a byte.
+    pub(crate) fn is_whiteout(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes of the value.
     pub(crate) fn len(&self) -> u32 {
         match self {
@@ -80,20 +85,21 @@ pub(crate) struct NodeReader {
     level: u8,
     offset: u32,
     key: [u8; KEY_BYTES],
+    change: u64,
 }
 
 impl NodeReader {
     /// Opens a node that is meant to have this level. A place without bytes is a node without entries.
     pub(crate) fn open<F: Flash>(log: &mut Log<'_, F>, place: &Place, level: u8) -> Result<Self, Error> {
         if place.len == 0 {
-            return Ok(Self { place: *place, level, offset: 0, key: [0; KEY_BYTES] });
+            return Ok(Self { place: *place, level, offset: 0, key: [0; KEY_BYTES], change: 0 });
         }
         let mut found = [0u8; 1];
         log.read_place(place, 0, &mut found)?;
         if found != [level] || level >= LEVELS_MAX {
             return Err(Error::Corrupt { page: log.pages.space.page_of(place.address) });
         }
-        Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES] })
+        Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES], change: 0 })
     }
 
     /// Reads the next entry; `false` at the end. Keys must rise.
@@ -112,8 +118,11 @@ impl NodeReader {
         if self.offset > 1 && key <= self.key {
             return Err(corrupt);
         }
-        let content = if self.level == 0 { decode_value(space, &mut reader) } else { decode_child(space, &mut reader) };
-        entry.content = content.ok_or(corrupt)?;
+        if self.level == 0 {
+            entry.content = decode_value(space, &mut reader).ok_or(corrupt)?;
+        } else {
+            (entry.content, self.change) = decode_child(space, &mut reader).ok_or(corrupt)?;
+        }
         if let Content::At(place) = &entry.content
             && !space.contains(place.address, place.stored())
         {
@@ -123,6 +132,11 @@ impl NodeReader {
         self.offset += reader.position() as u32;
         entry.key = Key::from_bytes(&key);
         Ok(true)
+    }
+
+    /// Of the child that was read last: no transaction with a higher number has changed anything below it.
+    pub(crate) fn change(&self) -> u64 {
+        self.change
     }
 }
 
@@ -158,13 +172,14 @@ fn decode_value(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
     reader.finish(content)
 }
 
-fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
+/// A child, and the number of the last transaction that may have changed something below it.
+fn decode_child(space: &Space, reader: &mut Reader<'_>) -> Option<(Content, u64)> {
     let address = space.at(reader.uleb());
     let len = reader.uleb32();
     let copy = space.at_minus_one(reader.uleb());
     let hash = reader.array();
-    let _highest_change = reader.uleb();
-    reader.finish(Content::At(Place::node(address, len, copy, hash)))
+    let change = reader.uleb();
+    reader.finish((Content::At(Place::node(address, len, copy, hash)), change))
 }
 
 /// Builds a node in memory.

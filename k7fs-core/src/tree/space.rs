@@ -296,6 +296,11 @@ impl<F: Flash> Tree<'_, F> {
 
     /// A key gets a value. Values other than extents must fit a block.
     pub(crate) fn put(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
+        self.put_bytes(self.view.own(&key), bytes)
+    }
+
+    /// One version of a key gets a value.
+    pub(crate) fn put_bytes(&mut self, key: Key, bytes: &[u8]) -> Result<(), Error> {
         let len = bytes.len() as u32;
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push(HeadId::Front, bytes)?;
@@ -304,6 +309,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// A key gets a copy of bytes that were appended before, and more bytes behind them.
     pub(crate) fn put_joined(&mut self, key: Key, place: &Place, bytes: &[u8]) -> Result<(), Error> {
+        let key = self.view.own(&key);
         let len = place.len.saturating_add(bytes.len() as u32);
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         self.log.push_copy(HeadId::Front, place)?;
@@ -315,6 +321,7 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn put_gathered(
         &mut self, key: Key, len: u32, parts: impl Iterator<Item = (Place, u32)>,
     ) -> Result<(), Error> {
+        let key = self.view.own(&key);
         self.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
         for (place, zeros_before) in parts {
             for _ in 0..zeros_before {
@@ -325,8 +332,18 @@ impl<F: Flash> Tree<'_, F> {
         self.finish_value(key, len)
     }
 
+    /// Begins a value that several calls of the log append, then [`Self::end_value`].
+    pub(crate) fn begin_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
+        self.log.begin(HeadId::Front, ItemKind::Value, self.view.own(&key), len)
+    }
+
+    /// Ends a value of so many bytes.
+    pub(crate) fn end_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
+        self.finish_value(self.view.own(&key), len)
+    }
+
     /// The value that was just appended is the key's.
-    pub(crate) fn finish_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
+    fn finish_value(&mut self, key: Key, len: u32) -> Result<(), Error> {
         let place = Place::value(self.log.finish(HeadId::Front), len);
         self.count_pending(&place);
         self.log.put_row(key, Some(place))
@@ -339,24 +356,14 @@ impl<F: Flash> Tree<'_, F> {
     /// Begins a packed record whose content becomes a key's value; head, hash and payload follow through the log, `stored` bytes
     /// in all, then [`Self::end_packed`].
     pub(crate) fn begin_packed(&mut self, key: Key, stored: u32) -> Result<(), Error> {
-        self.log.begin(HeadId::Front, ItemKind::Packed, key, stored)
+        self.log.begin(HeadId::Front, ItemKind::Packed, self.view.own(&key), stored)
     }
 
     /// Ends a packed record with so many bytes of content.
     pub(crate) fn end_packed(&mut self, key: Key, plain: u32, stored: u32) -> Result<(), Error> {
         let place = Place::packed(self.log.finish(HeadId::Front), plain, Packed { skip: 0, stored });
         self.count_pending(&place);
-        self.log.put_row(key, Some(place))
-    }
-
-    /// A key refers to bytes that are on flash already.
-    pub(crate) fn put_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
-        self.log.put_reference(key, place)
-    }
-
-    /// A key loses its value.
-    pub(crate) fn delete(&mut self, key: Key) -> Result<(), Error> {
-        self.log.put_delete(key)
+        self.log.put_row(self.view.own(&key), Some(place))
     }
 
     /// Makes everything since the last commit durable and visible.

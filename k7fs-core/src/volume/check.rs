@@ -1,22 +1,39 @@
 //! `check`: fsck. Reads everything, changes nothing.
 
 use super::Volume;
-use super::inode::{NAME_VALUE_BYTES_MAX, ROOT, job_key};
+use super::attributes::{HEAD_BYTES_MAX, POSITION_MIN};
+use super::inode::{NAME_VALUE_BYTES_MAX, NamePlace, ROOT, job_key};
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
-use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
+use crate::log::{Key, Place};
+use crate::page::Address;
+use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
 
-/// What is known while the keys go by in their order: inodes, then names by directory, then extents by file.
+/// Packed records that are known to have been looked at.
+const RECORDS_KNOWN: usize = 16;
+
+/// What is known while the keys of an index go by in their order: inodes, then names by directory, then extents by file, then
+/// attributes by object.
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
     /// Content is compared with its hashes.
     deep: bool,
+    /// The packed records that were looked at last: parts of one lie close to each other in the order of keys.
+    records: [Option<Address>; RECORDS_KNOWN],
+    /// The index that is looked at; 0 before the first.
+    index: u32,
+    /// It is a snapshot: what was open when it was taken may have no name, and content behind its end.
+    is_snapshot: bool,
     /// Names that inodes claim, and names seen.
     links_claimed: u64,
     names: u64,
+    /// Values of attributes outside their records: inodes of such, and records that name one.
+    values_claimed: u64,
+    values: u64,
+    /// The object whose attributes are going by.
+    owner: u64,
     /// The object whose names or extents are going by.
     object: u64,
     entries: u64,
@@ -28,13 +45,17 @@ impl Check<'_> {
     #[inline(never)]
     fn fault(&mut self, kind: FaultKind, object: u64, page: u32) {
         self.summary.faults += 1;
-        (self.report)(Fault { kind, object, page });
+        (self.report)(Fault { kind, index: self.index, object, page });
     }
 
     /// Reports what an error amounts to, on its own page or on this one; errors of the chip itself end the check.
     #[inline(never)]
     fn damage(&mut self, error: inner::Error, object: u64, page: u32) -> Result<(), inner::Error> {
         let kind = kind_of(error)?;
+        if self.index != 0 && error.is_unreadable() {
+            // All pages have been looked at before.
+            return Ok(());
+        }
         let found = match error {
             inner::Error::Uncorrectable { page }
             | inner::Error::BeyondSmallDecoder { page }
@@ -44,6 +65,18 @@ impl Check<'_> {
         };
         self.fault(kind, object, found.max(page));
         Ok(())
+    }
+
+    /// Whether a record is none of those looked at last.
+    fn is_new_record(&mut self, place: &Place) -> bool {
+        let is_new = !self.records.contains(&Some(place.address));
+        if is_new {
+            self.records.rotate_right(1);
+            if let Some(newest) = self.records.first_mut() {
+                *newest = Some(place.address);
+            }
+        }
+        is_new
     }
 
     /// At the end of a directory's names: their number must be what the directory says.
@@ -94,35 +127,113 @@ impl<F: Flash> Volume<'_, F> {
             report,
             summary: CheckSummary::default(),
             deep,
+            records: [None; RECORDS_KNOWN],
+            index: 0,
+            is_snapshot: false,
             links_claimed: 0,
             names: 0,
+            values_claimed: 0,
+            values: 0,
+            owner: 0,
             object: 0,
             entries: 0,
             extent_end: 0,
             size: 0,
         };
         self.check_tree(&mut check)?;
+        self.check_values(&mut check)?;
+        let mut next = 0;
+        loop {
+            let record = match self.next_index_record(next) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    check.damage(error, 0, 0)?;
+                    break;
+                }
+            };
+            next = record.id.saturating_add(1);
+            if !record.is_trimmed() {
+                (check.index, check.is_snapshot) = (record.id, !record.is_writable());
+                let checked = self.as_index(record.id, |volume| volume.check_index(&mut check));
+                checked.or_else(|error| check.damage(error, 0, 0))?;
+            }
+        }
+        Ok(check.summary)
+    }
+
+    /// Reads every value once, whoever sees it.
+    fn check_values(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let mut from = Key::MIN;
+        let mut entry = Entry::EMPTY;
+        while from != Key::MAX {
+            match self.tree.next_version(&from, &mut entry) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The node was reported already; without it, nothing behind it can be found.
+                Err(error) => return check.damage(error, 0, 0),
+            }
+            from = entry.key.successor();
+            if entry.key.kind == KIND_EXTENT {
+                check.summary.content_bytes += u64::from(entry.content.len());
+            }
+            if let Err(error) = self.check_bytes(&entry, check) {
+                let page = entry.content.place().map_or(0, |place| place.address.page);
+                check.damage(error, entry.key.object, page)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a version's bytes: a packed record once, however many versions are parts of it.
+    fn check_bytes(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let Some(place) = entry.content.place().filter(|place| place.part().is_some()) else {
+            return self.tree.check_value(&entry.content);
+        };
+        self.check_head(&place)?;
+        if !check.is_new_record(&place) {
+            return Ok(());
+        }
+        self.tree.check_value(&entry.content)?;
+        if check.deep && !self.verify_record(&place)? {
+            check.summary.unverified += 1;
+        }
+        Ok(())
+    }
+
+    /// Checks what an index shows.
+    fn check_index(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        (check.links_claimed, check.names) = (0, 0);
+        (check.values_claimed, check.values) = (0, 0);
         let mut from = Key::MIN;
         let mut entry = Entry::EMPTY;
         while from != Key::MAX {
             match self.tree.next(&from, &mut entry) {
-                Ok(true) => {
-                    from = entry.key.successor();
-                    self.check_entry(&entry, &mut check)?;
-                }
+                Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    // The node was reported already; without it, nothing behind it can be found.
                     check.damage(error, 0, 0)?;
                     break;
                 }
             }
+            from = entry.key.next_position();
+            match entry.key.kind {
+                KIND_INODE => self.check_inode(entry.key.object, check)?,
+                KIND_NAME => self.check_name(&entry, check)?,
+                KIND_EXTENT => self.check_extent(&entry, check)?,
+                KIND_ATTRIBUTE => self.check_attribute(&entry, check)?,
+                _ => {}
+            }
         }
         check.close_group();
+        (check.object, check.owner) = (0, 0);
         if check.links_claimed != check.names {
             check.fault(FaultKind::WrongCount, 0, 0);
         }
-        Ok(check.summary)
+        if check.values_claimed != check.values {
+            check.fault(FaultKind::Orphan, 0, 0);
+        }
+        Ok(())
     }
 
     /// Merges what is not merged yet and tells a block whose live count is too low, if there is one. For tests.
@@ -164,36 +275,23 @@ impl<F: Flash> Volume<'_, F> {
         failed
     }
 
-    fn check_entry(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        let key = entry.key;
-        if let Err(error) = self.tree.check_value(&entry.content) {
-            let page = match &entry.content {
-                Content::At(place) => place.address.page,
-                Content::Inline { .. } => 0,
-            };
-            return check.damage(error, key.object, page);
-        }
-        match key.kind {
-            KIND_INODE => self.check_inode(key.object, check),
-            KIND_NAME => self.check_name(entry, check),
-            KIND_EXTENT => {
-                self.check_content(entry, check)?;
-                self.check_extent(entry, check)
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn check_inode(&mut self, object: u64, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        check.summary.objects += 1;
         let inode = match self.inode(object) {
             Ok(inode) => inode,
-            Err(error) => return check.damage(error, object, 0),
+            Err(error) => {
+                check.summary.objects += 1;
+                return check.damage(error, object, 0);
+            }
         };
-        if object != ROOT {
+        if inode.is_value {
+            check.values_claimed += u64::from(inode.links);
+        } else {
+            check.summary.objects += 1;
+        }
+        if object != ROOT && !inode.is_value {
             check.links_claimed += u64::from(inode.links);
         }
-        if inode.links == 0 && !self.tree.has(&job_key(object))? {
+        if inode.links == 0 && !check.is_snapshot && !self.tree.has(&job_key(object))? {
             check.fault(FaultKind::Orphan, object, 0);
         }
         if inode.kind == Kind::Directory && inode.size == 0 && !self.is_empty(object)? {
@@ -217,20 +315,56 @@ impl<F: Flash> Volume<'_, F> {
             Err(error) => return check.damage(error, directory, 0),
         };
         match self.inode(name.object) {
-            Ok(inode) if inode.kind == name.kind => {}
+            Ok(inode) if inode.kind == name.kind && !inode.is_value => {
+                let place = NamePlace::new(directory, name.position);
+                if inode.links == 1 && inode.place != place && inode.place != NamePlace::UNKNOWN {
+                    check.fault(FaultKind::WrongPlace, name.object, 0);
+                }
+            }
             Ok(_) | Err(inner::Error::NotFound) => check.fault(FaultKind::DanglingName, name.object, 0),
             Err(error) => return check.damage(error, name.object, 0),
         }
         Ok(())
     }
 
-    /// Looks at what a packed record says of itself, and at its hash where that is wanted.
-    fn check_content(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
-        let Content::At(place) = entry.content else { return Ok(()) };
-        let result = if check.deep { self.verify_record(&place) } else { self.check_head(&place).map(|()| true) };
-        match result {
-            Ok(verified) => check.summary.unverified += u64::from(!verified),
-            Err(error) => check.damage(error, entry.key.object, place.address.page)?,
+    fn check_attribute(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let owner = entry.key.object;
+        if check.owner != owner {
+            check.owner = owner;
+            match self.inode(owner) {
+                Ok(inode) if inode.attributes => {}
+                Ok(_) => check.fault(FaultKind::Attribute, owner, 0),
+                Err(inner::Error::NotFound) => check.fault(FaultKind::Orphan, owner, 0),
+                Err(error) => return check.damage(error, owner, 0),
+            }
+        }
+        if entry.key.position < POSITION_MIN {
+            return match self.check_packed(entry) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    check.fault(FaultKind::Attribute, owner, 0);
+                    Ok(())
+                }
+                Err(error) => check.damage(error, owner, 0),
+            };
+        }
+        let mut bytes = [0u8; HEAD_BYTES_MAX];
+        let found = match self.read_record(entry, &mut bytes) {
+            Ok(found) => found,
+            Err(error) => return check.damage(error, owner, 0),
+        };
+        let name = bytes.get(2..2 + found.name_len).unwrap_or_default();
+        let belongs = self.attribute_hash(name) >> 8 == entry.key.position >> 8;
+        let mut whole = true;
+        if found.object != 0 {
+            check.values += 1;
+            whole = match self.value_inode(owner, found.object) {
+                Ok(inode) => inode.is_some_and(|inode| inode.size == found.len.into()),
+                Err(error) => return check.damage(error, found.object, 0),
+            };
+        }
+        if !belongs || !whole || core::str::from_utf8(name).is_err() {
+            check.fault(FaultKind::Attribute, owner, 0);
         }
         Ok(())
     }
@@ -249,12 +383,11 @@ impl<F: Flash> Volume<'_, F> {
                 }
                 Err(_) => u64::MAX,
             };
-            if self.tree.has(&job_key(object))? {
+            if check.is_snapshot || self.tree.has(&job_key(object))? {
                 // Extents past the end are what the job still has to delete.
                 check.size = u64::MAX;
             }
         }
-        check.summary.content_bytes += len;
         let end = start.saturating_add(len);
         let block = self.logical_block();
         let crosses = start / block != end.saturating_sub(1) / block;

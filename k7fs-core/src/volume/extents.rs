@@ -6,7 +6,6 @@
 use heapless::Vec;
 
 use super::Volume;
-use super::inode::INDEX;
 use crate::codec::{CodecId, Codecs};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -39,6 +38,8 @@ pub(super) struct Extent {
     pub(super) len: u32,
     /// The part of a packed record that it is.
     pub(super) packed: Option<Packed>,
+    /// No other index sees it: it was written by this one.
+    pub(super) is_own: bool,
 }
 
 /// How a piece of a file is written.
@@ -75,7 +76,7 @@ impl Extent {
 }
 
 pub(super) fn extent_key(object: u64, start: u64) -> Key {
-    Key { kind: KIND_EXTENT, object, position: start, index: INDEX }
+    Key { kind: KIND_EXTENT, object, position: start, index: 0 }
 }
 
 impl<F: Flash> Volume<'_, F> {
@@ -92,8 +93,9 @@ impl<F: Flash> Volume<'_, F> {
         }
         match entry.content {
             Content::At(place) if place.len > 0 => {
-                let packed = place.part();
-                Ok(Some(Extent { start: entry.key.position, address: place.address, len: place.len, packed }))
+                let (start, is_own) = (entry.key.position, entry.key.index == self.tree.view.id());
+                let (address, len, packed) = (place.address, place.len, place.part());
+                Ok(Some(Extent { start, address, len, packed, is_own }))
             }
             _ => Err(Error::Corrupt { page: 0 }),
         }
@@ -135,7 +137,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    /// Bytes of a range that extents cover already: what an overwrite does not add.
+    /// Bytes of a range that extents of this index alone cover already: what an overwrite does not add.
     pub(super) fn covered(&mut self, object: u64, offset: u64, len: u64) -> Result<u64, Error> {
         let end = offset.saturating_add(len);
         let mut covered = 0;
@@ -145,6 +147,7 @@ impl<F: Flash> Volume<'_, F> {
                 break;
             }
             covered += match extent.packed {
+                _ if !extent.is_own => 0,
                 // A compressed record goes as a whole or not at all.
                 Some(packed) if self.may_be_compressed() => {
                     let goes = extent.start >= offset && extent.end() <= end && packed.skip == 0;

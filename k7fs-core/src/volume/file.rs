@@ -7,6 +7,7 @@ use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
+use crate::log::Key;
 use crate::tree::{Demand, Entry, KIND_JOB};
 use crate::varint::{Reader, Writer};
 
@@ -51,6 +52,7 @@ impl<F: Flash> Volume<'_, F> {
                 Kind::Directory => return Err(Error::IsADirectory),
                 Kind::Symlink => return Err(Error::IsASymlink),
                 Kind::File => name.object,
+                _ => return Err(Error::IsSpecial),
             },
             Target::Root => return Err(Error::IsADirectory),
             Target::Missing { .. } if !creates => return Err(Error::NotFound),
@@ -111,6 +113,12 @@ impl<F: Flash> Volume<'_, F> {
     /// Whether a handle holds the object.
     pub(super) fn is_open(&self, object: u64) -> bool {
         self.open.iter().any(|slot| slot.object == object)
+    }
+
+    /// Whether any handle is open.
+    #[cfg(feature = "indexes")]
+    pub(super) fn has_open_files(&self) -> bool {
+        self.open.iter().any(|slot| slot.object != 0)
     }
 
     /// Checks that a handle is one of ours.
@@ -313,7 +321,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(true)
     }
 
-    fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
+    pub(super) fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 2 };
         self.tree.make_room(&demand, self.in_transaction)?;
         self.change(|volume| volume.drop_extents(object, length))
@@ -321,11 +329,15 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Deletes an object that has no name any more: now, or when its last handle is closed.
     pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
-        if self.is_open(object) || (!self.few_extents(object, 0)?) {
+        let few = self.few_extents(object, 0)? && (!inode.attributes || self.few_attributes(object)?);
+        if self.is_open(object) || !few {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
         }
         self.drop_extents(object, 0)?;
+        if inode.attributes {
+            self.drop_attributes(object)?;
+        }
         self.tree.delete(inode_key(object))
     }
 
@@ -340,7 +352,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
-        if !self.tree.log.has_jobs {
+        if !self.tree.log.may_have.jobs {
             return Ok(());
         }
         let mut bytes = [0u8; JOB_BYTES_MAX];
@@ -352,6 +364,9 @@ impl<F: Flash> Volume<'_, F> {
         let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         while self.drop_some_extents(object, length)? {
             self.commit_unless_running()?;
+        }
+        if kind == JOB_DELETE {
+            self.drop_all_attributes(object)?;
         }
         self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 }, self.in_transaction)?;
         self.change(|volume| {
@@ -365,21 +380,31 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off what earlier commits left to be done, but for objects that are open.
     pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
-        if !self.tree.log.has_jobs {
+        if !self.tree.log.may_have.jobs {
             return Ok(());
         }
-        let mut from = job_key(0);
+        let mut from = Key { index: u32::MAX, ..job_key(0) };
         let mut entry = Entry::EMPTY;
         let mut has_jobs = false;
-        while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_JOB {
-            from = entry.key.successor();
-            if self.is_open(entry.key.object) {
+        while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_JOB {
+            let key = entry.key;
+            from = key.successor();
+            if key.object == TRIMMED_INDEX {
+                #[cfg(feature = "indexes")]
+                self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
+                has_jobs |= cfg!(not(feature = "indexes"));
+            } else if !self.index_record(key.index)?.is_writable() {
+                // A snapshot stays as it is; what goes on from it has the same job.
+                has_jobs = true;
+            } else if key.index != self.tree.view.id() {
+                self.as_index(key.index, |volume| volume.run_job(key.object))?;
+            } else if self.is_open(key.object) {
                 has_jobs = true;
             } else {
-                self.run_job(entry.key.object)?;
+                self.run_job(key.object)?;
             }
         }
-        self.tree.log.has_jobs = has_jobs;
+        self.tree.log.may_have.jobs = has_jobs;
         Ok(())
     }
 
@@ -393,6 +418,7 @@ impl<F: Flash> Volume<'_, F> {
             Kind::Directory => return Err(Error::IsADirectory),
             Kind::Symlink => return Err(Error::IsASymlink),
             Kind::File => {}
+            _ => return Err(Error::IsSpecial),
         }
         if inode.size > bytes.len() as u64 {
             return Err(Error::ResultTooLarge { needed: inode.size });
@@ -428,6 +454,7 @@ impl<F: Flash> Volume<'_, F> {
                 Kind::Directory => Err(inner::Error::IsADirectory),
                 Kind::Symlink => Err(inner::Error::IsASymlink),
                 Kind::File => self.replace_content(name.object, bytes),
+                _ => Err(inner::Error::IsSpecial),
             },
         }
     }
@@ -468,6 +495,8 @@ impl<F: Flash> Volume<'_, F> {
 }
 
 /// Bytes of the longest job.
-const JOB_BYTES_MAX: usize = 12;
+pub(super) const JOB_BYTES_MAX: usize = 12;
+/// The object in the keys of jobs for indexes.
+const TRIMMED_INDEX: u64 = 0;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;

@@ -1,7 +1,8 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 | links, size, created seconds, ticks, modified seconds, ticks, parent (directories): ULEB
+//! inode: kind u8 (0x80: may have attributes) | links, size, created seconds, ticks, modified seconds, ticks,
+//!        parent (of an attribute's value: owner), place, device (devices): ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -13,19 +14,41 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
 use crate::log::Key;
-use crate::tree::{Content, Entry, KIND_INODE, KIND_JOB, KIND_NAME};
+use crate::tree::{Content, Entry, KIND_ATTRIBUTE, KIND_INODE, KIND_JOB, KIND_NAME};
 use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 
 /// The root directory's object number.
 pub(super) const ROOT: u64 = 1;
-/// The index that everything belongs to until there are several.
-pub(super) const INDEX: u32 = 1;
 /// Bytes of the longest inode this build writes.
 const INODE_BYTES_MAX: usize = 72;
 /// Bytes of the longest name value.
 pub(super) const NAME_VALUE_BYTES_MAX: usize = NAME_BYTES_MAX + 11;
 
-/// An object's metadata and, for a directory, its parent.
+/// Where a name is: the directory, and the upper bits of its place there, which lead back to it past very few other names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NamePlace {
+    /// 0 where it is not known: of several names the one was taken away that the object knew.
+    pub(super) directory: u64,
+    near: u32,
+}
+
+impl NamePlace {
+    /// Upper bits of a position that an object keeps, of its 56.
+    const NEAR_BITS: u32 = 28;
+    const SHIFT: u32 = 56 - Self::NEAR_BITS;
+    pub(super) const UNKNOWN: Self = Self { directory: 0, near: 0 };
+
+    pub(super) fn new(directory: u64, position: u64) -> Self {
+        Self { directory, near: (position >> Self::SHIFT) as u32 }
+    }
+
+    /// The first position that the name may be at.
+    pub(super) fn from(self) -> u64 {
+        u64::from(self.near) << Self::SHIFT
+    }
+}
+
+/// An object's metadata and where its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode {
     pub(super) kind: Kind,
@@ -33,15 +56,31 @@ pub(super) struct Inode {
     pub(super) size: u64,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
-    /// The directory that a directory is in; 0 for anything else.
-    pub(super) parent: u64,
+    /// Its name, or one of them. The root directory's is nowhere, and its parent itself. An attribute's value has its owner
+    /// for a directory.
+    pub(super) place: NamePlace,
+    /// A device's number.
+    pub(super) device: u64,
+    /// No object of its own but the value of an attribute.
+    pub(super) is_value: bool,
+    /// Whether it may have attributes: nobody looks for them where it is not set.
+    pub(super) attributes: bool,
 }
+
+/// In an inode's kind: it may have attributes.
+const ATTRIBUTES_FLAG: u8 = 0x80;
+/// The kind of an inode that holds an attribute's value. No name leads to it.
+const ATTRIBUTE_VALUE: u8 = 8;
 
 fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::File => 1,
         Kind::Directory => 2,
         Kind::Symlink => 3,
+        Kind::Fifo => 4,
+        Kind::Socket => 5,
+        Kind::CharacterDevice => 6,
+        Kind::BlockDevice => 7,
     }
 }
 
@@ -50,39 +89,56 @@ fn kind_from_code(code: u8) -> Option<Kind> {
         1 => Some(Kind::File),
         2 => Some(Kind::Directory),
         3 => Some(Kind::Symlink),
+        4 => Some(Kind::Fifo),
+        5 => Some(Kind::Socket),
+        6 => Some(Kind::CharacterDevice),
+        7 => Some(Kind::BlockDevice),
         _ => None,
     }
 }
 
 impl Inode {
-    pub(super) fn new(kind: Kind, time: Timestamp, parent: u64) -> Self {
-        Self { kind, links: 1, size: 0, created: time, modified: time, parent }
+    pub(super) fn new(kind: Kind, time: Timestamp, place: NamePlace) -> Self {
+        let (created, modified) = (time, time);
+        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value: false, attributes: false }
+    }
+
+    fn is_device(kind: Kind) -> bool {
+        matches!(kind, Kind::CharacterDevice | Kind::BlockDevice)
     }
 
     fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
-        writer.byte(kind_code(self.kind));
+        let kind = if self.is_value { ATTRIBUTE_VALUE } else { kind_code(self.kind) };
+        writer.byte(kind | if self.attributes { ATTRIBUTES_FLAG } else { 0 });
         writer.uleb(self.links.into());
         writer.uleb(self.size);
         for time in [self.created, self.modified] {
             writer.uleb(time.seconds);
             writer.uleb(time.ticks.into());
         }
-        if self.kind == Kind::Directory {
-            writer.uleb(self.parent);
+        writer.uleb(self.place.directory);
+        writer.uleb(self.place.near.into());
+        if Self::is_device(self.kind) {
+            writer.uleb(self.device);
         }
         writer.finish()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let kind = kind_from_code(reader.byte())?;
+        let code = reader.byte();
+        let attributes = code & ATTRIBUTES_FLAG != 0;
+        let code = code & !ATTRIBUTES_FLAG;
+        let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_from_code(code)? };
         let links = reader.uleb32();
         let size = reader.uleb();
         let created = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
-        let parent = if kind == Kind::Directory { reader.uleb() } else { 0 };
-        reader.finish(Self { kind, links, size, created, modified, parent })
+        let place = NamePlace { directory: reader.uleb(), near: reader.uleb32() };
+        let device = if Self::is_device(kind) { reader.uleb() } else { 0 };
+        let is_value = code == ATTRIBUTE_VALUE;
+        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -107,15 +163,19 @@ pub(super) struct Name {
 }
 
 pub(super) fn inode_key(object: u64) -> Key {
-    Key { kind: KIND_INODE, object, position: 0, index: INDEX }
+    Key { kind: KIND_INODE, object, position: 0, index: 0 }
 }
 
 pub(super) fn name_key(directory: u64, position: u64) -> Key {
-    Key { kind: KIND_NAME, object: directory, position, index: INDEX }
+    Key { kind: KIND_NAME, object: directory, position, index: 0 }
+}
+
+pub(super) fn attribute_key(object: u64, position: u64) -> Key {
+    Key { kind: KIND_ATTRIBUTE, object, position, index: 0 }
 }
 
 pub(super) fn job_key(object: u64) -> Key {
-    Key { kind: KIND_JOB, object, position: 0, index: INDEX }
+    Key { kind: KIND_JOB, object, position: 0, index: 0 }
 }
 
 impl<F: Flash> Volume<'_, F> {
@@ -203,7 +263,7 @@ impl<F: Flash> Volume<'_, F> {
                 free.get_or_insert(expected);
             }
             expected = key.position + 1;
-            from = key.successor();
+            from = key.next_position();
         }
         let position = free.unwrap_or(expected);
         if position >> 8 == hash >> 8 { Ok(Err(position)) } else { Err(Error::Exhausted) }

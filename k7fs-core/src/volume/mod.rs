@@ -1,23 +1,31 @@
 //! The volume floor: files, directories and transactions, the public API.
 
+mod attributes;
 mod check;
 mod depth;
 mod extents;
 mod file;
+mod index;
 mod inode;
 mod io;
+mod metadata;
 mod namespace;
+mod nt;
 mod packed;
 mod recompress;
 mod status;
 mod types;
 
+#[cfg(feature = "indexes")]
+pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
+pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
+pub use metadata::{Nt, Posix};
 pub use recompress::{ContentCursor, Recompressed};
 pub use status::ContentStatus;
 pub use types::{
-    CheckSummary, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions, Kind, Metadata, MountOptions,
-    OpenOptions, Timestamp, Usage, VolumeInfo,
+    AttributeCursor, AttributeEntry, CheckSummary, Device, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions,
+    Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
 use crate::codec::{CodecId, Codecs};
@@ -29,7 +37,7 @@ use crate::log::{BlockState, Log, Signature};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use file::OpenSlot;
-use inode::{Inode, ROOT};
+use inode::{Inode, NamePlace, ROOT};
 
 /// Bytes of a name, at most.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -41,6 +49,14 @@ pub const DEPTH_MAX: u32 = 128;
 pub const FILE_SIZE_MAX: u64 = 1 << 48;
 /// Names of a file, at most.
 pub const LINKS_MAX: u32 = 65_535;
+/// Bytes of an attribute's name, at most.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 255;
+/// Bytes of an attribute's value, at most.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1 << 16;
+/// How the names of attributes begin that are written by calls of their own.
+pub const RESERVED_ATTRIBUTES: &str = "k7fs.";
+/// How the names of attributes begin that are NT's named streams.
+pub const STREAM_ATTRIBUTES: &str = "k7fs.nt.stream.";
 /// Files open at once, at most.
 pub const OPEN_FILES_MAX: usize = 8;
 
@@ -60,6 +76,8 @@ pub struct Volume<'b, F> {
     /// What new content is compressed with.
     codec: CodecId,
     in_transaction: bool,
+    /// The index that is worked on is one that stays as it is.
+    is_snapshot: bool,
     /// An operation of the running transaction failed half way: only undoing everything is sound.
     broken: Option<inner::Error>,
     clean: bool,
@@ -118,7 +136,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             return Err(Error::VolumeTooSmall { blocks_min: volume.tree.blocks_min() });
         }
         volume.tree.log.next_object = ROOT + 1;
-        volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, ROOT))?;
+        volume.put_inode(ROOT, &Inode::new(Kind::Directory, options.time, NamePlace::new(ROOT, 0)))?;
         volume.tree.commit()?;
         volume.tree.checkpoint()?;
         Ok(volume.tree.stop()?)
@@ -179,6 +197,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     fn start(&mut self) -> Result<(), Error> {
         let report = self.tree.mount(!self.options.read_only)?;
         self.clean = report.clean;
+        self.enter_default_index()?;
         self.codec = self.tree.log.signature.codec;
         let needed = 1 << self.tree.log.signature.logical_block_log2;
         if let Some(given) = self.codecs.as_deref().map(Codecs::block_bytes).filter(|given| *given < needed) {
@@ -210,6 +229,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             codecs: None,
             codec: CodecId::Store,
             in_transaction: false,
+            is_snapshot: false,
             broken: None,
             clean: false,
             poisoned: false,
@@ -361,7 +381,13 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.poisoned { Err(inner::Error::NeedsRemount) } else { Ok(()) }
     }
 
+    /// Whether the files of the index that is worked on may be changed.
     fn writable(&self) -> Result<(), inner::Error> {
+        if self.is_snapshot { Err(inner::Error::ReadOnly) } else { self.writable_volume() }
+    }
+
+    /// Whether anything may be changed.
+    fn writable_volume(&self) -> Result<(), inner::Error> {
         self.usable()?;
         if self.options.read_only {
             return Err(inner::Error::ReadOnly);

@@ -1,7 +1,8 @@
 //! Names: paths, directories, links.
 
+use super::attributes::ATTRIBUTES_AT_ONCE;
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
-use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, ROOT, name_key};
+use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
@@ -9,9 +10,10 @@ use crate::flash::Flash;
 use crate::tree::{Demand, Entry};
 
 /// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
-const NAME_ROWS: usize = 6;
-/// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents.
-const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE;
+pub(super) const NAME_ROWS: usize = 6;
+/// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents and
+/// attributes.
+pub(super) const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE + ATTRIBUTES_AT_ONCE;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +103,7 @@ impl<F: Flash> Volume<'_, F> {
         ))
     }
 
-    fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), inner::Error> {
+    pub(super) fn free_place<'p>(&mut self, path: &'p str) -> Result<(u64, u64, &'p str), inner::Error> {
         match self.resolve(path)? {
             Target::Root | Target::Found { .. } => Err(inner::Error::AlreadyExists),
             Target::Missing { directory, position, name } => Ok((directory, position, name)),
@@ -109,7 +111,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Room for an operation on names, which commits by itself: everything before it becomes durable first.
-    fn begin_names(&mut self, growth: u64, rows: usize) -> Result<(), inner::Error> {
+    pub(super) fn begin_names(&mut self, growth: u64, rows: usize) -> Result<(), inner::Error> {
         self.writable()?;
         if !self.in_transaction {
             self.commit()?;
@@ -130,19 +132,22 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_object(
         &mut self, directory: u64, position: u64, name: &str, kind: Kind, content: &[u8],
     ) -> Result<u64, inner::Error> {
+        let inode = Inode::new(kind, self.now(), NamePlace::new(directory, position));
+        self.create_with(directory, position, name, inode, content)
+    }
+
+    /// As [`Self::create_object`], for an inode of any kind.
+    pub(super) fn create_with(
+        &mut self, directory: u64, position: u64, name: &str, mut inode: Inode, content: &[u8],
+    ) -> Result<u64, inner::Error> {
         let len = content.len() as u64;
         let growth = len + self.packing_bytes(len) + name.len() as u64 + 128;
         self.begin_names(growth, NAME_ROWS + self.record_rows(len))?;
-        let object = self.tree.log.next_object;
-        if object == u64::MAX {
-            return Err(inner::Error::Exhausted);
-        }
-        let parent = if kind == Kind::Directory { directory } else { 0 };
-        let mut inode = Inode::new(kind, self.now(), parent);
-        inode.size = if kind == Kind::Directory { 0 } else { content.len() as u64 };
+        let object = self.free_object()?;
+        inode.size = len;
         self.change(|volume| {
             volume.tree.log.next_object = object + 1;
-            volume.put_name(directory, position, object, kind, name)?;
+            volume.put_name(directory, position, object, inode.kind, name)?;
             if !content.is_empty() {
                 volume.write_pieces(object, content, false)?;
             }
@@ -151,6 +156,12 @@ impl<F: Flash> Volume<'_, F> {
         })?;
         self.commit_unless_running()?;
         Ok(object)
+    }
+
+    /// The number that the next object gets.
+    pub(super) fn free_object(&self) -> Result<u64, inner::Error> {
+        let object = self.tree.log.next_object;
+        if object == u64::MAX { Err(inner::Error::Exhausted) } else { Ok(object) }
     }
 
     /// What is known about an object. Symbolic links are not followed.
@@ -234,6 +245,9 @@ impl<F: Flash> Volume<'_, F> {
         }
         self.begin_names(name.len() as u64 + 64, NAME_ROWS)?;
         inode.links += 1;
+        if inode.place == NamePlace::UNKNOWN {
+            inode.place = NamePlace::new(directory, position);
+        }
         self.change(|volume| {
             volume.put_name(directory, position, object, inode.kind, name)?;
             volume.put_inode(object, &inode)?;
@@ -280,7 +294,7 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(0, UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
-            volume.unlink(name.object)?;
+            volume.unlink(directory, &name)?;
             volume.count_entry(directory, -1)
         })?;
         self.commit_unless_running()?;
@@ -288,14 +302,17 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Takes one name from an object, and the object with its last one.
-    fn unlink(&mut self, object: u64) -> Result<(), inner::Error> {
-        let mut inode = self.inode(object)?;
+    fn unlink(&mut self, directory: u64, name: &Name) -> Result<(), inner::Error> {
+        let mut inode = self.inode(name.object)?;
         inode.links = inode.links.saturating_sub(1);
-        if inode.links > 0 { self.put_inode(object, &inode) } else { self.drop_object(object, inode) }
+        if inode.place == NamePlace::new(directory, name.position) {
+            inode.place = NamePlace::UNKNOWN;
+        }
+        if inode.links > 0 { self.put_inode(name.object, &inode) } else { self.drop_object(name.object, inode) }
     }
 
     /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
-    fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
+    pub(super) fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
         if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
     }
 
@@ -353,8 +370,8 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(new_name.len().saturating_sub(old_len) as u64, NAME_ROWS + UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(from_directory, source.position))?;
-            if let Some(replaced) = replaced {
-                volume.unlink(replaced.object)?;
+            if let Some(replaced) = &replaced {
+                volume.unlink(to_directory, replaced)?;
             }
             volume.put_name(to_directory, position, source.object, source.kind, new_name)?;
             if from_directory != to_directory || replaced.is_some() {
@@ -363,9 +380,9 @@ impl<F: Flash> Volume<'_, F> {
             if from_directory != to_directory && replaced.is_none() {
                 volume.count_entry(to_directory, 1)?;
             }
-            if from_directory != to_directory && source.kind == Kind::Directory {
-                let mut inode = volume.inode(source.object)?;
-                inode.parent = to_directory;
+            let mut inode = volume.inode(source.object)?;
+            if inode.place == NamePlace::new(from_directory, source.position) {
+                inode.place = NamePlace::new(to_directory, position);
                 volume.put_inode(source.object, &inode)?;
             }
             Ok(())
@@ -387,7 +404,7 @@ impl<F: Flash> Volume<'_, F> {
             if at == ROOT {
                 return Ok(());
             }
-            at = self.inode(at)?.parent;
+            at = self.inode(at)?.place.directory;
         }
         Err(inner::Error::PathTooDeep)
     }

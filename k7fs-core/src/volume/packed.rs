@@ -10,7 +10,7 @@ use crate::codec::{Cached, Codec, CodecError, CodecId, Codecs};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::{CONTENT_HASH_BYTES_MAX, ContentHash, ContentHasher, content_hash};
-use crate::log::{HeadId, ItemKind, Key, PACKED_HEAD_BYTES_MAX, Packed, PackedHead, Place};
+use crate::log::{HeadId, Key, PACKED_HEAD_BYTES_MAX, Packed, PackedHead, Place};
 use crate::page::Address;
 
 /// Bytes of content moved at a time where there is no other memory for it.
@@ -189,7 +189,7 @@ impl<F: Flash> Volume<'_, F> {
         let payload = encoded.and_then(|(len, _)| codecs.packed.get(..len));
         let result = payload.map_or(Ok(false), |payload| {
             self.cut(object, offset, offset + bytes.len() as u64, true)?;
-            self.put_record(extent_key(object, offset), codec, bytes, payload).map(|()| true)
+            self.put_content_record(extent_key(object, offset), codec, bytes, payload).map(|()| true)
         });
         self.codecs = Some(codecs);
         result
@@ -231,7 +231,9 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Writes content as one record with this payload.
-    pub(super) fn put_record(&mut self, key: Key, codec: CodecId, plain: &[u8], payload: &[u8]) -> Result<(), Error> {
+    pub(super) fn put_content_record(
+        &mut self, key: Key, codec: CodecId, plain: &[u8], payload: &[u8],
+    ) -> Result<(), Error> {
         let hash = content_hash(self.tree.log.signature.hash, plain);
         let stored = self.begin_record(key, codec, &hash, plain.len() as u32, payload.len() as u32)?;
         self.tree.log.push(HeadId::Front, payload)?;
@@ -242,7 +244,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn put_stored(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Error> {
         let most = self.stored_record_max() as usize;
         let (now, _) = bytes.split_at_checked(bytes.len().min(most)).ok_or(Error::NeedsRemount)?;
-        self.put_record(key, CodecId::Store, now, now)?;
+        self.put_content_record(key, CodecId::Store, now, now)?;
         Ok(now.len())
     }
 
@@ -271,9 +273,9 @@ impl<F: Flash> Volume<'_, F> {
                 let len = (end - at).min(self.tree.log.room(HeadId::Front)?.into()) as u32;
                 // What cannot be read ends this before an item is begun: one without its bytes would hide what follows it.
                 self.read_run(run, at, len, &mut |_, _| Ok(()))?;
-                self.tree.log.begin(HeadId::Front, ItemKind::Value, key, len)?;
+                self.tree.begin_value(key, len)?;
                 self.push_run(run, at, len)?;
-                self.tree.finish_value(key, len)?;
+                self.tree.end_value(key, len)?;
                 len
             };
             let inside = at + 1..at + u64::from(len);

@@ -50,12 +50,14 @@ struct Held {
     extents: heapless::Vec<Extent, EXTENTS_MAX>,
     /// The codec of its compressed record, where it has one.
     codec: Option<CodecId>,
-    /// What its extents count for.
+    /// What those of its extents count for that no other index keeps.
     cost: u64,
 }
 
 impl<F: Flash> Volume<'_, F> {
     /// Packs a file's content anew with a codec, wherever that takes less space than now; with [`CodecId::Store`] it is unpacked.
+    ///
+    /// What an index has from another stays as it is where it would be compressed: the other one would keep it all the same.
     ///
     /// Every logical block is a commit of its own, unless a transaction is running: what was done stays done if this is cut short.
     ///
@@ -69,7 +71,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         let mut done = Recompressed::default();
         let mut cursor = ContentCursor { object, offset: 0 };
-        while cursor.object == object && self.step(&mut cursor, object, codec, &mut done)? {}
+        while cursor.object == object && self.step_recompress(&mut cursor, object, codec, &mut done)? {}
         Ok(done)
     }
 
@@ -80,10 +82,10 @@ impl<F: Flash> Volume<'_, F> {
     pub fn recompress_step(
         &mut self, cursor: &mut ContentCursor, codec: CodecId, done: &mut Recompressed,
     ) -> Result<bool, Error> {
-        Ok(self.step(cursor, u64::MAX, codec, done)?)
+        Ok(self.step_recompress(cursor, u64::MAX, codec, done)?)
     }
 
-    fn step(
+    fn step_recompress(
         &mut self, cursor: &mut ContentCursor, last: u64, codec: CodecId, done: &mut Recompressed,
     ) -> Result<bool, inner::Error> {
         self.writable()?;
@@ -163,7 +165,9 @@ impl<F: Flash> Volume<'_, F> {
                     _ => return Ok(None),
                 }
             }
-            held.cost += self.tree.log.alloc.cost_of(&space, &extent.whole());
+            if extent.is_own {
+                held.cost += self.tree.log.alloc.cost_of(&space, &extent.whole());
+            }
             from = extent.start + 1;
             if held.extents.push(extent).is_err() {
                 return Ok(None);
@@ -187,7 +191,7 @@ impl<F: Flash> Volume<'_, F> {
             let payload = packed.get(..len).ok_or(inner::Error::NeedsRemount)?;
             self.change(|volume| {
                 volume.cut(object, range.start, range.end, true)?;
-                volume.put_record(key, codec, plain, payload)
+                volume.put_content_record(key, codec, plain, payload)
             })?;
             return Ok(Outcome::Rewritten);
         }

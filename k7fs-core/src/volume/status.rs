@@ -42,7 +42,7 @@ struct Block {
 }
 
 impl<F: Flash> Volume<'_, F> {
-    /// Counts the volume's content by a walk over all its extents.
+    /// Counts the content of the index that is worked on by a walk over all its extents.
     ///
     /// # Errors
     /// Those of reading.
@@ -53,7 +53,7 @@ impl<F: Flash> Volume<'_, F> {
         let mut from = Key { kind: KIND_INODE, ..Key::MIN };
         let mut entry = Entry::EMPTY;
         while self.tree.next(&from, &mut entry)? && entry.key.kind <= KIND_EXTENT {
-            from = entry.key.successor();
+            from = entry.key.next_position();
             match entry.key.kind {
                 KIND_INODE => {
                     let inode = self.inode(entry.key.object)?;

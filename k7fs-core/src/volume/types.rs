@@ -18,11 +18,45 @@ pub struct Timestamp {
 /// Seconds from the NT epoch (1601) to the UNIX epoch (1970): 369 years with 89 leap days.
 const UNIX_EPOCH_SECONDS: i64 = 11_644_473_600;
 
+/// Ticks of 100 ns in a second.
+const TICKS_PER_SECOND: u64 = 10_000_000;
+
 impl Timestamp {
     /// Converts from UNIX time; `None` before 1601. Exact to 100 ns, finer digits are cut off.
     pub fn from_unix(seconds: i64, nanoseconds: u32) -> Option<Self> {
         let seconds = u64::try_from(seconds.checked_add(UNIX_EPOCH_SECONDS)?).ok()?;
         (nanoseconds < 1_000_000_000).then_some(Self { seconds, ticks: nanoseconds / 100 })
+    }
+
+    /// Year, month and day, by the Gregorian calendar.
+    ///
+    /// Years are counted from March on, so that the leap day is a year's last, in eras of 400 years with 146,097 days.
+    pub fn date(self) -> (u64, u64, u64) {
+        /// From 1600-03-01 to 1601-01-01.
+        const SINCE_MARCH: u64 = 306;
+        let day = self.seconds / 86_400 + SINCE_MARCH;
+        let (era, day_of_era) = (day / 146_097, day % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        (1600 + era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
+    }
+
+    /// Converts from the time of NT's own calls: ticks of 100 ns since the start of 1601.
+    pub fn from_nt(ticks: u64) -> Self {
+        Self { seconds: ticks / TICKS_PER_SECOND, ticks: (ticks % TICKS_PER_SECOND) as u32 }
+    }
+
+    /// Ticks of 100 ns since the start of 1601; `None` past the year 60055, where 64 bits end.
+    pub fn to_nt(self) -> Option<u64> {
+        self.seconds.checked_mul(TICKS_PER_SECOND)?.checked_add(self.ticks.into())
+    }
+
+    /// Whether the ticks are less than a second.
+    pub(super) fn is_sound(self) -> bool {
+        u64::from(self.ticks) < TICKS_PER_SECOND
     }
 
     /// Seconds since 1970, negative before it, and nanoseconds.
@@ -82,6 +116,7 @@ pub struct MountOptions {
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Kind {
     /// A regular file.
     File,
@@ -89,6 +124,24 @@ pub enum Kind {
     Directory,
     /// A symbolic link.
     Symlink,
+    /// A FIFO: a name for processes of a host to meet at.
+    Fifo,
+    /// A socket of a host.
+    Socket,
+    /// A character device of a host.
+    CharacterDevice,
+    /// A block device of a host.
+    BlockDevice,
+}
+
+/// The number of a device, in its two parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Device {
+    /// The driver.
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
 }
 
 /// What is known about an object.
@@ -203,6 +256,25 @@ pub struct DirEntry<'n> {
     pub kind: Kind,
 }
 
+/// Where a walk through an object's attributes stands. Survives changes as a [`DirCursor`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AttributeCursor {
+    pub(crate) object: u64,
+    /// The next name hash and tie to look at; `None` at the end.
+    pub(crate) next: Option<u64>,
+}
+
+/// One attribute of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AttributeEntry<'n> {
+    /// The attribute's name, in the caller's buffer.
+    pub name: &'n str,
+    /// Bytes of its value.
+    pub size: u32,
+}
+
 /// How full the volume is, and what the mount saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -270,6 +342,8 @@ impl VolumeInfo {
 pub struct Fault {
     /// What is wrong.
     pub kind: FaultKind,
+    /// The number of the index concerned, 0 where none or more than one is.
+    pub index: u32,
     /// The object concerned, 0 where none is.
     pub object: u64,
     /// The page concerned, counted through the volume; 0 where none is.
@@ -297,6 +371,10 @@ pub enum FaultKind {
     Orphan,
     /// An object's link or entry count is wrong.
     WrongCount,
+    /// An object's inode tells another place of its name than where it is.
+    WrongPlace,
+    /// An attribute is not where its name belongs, or its object or its value does not know of it.
+    Attribute,
     /// A block's live bytes are counted too low, so that it could be erased while in use.
     LiveCount,
 }
@@ -307,7 +385,8 @@ pub enum FaultKind {
 pub struct CheckSummary {
     /// Faults reported.
     pub faults: u64,
-    /// Files, directories and links seen.
+    /// Files, directories and links seen, in each index anew.
+    /// Files, directories, links, FIFOs, sockets and devices seen.
     pub objects: u64,
     /// Tree nodes read.
     pub nodes: u64,

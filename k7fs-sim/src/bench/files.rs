@@ -23,7 +23,7 @@ pub(super) fn formatted(subject: &Subject, seed: u64) -> Result<(Probe, Vec<u8>)
 }
 
 /// Runs a workload on a fresh volume and looks at the volume afterwards: what is wrong is the last phase's failure.
-fn on_fresh_volume(
+pub(super) fn on_fresh_volume(
     subject: &Subject, seed: u64, run: impl FnOnce(&mut Mounted<'_>, &mut Random) -> Result<Vec<Phase>, Error>,
 ) -> Result<Vec<Phase>, Error> {
     let (flash, mut buffer) = formatted(subject, seed)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! files    W1 to W5: whole workloads on a fresh volume
+//! indexes  snapshots of a volume with many files
 //! mount    W6 and the cost of mounting, at 10, 50 and 90 % full
 //! meter    operations added up to a phase of the report
 //! probe    the chip under observation: every page and byte has an owner
@@ -10,6 +11,7 @@
 //! All times are the simulated chip's: the host's speed does not matter, and the same seed gives the same report.
 
 mod files;
+mod indexes;
 mod meter;
 mod mount;
 mod probe;
@@ -40,11 +42,13 @@ pub enum Workload {
     W6,
     /// Mounting alone, after a clean stop and after a cut, at 10, 50 and 90 % full.
     Mount,
+    /// Snapshots of up to 20,000 files: taking, comparing, going back, trimming.
+    Snap,
 }
 
 impl Workload {
     /// Every workload, in order.
-    pub const ALL: [Self; 7] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6, Self::Mount];
+    pub const ALL: [Self; 8] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6, Self::Mount, Self::Snap];
 }
 
 /// What to measure.
@@ -123,6 +127,7 @@ fn run_one(subject: &Subject, workload: Workload, seed: u64, report: &mut Report
         Workload::W4 => report.phases.extend(files::rewrite(subject, seed)?),
         Workload::W5 => report.phases.extend(files::many(subject, seed)?),
         Workload::W6 => report.phases.extend(mount::first_writes(subject, seed)?),
+        Workload::Snap => report.phases.extend(indexes::snapshots(subject, seed)?),
         Workload::Mount => report.mounts.extend(mount::mounts(subject, seed)?),
     }
     Ok(())

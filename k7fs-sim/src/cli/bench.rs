@@ -39,6 +39,7 @@ enum WorkloadName {
     W5,
     W6,
     Mount,
+    Snap,
     All,
 }
 
@@ -52,6 +53,7 @@ impl WorkloadName {
             Self::W5 => vec![Workload::W5],
             Self::W6 => vec![Workload::W6],
             Self::Mount => vec![Workload::Mount],
+            Self::Snap => vec![Workload::Snap],
             Self::All => Workload::ALL.to_vec(),
         }
     }

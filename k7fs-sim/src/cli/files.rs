@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, Kind, Metadata, OpenOptions, PATH_BYTES_MAX, Volume};
-use k7fs_sim::host::{Access, Content, Entry, HostError, absolute, join, list, now, store, walk};
+use k7fs_sim::host::{Access, Content, Entry, HostError, absolute, join, list, now, store, utc, walk};
 
 use super::image::ImageArgument;
 use super::{CliError, Output};
@@ -57,8 +57,12 @@ impl Ls {
             Kind::File => '-',
             Kind::Directory => 'd',
             Kind::Symlink => 'l',
+            Kind::Fifo => 'p',
+            Kind::Socket => 's',
+            Kind::CharacterDevice => 'c',
+            Kind::BlockDevice => 'b',
+            _ => '?',
         };
-        let (seconds, nanoseconds) = modified.to_unix();
         let target = match kind {
             Kind::Symlink => {
                 let mut bytes = [0; PATH_BYTES_MAX];
@@ -67,7 +71,7 @@ impl Ls {
             }
             _ => String::new(),
         };
-        Ok(format!("{letter} {links:>3} {size:>12} {} {shown}{target}", utc(seconds, nanoseconds)))
+        Ok(format!("{letter} {links:>3} {size:>12} {} {shown}{target}", utc(modified)))
     }
 }
 
@@ -296,35 +300,4 @@ impl Mv {
 
 fn last_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
-}
-
-/// A moment as `2024-02-29 12:34:56.7654321`, in UTC.
-fn utc(seconds: i64, nanoseconds: u32) -> String {
-    let days = seconds.div_euclid(86_400);
-    let second = seconds.rem_euclid(86_400);
-    // Days since 0000-03-01, so that the leap day is a year's last: the usual arithmetic of the Gregorian calendar.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hours, minutes) = (second / 3600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{:02}.{:07}", second % 60, nanoseconds / 100)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::utc;
-
-    #[test]
-    fn dates_are_gregorian() {
-        assert_eq!(utc(0, 0), "1970-01-01 00:00:00.0000000");
-        assert_eq!(utc(951_782_400, 123_456_700), "2000-02-29 00:00:00.1234567");
-        assert_eq!(utc(-11_644_473_600, 0), "1601-01-01 00:00:00.0000000");
-        assert_eq!(utc(4_107_542_399, 0), "2100-02-28 23:59:59.0000000");
-    }
 }

@@ -25,13 +25,23 @@ pub(super) struct ImageArgument {
     pub(super) image: PathBuf,
     #[command(flatten)]
     pub(super) chip: ChipOption,
+    #[command(flatten)]
+    pub(super) index: IndexOption,
+}
+
+/// The index to work on.
+#[derive(Debug, Args)]
+pub(super) struct IndexOption {
+    /// The index to work on, instead of the volume's default; `k7fs snap list` shows them
+    #[arg(id = "index", long, value_name = "NAME")]
+    pub(super) name: Option<String>,
 }
 
 /// The chip that an image is of.
 #[derive(Debug, Args)]
 pub(super) struct ChipOption {
     /// The chip that the image is of; must match the volume, whose signature tells it otherwise
-    #[arg(long = "chip", value_name = "NAME")]
+    #[arg(id = "chip", long, value_name = "NAME")]
     name: Option<String>,
 }
 
@@ -43,7 +53,9 @@ impl ChipOption {
 
 impl ImageArgument {
     pub(super) fn open(&self, access: Access) -> Result<OpenImage, CliError> {
-        Ok(OpenImage::open(&self.image, access, self.chip.spec()?)?)
+        let mut image = OpenImage::open(&self.image, access, self.chip.spec()?)?;
+        image.choose_index(self.index.name.as_deref());
+        Ok(image)
     }
 }
 

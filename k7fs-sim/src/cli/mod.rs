@@ -4,6 +4,7 @@
 //! impossible (for `fsck` also: the volume cannot be opened). A reader that closes the pipe ends a command
 //! successfully.
 
+mod attributes;
 mod bench;
 mod chips;
 mod content;
@@ -15,6 +16,7 @@ mod image;
 mod output;
 mod progress;
 mod report;
+mod snap;
 mod torture;
 mod tree;
 
@@ -53,10 +55,12 @@ enum Command {
     Rm(files::Rm),
     Mkdir(files::Mkdir),
     Mv(files::Mv),
+    Attr(attributes::Attr),
     Info(image::Info),
     Status(content::Status),
     Recompress(content::Recompress),
     Fsck(image::Fsck),
+    Snap(snap::Snap),
 }
 
 /// Runs the command with the process's arguments.
@@ -95,10 +99,12 @@ impl Command {
             Self::Rm(command) => command.run(),
             Self::Mkdir(command) => command.run(),
             Self::Mv(command) => command.run(),
+            Self::Attr(command) => command.run(output),
             Self::Info(command) => command.run(output),
             Self::Status(command) => command.run(output),
             Self::Recompress(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
+            Self::Snap(command) => command.run(output),
         }
     }
 }

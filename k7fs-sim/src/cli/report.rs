@@ -112,13 +112,19 @@ pub(super) struct CheckReport {
 #[derive(Debug, Serialize)]
 struct FaultReport {
     kind: &'static str,
+    index: u32,
     object: u64,
     page: u32,
 }
 
 impl CheckReport {
     pub(super) fn new(path: &Path, faults: &[Fault], summary: CheckSummary, usage: &Usage) -> Self {
-        let report = |fault: &Fault| FaultReport { kind: name(fault.kind), object: fault.object, page: fault.page };
+        let report = |fault: &Fault| FaultReport {
+            kind: name(fault.kind),
+            index: fault.index,
+            object: fault.object,
+            page: fault.page,
+        };
         Self {
             image: path.display().to_string(),
             clean: faults.is_empty() && summary.faults == 0,
@@ -169,6 +175,8 @@ fn name(kind: FaultKind) -> &'static str {
         FaultKind::DanglingName => "dangling_name",
         FaultKind::Orphan => "orphan",
         FaultKind::WrongCount => "wrong_count",
+        FaultKind::WrongPlace => "wrong_place",
+        FaultKind::Attribute => "attribute",
         FaultKind::LiveCount => "live_count",
         _ => "other",
     }

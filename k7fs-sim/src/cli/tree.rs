@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use k7fs_core::CodecId;
-use k7fs_sim::host::{self, Access, ImportOptions, OpenImage, Tree};
+use k7fs_sim::host::{self, Access, ExportReport, ImportOptions, OpenImage, Tree};
 
 use super::CliError;
 use super::content::parse_codec;
-use super::image::ChipOption;
+use super::image::{ChipOption, IndexOption};
 use super::output::message;
 use super::progress::Bar;
 
 /// Make a volume equal to a directory tree
 ///
-/// Adds, changes and removes; each file is one transaction. Keeps names, contents, symbolic links, hard links and
-/// modification times. A tree that does not fit is refused before anything is written, unless it is compressed on the way.
+/// Adds, changes and removes; each file is one transaction. Keeps names, contents, holes, symbolic and hard links,
+/// FIFOs, sockets, device nodes, modes, owners, modification times (to 100 ns) and extended attributes: those of
+/// `user.` always, others as far as this process may read them. A tree that does not fit is refused before
+/// anything is written, unless it is compressed on the way.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Keep what the volume has and DIR has not
@@ -26,6 +28,8 @@ pub(super) struct Import {
     codec: Option<CodecId>,
     #[command(flatten)]
     chip: ChipOption,
+    #[command(flatten)]
+    index: IndexOption,
     /// The directory to store
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -42,6 +46,7 @@ impl Import {
             message(&format!("warning: {}: skipped, {}", path.display().to_string().escape_debug(), skipped.what));
         }
         let mut image = OpenImage::open(&self.image, Access::Write, self.chip.spec()?)?;
+        image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("import");
         let options = ImportOptions { merge: self.merge, codec: self.codec };
         image.with(|volume| host::import(volume, &tree, options, &mut bar))?;
@@ -50,10 +55,16 @@ impl Import {
 }
 
 /// Make a directory tree out of a volume
+///
+/// Brings back what `import` keeps. Run by root, owners and devices too. Run by anybody else, everything belongs to who
+/// runs it, set-user and set-group bits are left out where that is another owner, devices are skipped, and of the
+/// attributes only those are set that the system allows; one warning says how many.
 #[derive(Debug, Args)]
 pub(super) struct Export {
     #[command(flatten)]
     chip: ChipOption,
+    #[command(flatten)]
+    index: IndexOption,
     /// The image file
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
@@ -65,8 +76,31 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = OpenImage::open(&self.image, Access::Read, self.chip.spec()?)?;
+        image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("export");
-        image.with(|volume| host::export(volume, &self.directory, &mut bar))?;
+        let report = image.with(|volume| host::export(volume, &self.directory, &mut bar))?;
+        if let Some(warning) = lost(&report) {
+            message(&warning);
+        }
         Ok(())
     }
+}
+
+/// What could not be brought back, in one line.
+fn lost(report: &ExportReport) -> Option<String> {
+    let counted = |count: u64, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {many}")),
+    };
+    let parts = [
+        counted(report.owners_skipped, "owner", "owners"),
+        counted(report.special_skipped, "special file", "special files"),
+        counted(report.attributes_skipped, "object's attributes", "objects' attributes"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        return None;
+    }
+    Some(format!("warning: not restored, for lack of rights or support: {}", parts.join(", ")))
 }

@@ -30,6 +30,13 @@ pub enum HostError {
         /// What the volume said.
         error: Error,
     },
+    /// The volume refused or failed an operation on one of its indexes.
+    Index {
+        /// The index's name.
+        name: String,
+        /// What the volume said.
+        error: Error,
+    },
     /// Another process writes the image, or reads it while this one wants to write.
     Locked {
         /// The image file.
@@ -143,6 +150,11 @@ impl HostError {
         move |error| Self::Object { path: path.to_owned(), error }
     }
 
+    /// For `map_err` on an operation on an index.
+    pub fn index(name: &str) -> impl FnOnce(Error) -> Self + '_ {
+        move |error| Self::Index { name: name.to_owned(), error }
+    }
+
     /// For `map_err` on an operation on a whole volume.
     pub fn volume(image: &Path) -> impl FnOnce(Error) -> Self + '_ {
         move |error| Self::Volume { image: image.to_path_buf(), error }
@@ -164,6 +176,7 @@ impl core::fmt::Display for HostError {
         match self {
             Self::Io { path, error } => write!(f, "{}: {}", host(path), io_text(error)),
             Self::Volume { image, error } => write!(f, "{}: {error}", host(image)),
+            Self::Index { name, error } => write!(f, "index {:?}: {error}", line(name)),
             Self::Object { path, error } if path.is_empty() => write!(f, "{error}"),
             Self::Object { path, error } => write!(f, "{}: {error}", line(path)),
             Self::Locked { image } => write!(f, "{}: in use by another process", host(image)),
@@ -206,7 +219,10 @@ impl std::error::Error for HostError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { error, .. } => Some(error),
-            Self::Volume { error, .. } | Self::Object { error, .. } | Self::PathRefused { error, .. } => Some(error),
+            Self::Volume { error, .. }
+            | Self::Object { error, .. }
+            | Self::Index { error, .. }
+            | Self::PathRefused { error, .. } => Some(error),
             _ => None,
         }
     }

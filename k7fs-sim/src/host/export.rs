@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
 use k7fs_core::flash::Flash;
-use k7fs_core::{Kind, OpenOptions, PATH_BYTES_MAX, Timestamp, Volume};
+use k7fs_core::{Kind, OpenOptions, PATH_BYTES_MAX, Posix, Timestamp, Volume};
 
 use super::error::HostError;
+use super::facts::attributes;
+use super::native::{Owner, create_special, set_attribute, set_mode, set_owner};
 use super::progress::Progress;
 use super::store::read_full;
 use super::walk::{Entry, walk};
 
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Zeros of this length at such an offset become a hole.
+const HOLE_BYTES: usize = 4096;
 
 /// What an export did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,10 +28,17 @@ pub struct ExportReport {
     pub objects: u64,
     /// Bytes of content written.
     pub content_bytes: u64,
+    /// Objects that belong to this process instead of their owner: only root may give files away.
+    pub owners_skipped: u64,
+    /// FIFOs, sockets and devices that could not be created.
+    pub special_skipped: u64,
+    /// Objects with attributes that the host did not take.
+    pub attributes_skipped: u64,
 }
 
-/// Writes everything on the volume into `directory`, which is created or must be empty: names, contents, links and
-/// modification times.
+/// Writes everything on the volume into `directory`, which is created or must be empty: names, contents, links,
+/// modification times, modes, and as far as the host and this process's rights allow it owners, attributes, FIFOs, sockets
+/// and devices. What could not be set is counted in the report.
 ///
 /// # Errors
 /// `NotEmpty` before anything is written; `Io`, `Object` and `UnsafeName` for what failed later.
@@ -35,7 +46,6 @@ pub fn export<F: Flash>(
     volume: &mut Volume<'_, F>, directory: &Path, progress: &mut dyn Progress,
 ) -> Result<ExportReport, HostError> {
     let entries = walk(volume, "/")?;
-    let root = volume.metadata("/").map_err(HostError::object("/"))?;
     prepare(directory)?;
     progress.total(total_bytes(&entries));
     let mut report = ExportReport::default();
@@ -43,13 +53,23 @@ pub fn export<F: Flash>(
     for entry in &entries {
         let host = directory.join(host_name(&entry.path)?);
         match entry.metadata.kind {
+            // Its mode may not let this process write: that comes last.
             Kind::Directory => fs::create_dir(&host).map_err(HostError::io(&host))?,
-            Kind::Symlink => make_symlink(volume, entry, &host)?,
-            Kind::File => match by_object.get(&entry.metadata.object) {
+            Kind::Symlink => make_symlink(volume, entry, &host, &mut report)?,
+            kind => match by_object.get(&entry.metadata.object) {
                 Some(first) => fs::hard_link(first, &host).map_err(HostError::io(&host))?,
-                None => {
+                None if kind == Kind::File => {
                     report.content_bytes += write_file(volume, entry, &host, progress)?;
+                    set_facts(volume, &entry.path, kind, &host, &mut report)?;
                     by_object.insert(entry.metadata.object, host);
+                }
+                None if make_special(volume, entry, &host)? => {
+                    set_facts(volume, &entry.path, kind, &host, &mut report)?;
+                    by_object.insert(entry.metadata.object, host);
+                }
+                None => {
+                    report.special_skipped += 1;
+                    continue;
                 }
             },
         }
@@ -57,10 +77,50 @@ pub fn export<F: Flash>(
     }
     // Last, and from the leaves up, since every file created gave its directory a new time.
     for entry in entries.iter().rev().filter(|entry| entry.metadata.kind == Kind::Directory) {
-        set_modified(&directory.join(host_name(&entry.path)?), entry.metadata.modified)?;
+        let host = directory.join(host_name(&entry.path)?);
+        set_facts(volume, &entry.path, Kind::Directory, &host, &mut report)?;
     }
-    set_modified(directory, root.modified)?;
+    set_facts(volume, "/", Kind::Directory, directory, &mut report)?;
     Ok(report)
+}
+
+/// Sets everything but the content: the owner first, which takes rights and set-user bits away, the mode behind what it may
+/// forbid, and the time last.
+fn set_facts<F: Flash>(
+    volume: &mut Volume<'_, F>, path: &str, kind: Kind, host: &Path, report: &mut ExportReport,
+) -> Result<(), HostError> {
+    let Posix { mode, uid, gid, modified, .. } = volume.posix(path).map_err(HostError::object(path))?;
+    let owned = set_owner(host, Owner { mode, uid, gid }).map_err(HostError::io(host))?;
+    report.owners_skipped += u64::from(!owned);
+    let (attributes, reserved) = attributes(volume, path).map_err(HostError::object(path))?;
+    let mut skipped = reserved;
+    for (name, value) in &attributes {
+        skipped |= !set_attribute(host, name, value).map_err(HostError::io(host))?;
+    }
+    report.attributes_skipped += u64::from(skipped);
+    let time = file_time(modified);
+    if kind == Kind::Symlink {
+        return filetime::set_symlink_file_times(host, time, time).map_err(HostError::io(host));
+    }
+    // To the owner that it has instead, set-user and set-group bits would give rights that nobody meant.
+    let mode = if owned { mode } else { mode & 0o1777 };
+    set_mode(host, mode).map_err(HostError::io(host))?;
+    match kind {
+        // By name: to open a FIFO or a device is to use it, and a file's mode may forbid it.
+        Kind::Directory | Kind::File => set_modified(host, modified),
+        _ => filetime::set_symlink_file_times(host, time, time).map_err(HostError::io(host)),
+    }
+}
+
+/// Creates a FIFO, a socket or a device; `false` where that is not possible here.
+fn make_special<F: Flash>(volume: &mut Volume<'_, F>, entry: &Entry, host: &Path) -> Result<bool, HostError> {
+    let device = match entry.metadata.kind {
+        Kind::CharacterDevice | Kind::BlockDevice => {
+            volume.device(&entry.path).map_err(HostError::object(&entry.path))?
+        }
+        _ => k7fs_core::Device::default(),
+    };
+    create_special(host, entry.metadata.kind, device).map_err(HostError::io(host))
 }
 
 fn total_bytes(entries: &[Entry]) -> u64 {
@@ -110,29 +170,39 @@ fn write_file<F: Flash>(
         if length == 0 {
             break;
         }
-        // A run of zeros stays a hole.
-        let written = if chunk[..length].iter().all(|&byte| byte == 0) {
-            target.seek(SeekFrom::Current(length as i64)).map(|_| ())
-        } else {
-            target.write_all(&chunk[..length])
-        };
-        written.map_err(HostError::io(host))?;
+        write_with_holes(&mut target, &chunk[..length]).map_err(HostError::io(host))?;
         offset += length as u64;
         progress.done(path, length as u64);
     }
     volume.close(file).map_err(HostError::object(path))?;
     target.set_len(offset).map_err(HostError::io(host))?;
-    let time = file_time(entry.metadata.modified);
-    filetime::set_file_handle_times(&target, None, Some(time)).map_err(HostError::io(host))?;
     Ok(offset)
 }
 
-fn make_symlink<F: Flash>(volume: &mut Volume<'_, F>, entry: &Entry, host: &Path) -> Result<(), HostError> {
+/// Writes bytes that start at a multiple of [`HOLE_BYTES`]; runs of zeros stay holes.
+fn write_with_holes(target: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let is_hole = |piece: &[u8]| piece.iter().all(|&byte| byte == 0);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let hole = is_hole(&rest[..rest.len().min(HOLE_BYTES)]);
+        let run: usize = rest.chunks(HOLE_BYTES).take_while(|piece| is_hole(piece) == hole).map(<[u8]>::len).sum();
+        if hole {
+            target.seek(SeekFrom::Current(run as i64))?;
+        } else {
+            target.write_all(&rest[..run])?;
+        }
+        rest = &rest[run..];
+    }
+    Ok(())
+}
+
+fn make_symlink<F: Flash>(
+    volume: &mut Volume<'_, F>, entry: &Entry, host: &Path, report: &mut ExportReport,
+) -> Result<(), HostError> {
     let mut bytes = [0; PATH_BYTES_MAX];
     let target = volume.read_link(&entry.path, &mut bytes).map_err(HostError::object(&entry.path))?;
     symlink(target, host, &entry.path)?;
-    let time = file_time(entry.metadata.modified);
-    filetime::set_symlink_file_times(host, time, time).map_err(HostError::io(host))
+    set_facts(volume, &entry.path, Kind::Symlink, host, report)
 }
 
 #[cfg(unix)]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CodecId, Kind, Metadata, Timestamp, Volume};
+use k7fs_core::{CodecId, Device, Kind, Metadata, Volume};
 
 use super::error::HostError;
+use super::facts::{apply, update};
 use super::plan::Plan;
 use super::progress::Progress;
-use super::store::{Content, compare, store};
+use super::source::{Plain, Source, Sparse};
+use super::store::{Content, compare, store_with};
 use super::tree::{Node, NodeKind, Tree};
 
 /// How to import.
@@ -60,7 +62,7 @@ pub fn import<F: Flash>(
     for node in &tree.nodes {
         importer.put(node)?;
     }
-    importer.directory_times(tree)?;
+    importer.directories(tree)?;
     let report = importer.report;
     volume.sync().map_err(HostError::object("/"))?;
     Ok(report)
@@ -88,7 +90,8 @@ impl<F: Flash> Importer<'_, '_, F> {
         match &node.kind {
             NodeKind::Directory => self.put_directory(node),
             NodeKind::Symlink { target } => self.put_symlink(node, target),
-            NodeKind::File { size, shared, .. } => self.put_file(node, *size, *shared),
+            NodeKind::File { size, allocated, shared } => self.put_file(node, *size, *allocated < *size, *shared),
+            NodeKind::Special { kind, device, shared } => self.put_special(node, *kind, *device, *shared),
         }
     }
 
@@ -108,49 +111,58 @@ impl<F: Flash> Importer<'_, '_, F> {
             let same = metadata.size == target.len() as u64
                 && self.volume.read_link(path, &mut bytes).map_err(HostError::object(path))? == target;
             if same {
-                return self.set_modified(node, Some(metadata.modified));
+                return self.update(node);
             }
         }
-        let modified = node.modified;
         let stored = self.volume.transaction(|volume| {
             if existing.is_some() {
                 volume.remove_file(path)?;
             }
             volume.symlink(target, path)?;
-            volume.set_modified(path, modified)
+            apply(volume, node, true)
         });
         self.report.written += 1;
         stored.map_err(HostError::object(path))
     }
 
-    fn put_file(&mut self, node: &Node, size: u64, shared: Option<(u64, u64)>) -> Result<(), HostError> {
+    fn put_special(
+        &mut self, node: &Node, kind: Kind, device: Device, shared: Option<(u64, u64)>,
+    ) -> Result<(), HostError> {
         let path = node.path.as_str();
         let existing = self.existing.get(path).copied();
         if let Some((first, object)) = shared.and_then(|id| self.by_inode.get(&id).cloned()) {
-            self.progress.done(path, 0);
             return self.put_link(path, &first, object, existing);
         }
-        // An object that already stands for another file, or that a name outside the tree keeps, is not this one's.
-        let foreign = existing.is_some_and(|metadata| {
-            self.claimed.contains_key(&metadata.object) || (self.options.merge && metadata.links > 1)
-        });
+        let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
         let same = match existing {
-            Some(metadata) if !foreign && metadata.size == size => {
-                let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
-                compare(self.volume, path, &mut source).map_err(content_error(node))?
+            Some(metadata) if !self.is_foreign(&metadata) => {
+                !is_device || self.volume.device(path).map_err(HostError::object(path))? == device
             }
             _ => false,
         };
         if same {
-            self.set_modified(node, existing.map(|metadata| metadata.modified))?;
-            self.progress.done(path, size);
+            self.update(node)?;
         } else {
-            self.write_file(node, foreign)?;
+            let stored = self.volume.transaction(|volume| {
+                if existing.is_some() {
+                    volume.remove_file(path)?;
+                }
+                volume.create_special(path, kind, device)?;
+                apply(volume, node, true)
+            });
+            stored.map_err(HostError::object(path))?;
+            self.report.written += 1;
         }
-        if existing.is_none() && shared.is_none() {
-            // A new object has a number of its own; no name that is still to come stands for it.
-            return Ok(());
-        }
+        self.claim(path, shared)
+    }
+
+    /// Whether an object already stands for another file, or a name outside the tree keeps it.
+    fn is_foreign(&self, metadata: &Metadata) -> bool {
+        self.claimed.contains_key(&metadata.object) || (self.options.merge && metadata.links > 1)
+    }
+
+    /// Notes which object of the volume a name of the tree stands for.
+    fn claim(&mut self, path: &str, shared: Option<(u64, u64)>) -> Result<(), HostError> {
         let object = self.volume.metadata(path).map_err(HostError::object(path))?.object;
         self.claimed.insert(object, shared);
         if let Some(id) = shared {
@@ -159,16 +171,48 @@ impl<F: Flash> Importer<'_, '_, F> {
         Ok(())
     }
 
-    fn write_file(&mut self, node: &Node, fresh: bool) -> Result<(), HostError> {
+    fn put_file(
+        &mut self, node: &Node, size: u64, has_holes: bool, shared: Option<(u64, u64)>,
+    ) -> Result<(), HostError> {
         let path = node.path.as_str();
-        let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        let existing = self.existing.get(path).copied();
+        if let Some((first, object)) = shared.and_then(|id| self.by_inode.get(&id).cloned()) {
+            self.progress.done(path, 0);
+            return self.put_link(path, &first, object, existing);
+        }
+        let foreign = existing.is_some_and(|metadata| self.is_foreign(&metadata));
+        let same = match existing {
+            Some(metadata) if !foreign && metadata.size == size => {
+                let mut source = File::open(&node.host).map_err(HostError::io(&node.host))?;
+                compare(self.volume, path, &mut source).map_err(content_error(node))?
+            }
+            _ => false,
+        };
+        if same {
+            self.update(node)?;
+            self.progress.done(path, size);
+        } else {
+            self.write_file(node, has_holes, foreign, existing.is_none() || foreign)?;
+        }
+        if existing.is_none() && shared.is_none() {
+            // A new object has a number of its own; no name that is still to come stands for it.
+            return Ok(());
+        }
+        self.claim(path, shared)
+    }
+
+    fn write_file(&mut self, node: &Node, has_holes: bool, fresh: bool, is_new: bool) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let file = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        let mut source: Box<dyn Source> = if has_holes { Box::new(Sparse::new(file)) } else { Box::new(Plain(file)) };
         let mut bytes = 0;
         let progress = &mut *self.progress;
         let mut moved = |count| {
             bytes += count;
             progress.done(path, count);
         };
-        store(self.volume, path, Some(node.modified), fresh, &mut source, &mut moved).map_err(content_error(node))?;
+        let finish = |volume: &mut Volume<'_, F>| apply(volume, node, is_new);
+        store_with(self.volume, path, fresh, &mut *source, &mut moved, finish).map_err(content_error(node))?;
         self.report.content_bytes += bytes;
         self.report.written += 1;
         Ok(())
@@ -188,27 +232,16 @@ impl<F: Flash> Importer<'_, '_, F> {
         linked.map_err(HostError::object(path))
     }
 
-    fn set_modified(&mut self, node: &Node, held: Option<Timestamp>) -> Result<(), HostError> {
-        if held == Some(node.modified) {
-            return Ok(());
-        }
-        self.volume.set_modified(&node.path, node.modified).map_err(HostError::object(&node.path))
+    fn update(&mut self, node: &Node) -> Result<(), HostError> {
+        update(self.volume, node).map_err(HostError::object(&node.path))
     }
 
-    /// Directories get their times last, since every change in a directory gives it a new one.
-    fn directory_times(&mut self, tree: &Tree) -> Result<(), HostError> {
-        let directories = tree.nodes.iter().rev().filter(|node| node.kind == NodeKind::Directory);
-        let mut times: Vec<(&str, Timestamp)> = directories.map(|node| (node.path.as_str(), node.modified)).collect();
-        if !self.options.merge {
-            times.push(("/", tree.modified));
+    /// Directories get their times last, since every change in a directory gives it a new one, and all else with them.
+    fn directories(&mut self, tree: &Tree) -> Result<(), HostError> {
+        for node in tree.nodes.iter().rev().filter(|node| node.kind == NodeKind::Directory) {
+            self.update(node)?;
         }
-        for (path, time) in times {
-            let held = self.volume.metadata(path).map_err(HostError::object(path))?.modified;
-            if held != time {
-                self.volume.set_modified(path, time).map_err(HostError::object(path))?;
-            }
-        }
-        Ok(())
+        if self.options.merge { Ok(()) } else { self.update(&tree.root) }
     }
 }
 

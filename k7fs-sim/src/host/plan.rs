@@ -16,6 +16,8 @@ const OBJECT_BYTES: u64 = 80;
 const PIECE_OVERHEAD_BYTES: u64 = 40;
 /// The same where a block is so small that most pieces are split between two.
 const SPLIT_PIECE_OVERHEAD_BYTES: u64 = 84;
+/// What an attribute costs beside its name and value, and what owner and mode cost where they are not the usual ones.
+const ATTRIBUTE_OVERHEAD_BYTES: u64 = 40;
 /// Data bytes of a block that is so small.
 const SPLIT_BLOCK_BYTES_MAX: u32 = 16 * 1024;
 /// Content is stored in pieces of at most this size on the smallest logical block.
@@ -64,6 +66,7 @@ pub(super) fn volume_kind(kind: &NodeKind) -> Kind {
         NodeKind::Directory => Kind::Directory,
         NodeKind::File { .. } => Kind::File,
         NodeKind::Symlink { .. } => Kind::Symlink,
+        NodeKind::Special { kind, .. } => *kind,
     }
 }
 
@@ -103,14 +106,16 @@ impl Costs {
     }
 
     fn node_bytes(self, node: &Node, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
-        match &node.kind {
+        let object = match &node.kind {
             NodeKind::Directory => self.object_bytes(&node.path, 0),
             NodeKind::Symlink { target } => self.object_bytes(&node.path, target.len() as u64),
             NodeKind::File { allocated, shared, .. } => {
                 let first = shared.is_none_or(|id| seen.insert(id));
                 self.object_bytes(&node.path, if first { *allocated } else { 0 })
             }
-        }
+            NodeKind::Special { .. } => self.object_bytes(&node.path, 0),
+        };
+        object + extra_bytes(node)
     }
 
     fn object_bytes(self, path: &str, content_bytes: u64) -> u64 {
@@ -118,4 +123,12 @@ impl Costs {
         let pieces = content_bytes / self.piece_bytes;
         OBJECT_BYTES + name_bytes + content_bytes + pieces * self.piece_overhead_bytes
     }
+}
+
+/// What a node's owner, mode and attributes cost, about.
+fn extra_bytes(node: &Node) -> u64 {
+    let attributes = node.facts.attributes.iter();
+    let named: u64 = attributes.map(|(name, value)| (name.len() + value.len()) as u64 + ATTRIBUTE_OVERHEAD_BYTES).sum();
+    let usual = node.facts.owner.is_none_or(|owner| (owner.uid, owner.gid) == (0, 0));
+    named + if usual { 0 } else { ATTRIBUTE_OVERHEAD_BYTES }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, OpenOptions, Timestamp, Volume};
 
+use super::source::{Plain, Source};
+
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -33,6 +35,18 @@ pub fn store<F: Flash>(
     volume: &mut Volume<'_, F>, path: &str, modified: Option<Timestamp>, fresh: bool, source: &mut dyn Read,
     moved: &mut dyn FnMut(u64),
 ) -> Result<(), Content> {
+    let finish = |volume: &mut Volume<'_, F>| modified.map_or(Ok(()), |time| volume.set_modified(path, time));
+    store_with(volume, path, fresh, &mut Plain(source), moved, finish)
+}
+
+/// As [`store`], from a source that may know of holes; `finish` is a part of the transaction.
+///
+/// # Errors
+/// As [`store`], and those of `finish`.
+pub fn store_with<F: Flash>(
+    volume: &mut Volume<'_, F>, path: &str, fresh: bool, source: &mut dyn Source, moved: &mut dyn FnMut(u64),
+    finish: impl FnOnce(&mut Volume<'_, F>) -> Result<(), Error>,
+) -> Result<(), Content> {
     let mut failed = None;
     let result = volume.transaction(|volume| {
         if fresh {
@@ -43,7 +57,7 @@ pub fn store<F: Flash>(
         let closed = volume.close(file);
         copied?;
         closed?;
-        modified.map_or(Ok(()), |time| volume.set_modified(path, time))
+        finish(volume)
     });
     match (failed, result) {
         (Some(error), _) => Err(Content::Source(error)),
@@ -52,25 +66,33 @@ pub fn store<F: Flash>(
 }
 
 fn copy_in<F: Flash>(
-    volume: &mut Volume<'_, F>, file: &k7fs_core::File, source: &mut dyn Read, moved: &mut dyn FnMut(u64),
+    volume: &mut Volume<'_, F>, file: &k7fs_core::File, source: &mut dyn Source, moved: &mut dyn FnMut(u64),
     failed: &mut Option<io::Error>,
 ) -> Result<(), Error> {
     // Whole logical blocks, which may be compressed.
     let chunk_bytes = CHUNK_BYTES.max(volume.info().logical_block_size as usize);
     let mut chunk = Vec::with_capacity(chunk_bytes);
-    let mut offset = 0;
+    let mut offset: u64 = 0;
     let mut end_is_hole = false;
     loop {
         chunk.clear();
-        let length = match (&mut *source).take(chunk_bytes as u64).read_to_end(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
+        let length = match next_chunk(source, offset, chunk_bytes, &mut chunk) {
+            Ok((0, 0)) => break,
+            Ok((hole, length)) => {
+                end_is_hole |= hole > 0;
+                offset = offset.checked_add(hole).ok_or(Error::OffsetOverflow)?;
+                moved(hole);
+                length
+            }
             Err(error) => {
                 *failed = Some(error);
                 // Any error rolls the transaction back; the caller reports the one that was kept.
                 return Err(Error::Busy);
             }
         };
+        if length == 0 {
+            break;
+        }
         end_is_hole = chunk.iter().all(|&byte| byte == 0);
         if !end_is_hole {
             volume.write_at(file, offset, &chunk)?;
@@ -79,6 +101,13 @@ fn copy_in<F: Flash>(
         moved(length as u64);
     }
     if end_is_hole { volume.set_len(file, offset) } else { Ok(()) }
+}
+
+/// Passes over a hole, then reads what follows: the bytes of both, both 0 at the end.
+fn next_chunk(source: &mut dyn Source, offset: u64, most: usize, chunk: &mut Vec<u8>) -> io::Result<(u64, usize)> {
+    let hole = source.pass_hole(offset)?;
+    let bytes = source.data_bytes(offset.saturating_add(hole), most as u64)?;
+    Ok((hole, (&mut *source).take(bytes).read_to_end(chunk)?))
 }
 
 /// Whether the file at `path` has exactly the content of `source`.

@@ -7,9 +7,10 @@ use std::fs::{self, DirEntry, File, Metadata};
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
-use k7fs_core::{DEPTH_MAX, Error, FILE_SIZE_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Timestamp};
+use k7fs_core::{DEPTH_MAX, Device, Error, FILE_SIZE_MAX, Kind, NAME_BYTES_MAX, PATH_BYTES_MAX, Timestamp};
 
 use super::error::HostError;
+use super::native::Facts;
 use super::walk::join;
 
 /// A file, directory or link of the tree.
@@ -23,6 +24,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// When it was last changed.
     pub modified: Timestamp,
+    /// Owner, mode and attributes.
+    pub facts: Facts,
 }
 
 /// What a node is.
@@ -44,6 +47,15 @@ pub enum NodeKind {
         /// Where it points.
         target: String,
     },
+    /// A FIFO, a socket or a device.
+    Special {
+        /// Which of them.
+        kind: Kind,
+        /// A device's number.
+        device: Device,
+        /// Device and inode where it has several names.
+        shared: Option<(u64, u64)>,
+    },
 }
 
 /// An object of the host that volumes cannot hold.
@@ -60,8 +72,8 @@ pub struct Skipped {
 pub struct Tree {
     /// Everything below the root, each directory before what it holds, names in order.
     pub nodes: Vec<Node>,
-    /// When the root was last changed.
-    pub modified: Timestamp,
+    /// The root itself.
+    pub root: Node,
     /// What was left out.
     pub skipped: Vec<Skipped>,
 }
@@ -75,7 +87,11 @@ impl Tree {
     pub fn scan(root: &Path, except: Option<&Path>) -> Result<Self, HostError> {
         let metadata = fs::metadata(root).map_err(HostError::io(root))?;
         let except = except.and_then(|path| path.canonicalize().ok());
-        let mut tree = Self { nodes: Vec::new(), modified: modified(&metadata), skipped: Vec::new() };
+        let facts = Facts::read(root, &metadata);
+        let path = "/".to_owned();
+        let host = root.to_path_buf();
+        let root_node = Node { path, host, kind: NodeKind::Directory, modified: modified(&metadata), facts };
+        let mut tree = Self { nodes: Vec::new(), root: root_node, skipped: Vec::new() };
         let mut pending = children(root, "/")?;
         while let Some((host, path)) = pending.pop() {
             if except.as_deref().is_some_and(|image| is_same(&host, image)) {
@@ -94,7 +110,11 @@ impl Tree {
             if kind == NodeKind::Directory {
                 pending.append(&mut children(&host, &path)?);
             }
-            tree.nodes.push(Node { path, host, kind, modified: modified(&metadata) });
+            let facts = Facts::read(&host, &metadata);
+            if facts.lost_attributes {
+                tree.skipped.push(Skipped { path: host.clone(), what: "an attribute that volumes cannot hold" });
+            }
+            tree.nodes.push(Node { path, host, kind, modified: modified(&metadata), facts });
         }
         Ok(tree)
     }
@@ -151,7 +171,7 @@ fn kind(host: &Path, metadata: &Metadata) -> Result<Result<NodeKind, &'static st
         return Ok(Ok(NodeKind::Symlink { target: target.to_owned() }));
     }
     if !kind.is_file() {
-        return Ok(Err(special(metadata)));
+        return Ok(special(metadata).ok_or("neither a file nor a directory"));
     }
     if metadata.len() > FILE_SIZE_MAX {
         return Err(HostError::PathRefused { path: host.to_path_buf(), error: Error::FileTooLarge });
@@ -180,16 +200,9 @@ fn allocated(metadata: &Metadata) -> u64 {
 }
 
 #[cfg(unix)]
-fn special(metadata: &Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    if kind.is_socket() {
-        "a socket"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else {
-        "a device"
-    }
+fn special(metadata: &Metadata) -> Option<NodeKind> {
+    let (kind, device) = super::native::special(metadata)?;
+    Some(NodeKind::Special { kind, device, shared: shared(metadata) })
 }
 
 #[cfg(unix)]
@@ -210,8 +223,8 @@ fn allocated(metadata: &Metadata) -> u64 {
 }
 
 #[cfg(not(unix))]
-fn special(_metadata: &Metadata) -> &'static str {
-    "neither a file nor a directory"
+fn special(_metadata: &Metadata) -> Option<NodeKind> {
+    None
 }
 
 #[cfg(not(unix))]

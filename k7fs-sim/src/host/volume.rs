@@ -1,12 +1,12 @@
 //! From an image file to a mounted volume and back.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use k7fs_core::ecc::Tier;
 use k7fs_core::flash::Geometry;
-use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
+use k7fs_core::{Error, FormatOptions, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
 
+use super::clock::now;
 use super::error::HostError;
 use super::image::{Access, Image, ImageFlash, volume_bytes};
 use super::signature::find;
@@ -16,13 +16,6 @@ use crate::codec::HostCodecs;
 /// Bytes of the longest logical block.
 const LOGICAL_BLOCK_MAX: u32 = 32 << 20;
 
-/// The host's clock, for the times of objects that a command creates.
-pub fn now() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_unix(seconds, since_1970.subsec_nanos()).unwrap_or_default()
-}
-
 /// An image whose volume has been found, locked until it is dropped.
 #[derive(Debug)]
 pub struct OpenImage {
@@ -31,6 +24,7 @@ pub struct OpenImage {
     access: Access,
     info: Option<VolumeInfo>,
     codecs: HostCodecs,
+    index: Option<String>,
 }
 
 impl OpenImage {
@@ -46,7 +40,12 @@ impl OpenImage {
         // Without a readable signature the largest block that there may be.
         let block = info.map_or(LOGICAL_BLOCK_MAX, |info: VolumeInfo| info.logical_block_size);
         let (buffer, codecs) = (vec![0; buffer_bytes_with(&geometry, Tier::Full)], HostCodecs::new(block));
-        Ok(Self { flash, buffer, access, info, codecs })
+        Ok(Self { flash, buffer, access, info, codecs, index: None })
+    }
+
+    /// Works on this index from now on, instead of the default one.
+    pub fn choose_index(&mut self, name: Option<&str>) {
+        self.index = name.map(str::to_owned);
     }
 
     /// What the signature says; `None` where it is unreadable and a chip stood in.
@@ -84,7 +83,9 @@ impl OpenImage {
         let mut codecs = self.codecs.lend();
         let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
         let mut volume = mounted.map_err(HostError::volume(path))?;
-        let result = work(&mut volume);
+        let chosen =
+            self.index.as_deref().map_or(Ok(()), |name| volume.select_index(name).map_err(HostError::index(name)));
+        let result = chosen.and_then(|()| work(&mut volume));
         if writes {
             let stopped = volume.unmount().map(|_| ()).map_err(HostError::volume(path));
             let synced = self.flash.image().sync();

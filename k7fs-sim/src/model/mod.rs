@@ -8,7 +8,9 @@
 //! The model is deliberately naive: every state is a handful of maps that are cloned whole, so that it is obvious
 //! rather than fast. File contents are shared between clones.
 
+mod extra;
 mod generator;
+mod indexes;
 mod operation;
 mod oracle;
 mod reference;
@@ -16,9 +18,10 @@ mod session;
 mod tree;
 
 pub use crate::random::Random;
+pub use extra::{Extra, observe_extra};
 pub use generator::{Generator, Space};
 pub use operation::{Content, OpenMode, Operation, Outcome, Shown};
 pub use oracle::{Finished, Oracle, Violation};
 pub use reference::{LOGICAL_BLOCK_SIZE, Model};
 pub use session::{SLOT_COUNT, Session};
-pub use tree::{ObserveError, Tree, TreeEntry, observe, observe_beside};
+pub use tree::{Entries, ObserveError, Tree, TreeEntry, TreeIndex, observe, observe_beside, observe_some};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k7fs_core::{Error, Kind};
+use k7fs_core::{Device, Error, Kind, Timestamp};
 
 use super::Random;
 
@@ -181,6 +181,53 @@ pub enum Operation {
     Metadata {
         path: String,
     },
+    /// Creates a FIFO, a socket or a device.
+    CreateSpecial {
+        path: String,
+        kind: Kind,
+        device: Device,
+    },
+    SetAttribute {
+        path: String,
+        name: String,
+        content: Content,
+    },
+    RemoveAttribute {
+        path: String,
+        name: String,
+    },
+    /// Reads an attribute.
+    Attribute {
+        path: String,
+        name: String,
+    },
+    /// Lists an object's attributes.
+    Attributes {
+        path: String,
+    },
+    /// Sets an object's named stream.
+    SetStream {
+        path: String,
+        stream: String,
+        content: Content,
+    },
+    /// Changes what POSIX sees of an object, but for its other times.
+    SetPosix {
+        path: String,
+        mode: u16,
+        uid: u32,
+        gid: u32,
+        accessed: Option<Timestamp>,
+    },
+    /// Changes NT's attributes of an object.
+    SetNt {
+        path: String,
+        attributes: u32,
+    },
+    SetShortName {
+        path: String,
+        name: String,
+    },
     /// Lists a directory.
     List {
         path: String,
@@ -193,6 +240,33 @@ pub enum Operation {
     Transaction {
         operations: Vec<Operation>,
         commit: bool,
+    },
+    CreateSnapshot {
+        name: String,
+    },
+    CreateBranch {
+        from: String,
+        name: String,
+    },
+    CreateSubvolume {
+        name: String,
+    },
+    SelectIndex {
+        name: String,
+    },
+    /// Goes back to a snapshot.
+    RollBack {
+        to: String,
+    },
+    TrimIndex {
+        name: String,
+    },
+    RenameIndex {
+        from: String,
+        to: String,
+    },
+    SetDefaultIndex {
+        name: String,
     },
     /// Makes everything durable.
     Sync,
@@ -226,10 +300,29 @@ pub enum Outcome {
     Bytes(Vec<u8>),
     /// A directory's entries, sorted by name.
     Names(Vec<(String, Kind)>),
+    /// An object's attributes and the lengths of their values, sorted by name.
+    Attributes(Vec<(String, u32)>),
     /// An object's metadata.
     Metadata(Shown),
     /// Each operation of a transaction, and the transaction itself.
     Transaction(Vec<Outcome>, Result<(), Error>),
+}
+
+impl Operation {
+    /// Whether it is about indexes and not about files.
+    pub fn is_about_indexes(&self) -> bool {
+        matches!(
+            self,
+            Operation::CreateSnapshot { .. }
+                | Operation::CreateBranch { .. }
+                | Operation::CreateSubvolume { .. }
+                | Operation::SelectIndex { .. }
+                | Operation::RollBack { .. }
+                | Operation::TrimIndex { .. }
+                | Operation::RenameIndex { .. }
+                | Operation::SetDefaultIndex { .. }
+        )
+    }
 }
 
 impl Outcome {
@@ -262,6 +355,7 @@ impl fmt::Debug for Outcome {
                 write!(f, "Bytes({} bytes, starting {:02x?})", bytes.len(), &bytes[..bytes.len().min(16)])
             }
             Outcome::Names(names) => f.debug_tuple("Names").field(names).finish(),
+            Outcome::Attributes(names) => f.debug_tuple("Attributes").field(names).finish(),
             Outcome::Metadata(shown) => f.debug_tuple("Metadata").field(shown).finish(),
             Outcome::Transaction(inner, result) => f.debug_tuple("Transaction").field(inner).field(result).finish(),
         }

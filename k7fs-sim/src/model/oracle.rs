@@ -107,7 +107,9 @@ impl Oracle {
         let full = matches!(outcome.error(), Some(Error::NoSpace | Error::WornOut));
         // A transaction to be given up may end earlier; nothing of it stays either way.
         let expected_error = started.outcome.error().filter(|error| *error != Operation::GIVEN_UP);
-        if full && expected_error.is_none() && !self.never_needs_room(operation, &started.after) {
+        // A change of indexes looks for room before it looks for all of its names.
+        let may_be_full = expected_error.is_none() || operation.is_about_indexes();
+        if full && may_be_full && !self.never_needs_room(operation, &started.after) {
             if started.between.is_empty() {
                 return Ok(Finished::Refused);
             }
@@ -172,15 +174,22 @@ impl Oracle {
         }
     }
 
-    /// Deleting, truncating and making durable work on a full volume.
+    /// Deleting, truncating and making durable work on a full volume; trimming whatever there is, the others where no
+    /// other index holds on to what goes.
     fn never_needs_room(&self, operation: &Operation, after: &Model) -> bool {
+        let shares = self.model().index_count() > 1;
         match operation {
-            Operation::RemoveFile { .. }
-            | Operation::RemoveDirectory { .. }
-            | Operation::ListRemoving { .. }
+            Operation::TrimIndex { .. }
+            | Operation::SelectIndex { .. }
+            | Operation::SetDefaultIndex { .. }
             | Operation::Close { .. }
             | Operation::Sync
             | Operation::Remount => true,
+            _ if shares => false,
+            Operation::RemoveFile { .. }
+            | Operation::RemoveDirectory { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::ListRemoving { .. } => true,
             Operation::Resize { .. } | Operation::SetLength { .. } => {
                 after.content_bytes() <= self.model().content_bytes()
             }
@@ -211,12 +220,22 @@ impl Oracle {
             | Operation::RemoveFile { .. }
             | Operation::Symlink { .. }
             | Operation::HardLink { .. }
+            | Operation::CreateSpecial { .. }
+            | Operation::SetAttribute { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::SetStream { .. }
             | Operation::Sync
             | Operation::Remount => true,
+            // Each commits what was written before, but for a name that stays as it is.
+            Operation::RenameIndex { from, to } => from != to,
+            operation if operation.is_about_indexes() => true,
             Operation::Update { .. }
             | Operation::Append { .. }
             | Operation::Resize { .. }
             | Operation::Rename { .. }
+            | Operation::SetPosix { .. }
+            | Operation::SetNt { .. }
+            | Operation::SetShortName { .. }
             | Operation::ListRemoving { .. }
             | Operation::Transaction { .. } => self.model().tree() != after.tree(),
             _ => false,

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k7fs_core::{Error, FILE_SIZE_MAX, Kind};
+use k7fs_core::{Device, Error, FILE_SIZE_MAX, Kind, STREAM_ATTRIBUTES};
 
+use super::extra::Stored;
+use super::indexes::Indexes;
 use super::operation::{OpenMode, Operation, Outcome, Shown};
-use super::tree::{Tree, TreeEntry};
+use super::tree::{Entries, Tree, TreeEntry};
 
 /// Where a long write may be split by a commit.
 pub const LOGICAL_BLOCK_SIZE: u64 = 4096;
@@ -16,11 +18,17 @@ const REMOVED_MAX: usize = 3;
 
 const ROOT: u64 = 1;
 
+/// Every object of one index.
+pub(super) type Nodes = BTreeMap<u64, Node>;
+/// What was set of nodes beside their content.
+pub(super) type Extras = BTreeMap<u64, Arc<Stored>>;
+
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     File { content: Arc<Vec<u8>>, links: u32 },
     Symlink { target: Arc<Vec<u8>>, links: u32 },
     Directory { entries: BTreeMap<String, u64> },
+    Special { kind: Kind, device: Device, links: u32 },
 }
 
 impl Node {
@@ -29,6 +37,14 @@ impl Node {
             Node::File { .. } => Kind::File,
             Node::Symlink { .. } => Kind::Symlink,
             Node::Directory { .. } => Kind::Directory,
+            Node::Special { kind, .. } => *kind,
+        }
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            Node::Special { device, .. } => *device,
+            _ => Device::default(),
         }
     }
 }
@@ -48,7 +64,12 @@ struct Place {
 /// The state of the reference file system.
 #[derive(Clone, Debug)]
 pub struct Model {
-    nodes: BTreeMap<u64, Node>,
+    /// The objects of the index that is worked on.
+    pub(super) nodes: Nodes,
+    /// What was set of them beside their content.
+    pub(super) stored: Extras,
+    pub(super) indexes: Indexes,
+    pub(super) in_transaction: bool,
     handles: BTreeMap<usize, Handle>,
     /// Files written through a slot since the last commit.
     unsettled: BTreeSet<u64>,
@@ -64,13 +85,20 @@ impl Default for Model {
 impl Model {
     /// An empty volume.
     pub fn new() -> Self {
-        let root = Node::Directory { entries: BTreeMap::new() };
         Self {
-            nodes: BTreeMap::from([(ROOT, root)]),
+            nodes: Self::root_alone(),
+            stored: Extras::new(),
+            indexes: Indexes::new(),
+            in_transaction: false,
             handles: BTreeMap::new(),
             unsettled: BTreeSet::new(),
             next: ROOT + 1,
         }
+    }
+
+    /// The objects of an index without files.
+    pub(super) fn root_alone() -> Nodes {
+        BTreeMap::from([(ROOT, Node::Directory { entries: BTreeMap::new() })])
     }
 
     /// Does an operation and says what a volume must answer.
@@ -90,7 +118,12 @@ impl Model {
 
     /// Everything that the volume shows.
     pub fn tree(&self) -> Tree {
-        let mut tree = Tree::default();
+        Tree { entries: self.entries(), indexes: self.shown_indexes() }
+    }
+
+    /// Everything that the index that is worked on shows.
+    pub(super) fn entries(&self) -> Entries {
+        let mut tree = Entries::new();
         let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
         let mut directories = vec![(String::new(), ROOT)];
         let mut nodes = Vec::new();
@@ -103,19 +136,20 @@ impl Model {
                     first.clone_from(&path);
                 }
                 let entry = match &self.nodes[child] {
-                    Node::File { content, links } => self.entry(Kind::File, content, *links),
-                    Node::Symlink { target, links } => self.entry(Kind::Symlink, target, *links),
+                    Node::File { content, links } => self.entry(*child, content, *links),
+                    Node::Symlink { target, links } => self.entry(*child, target, *links),
+                    Node::Special { links, .. } => self.entry(*child, &Arc::default(), *links),
                     Node::Directory { .. } => {
                         directories.push((path.clone(), *child));
-                        self.entry(Kind::Directory, &Arc::default(), 1)
+                        self.entry(*child, &Arc::default(), 1)
                     }
                 };
                 nodes.push((path.clone(), *child));
-                tree.entries.insert(path, entry);
+                tree.insert(path, entry);
             }
         }
         for (path, node) in nodes {
-            if let Some(entry) = tree.entries.get_mut(&path) {
+            if let Some(entry) = tree.get_mut(&path) {
                 entry.first_name.clone_from(&first_names[&node]);
             }
         }
@@ -127,7 +161,13 @@ impl Model {
         self.handles.clear();
         self.unsettled.clear();
         self.drop_unreferenced();
+        self.enter_default_index();
         self
+    }
+
+    /// Whether any slot holds an open file.
+    pub(super) fn has_open_files(&self) -> bool {
+        !self.handles.is_empty()
     }
 
     /// Whether a slot holds an open file.
@@ -145,24 +185,39 @@ impl Model {
         self.handles.get(&slot).is_some_and(|handle| self.unsettled.contains(&handle.node))
     }
 
-    /// Bytes in all files and links, each once.
+    /// Bytes in all files, links and attributes, each once.
     pub fn content_bytes(&self) -> u64 {
         let bytes = |node: &Node| match node {
             Node::File { content: bytes, .. } | Node::Symlink { target: bytes, .. } => bytes.len() as u64,
-            Node::Directory { .. } => 0,
+            Node::Directory { .. } | Node::Special { .. } => 0,
         };
-        self.nodes.values().map(bytes).sum()
+        let attributes = self.stored.values().map(|stored| stored.bytes()).sum::<u64>();
+        self.nodes.values().map(bytes).sum::<u64>() + attributes
     }
 
-    fn entry(&self, kind: Kind, content: &Arc<Vec<u8>>, links: u32) -> TreeEntry {
-        TreeEntry { kind, content: Arc::clone(content), links, first_name: String::new() }
+    fn entry(&self, node: u64, content: &Arc<Vec<u8>>, links: u32) -> TreeEntry {
+        let (kind, device) = (self.nodes[&node].kind(), self.nodes[&node].device());
+        let extra = self.stored(node).shown(kind, device);
+        TreeEntry { kind, content: Arc::clone(content), links, first_name: String::new(), extra }
+    }
+
+    fn stored(&self, node: u64) -> Arc<Stored> {
+        self.stored.get(&node).cloned().unwrap_or_default()
+    }
+
+    fn stored_mut(&mut self, node: u64) -> &mut Stored {
+        Arc::make_mut(self.stored.entry(node).or_default())
     }
 }
 
 /// The operations.
 impl Model {
     fn run(&mut self, operation: &Operation, between: &mut Vec<Model>) -> Result<Outcome, Error> {
+        if operation.writes_files() {
+            self.expect_writable()?;
+        }
         match operation {
+            operation if operation.is_about_indexes() => self.run_index(operation)?,
             Operation::Write { path, content } => self.write(path, &content.bytes())?,
             Operation::Update { path, offset, content } => {
                 let node = self.open(path, OpenMode::ReadWrite)?;
@@ -188,6 +243,16 @@ impl Model {
             Operation::Rename { from, to } => self.rename(from, to)?,
             Operation::Symlink { target, path } => self.symlink(target, path)?,
             Operation::HardLink { existing, new } => self.hard_link(existing, new)?,
+            Operation::CreateSpecial { path, kind, device } => {
+                let place = self.free_place(path)?;
+                self.insert(place, Node::Special { kind: *kind, device: *device, links: 1 })?;
+            }
+            Operation::SetAttribute { .. }
+            | Operation::RemoveAttribute { .. }
+            | Operation::SetStream { .. }
+            | Operation::SetPosix { .. }
+            | Operation::SetNt { .. }
+            | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
             Operation::Sync => {}
@@ -201,9 +266,49 @@ impl Model {
             Operation::Read { .. }
             | Operation::ReadLink { .. }
             | Operation::Metadata { .. }
+            | Operation::Attribute { .. }
+            | Operation::Attributes { .. }
             | Operation::List { .. } => return self.run_reading(operation),
+            _ => unreachable!("these are about indexes"),
         }
         Ok(Outcome::Done)
+    }
+
+    fn run_extra(&mut self, operation: &Operation) -> Result<(), Error> {
+        match operation {
+            Operation::SetAttribute { path, name, content } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).attributes.insert(name.clone(), Arc::new(content.bytes()));
+            }
+            Operation::SetStream { path, stream, content } => {
+                let node = self.find(path)?;
+                let name = format!("{STREAM_ATTRIBUTES}{stream}");
+                self.stored_mut(node).attributes.insert(name, Arc::new(content.bytes()));
+            }
+            Operation::RemoveAttribute { path, name } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).attributes.remove(name).ok_or(Error::NoSuchAttribute)?;
+            }
+            Operation::SetPosix { path, mode, uid, gid, accessed } => {
+                let node = self.find(path)?;
+                // Only now, since what is set is what was found, changed.
+                self.expect_writable()?;
+                let stored = self.stored_mut(node);
+                (stored.uid, stored.gid, stored.accessed) = (*uid, *gid, *accessed);
+                stored.mode = Some(*mode);
+            }
+            Operation::SetNt { path, attributes } => {
+                let node = self.find(path)?;
+                self.expect_writable()?;
+                self.stored_mut(node).nt = Some(*attributes);
+            }
+            Operation::SetShortName { path, name } => {
+                let node = self.find(path)?;
+                self.stored_mut(node).short_name.clone_from(name);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn run_reading(&self, operation: &Operation) -> Result<Outcome, Error> {
@@ -214,6 +319,16 @@ impl Model {
                 _ => Err(Error::NotASymlink),
             },
             Operation::Metadata { path } => Ok(Outcome::Metadata(self.shown(self.find(path)?))),
+            Operation::Attribute { path, name } => {
+                let stored = self.stored(self.find(path)?);
+                let value = stored.attributes.get(name).ok_or(Error::NoSuchAttribute)?;
+                Ok(Outcome::Bytes(value.to_vec()))
+            }
+            Operation::Attributes { path } => {
+                let stored = self.stored(self.find(path)?);
+                let names = stored.attributes.iter().map(|(name, value)| (name.clone(), value.len() as u32));
+                Ok(Outcome::Attributes(names.collect()))
+            }
             Operation::List { path } => {
                 let entries = self.directory(self.find(path)?)?;
                 let names = entries.iter().map(|(name, node)| (name.clone(), self.nodes[node].kind()));
@@ -227,6 +342,9 @@ impl Model {
         if let Operation::Open { slot, path, mode } = operation {
             if self.is_open(*slot) {
                 return Ok(Outcome::Skipped);
+            }
+            if *mode != OpenMode::Read {
+                self.expect_writable()?;
             }
             let node = self.open(path, *mode)?;
             self.handles.insert(*slot, Handle { node, mode: *mode });
@@ -338,6 +456,7 @@ impl Model {
         }
         self.entries_mut(place.directory).remove(&place.name);
         self.nodes.remove(&node);
+        self.stored.remove(&node);
         Ok(())
     }
 
@@ -379,6 +498,7 @@ impl Model {
         if let Some(replaced) = replaced {
             if directory {
                 self.nodes.remove(&replaced);
+                self.stored.remove(&replaced);
             } else {
                 *self.links_mut(replaced) -= 1;
             }
@@ -408,6 +528,9 @@ impl Model {
         let outcome = self.run_reading(&Operation::List { path: path.to_owned() })?;
         let Outcome::Names(names) = &outcome else { return Ok(outcome) };
         let removed = Model::removed_by_walk(path, names);
+        if !removed.is_empty() {
+            self.expect_writable()?;
+        }
         // The walk meets them in the order of name hashes, which is the volume's own business.
         for subset in 1..(1_usize << removed.len()).saturating_sub(1) {
             let mut state = self.clone();
@@ -430,8 +553,13 @@ impl Model {
     }
 
     fn transaction(&mut self, operations: &[Operation], commit: bool) -> Outcome {
+        if let Err(error) = self.expect_writable() {
+            return Outcome::Transaction(Vec::new(), Err(error));
+        }
         let before = self.clone();
+        self.in_transaction = true;
         let inner = operations.iter().map(|operation| self.apply(operation)).collect();
+        self.in_transaction = false;
         if commit {
             return Outcome::Transaction(inner, Ok(()));
         }
@@ -443,6 +571,29 @@ impl Model {
 impl Operation {
     /// The error with which a transaction without `commit` ends.
     pub const GIVEN_UP: Error = Error::Busy;
+
+    /// Whether a snapshot refuses it before it looks at anything else.
+    fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write { .. }
+                | Operation::Update { .. }
+                | Operation::Append { .. }
+                | Operation::Resize { .. }
+                | Operation::Create { .. }
+                | Operation::CreateDirectory { .. }
+                | Operation::RemoveDirectory { .. }
+                | Operation::RemoveFile { .. }
+                | Operation::Rename { .. }
+                | Operation::Symlink { .. }
+                | Operation::HardLink { .. }
+                | Operation::CreateSpecial { .. }
+                | Operation::SetAttribute { .. }
+                | Operation::RemoveAttribute { .. }
+                | Operation::SetStream { .. }
+                | Operation::SetShortName { .. }
+        )
+    }
 }
 
 /// Finding things.
@@ -484,6 +635,7 @@ impl Model {
             Kind::File => Ok(()),
             Kind::Directory => Err(Error::IsADirectory),
             Kind::Symlink => Err(Error::IsASymlink),
+            _ => Err(Error::IsSpecial),
         }
     }
 
@@ -512,6 +664,7 @@ impl Model {
             Node::File { content, links } => Shown { kind: Kind::File, size: content.len() as u64, links: *links },
             Node::Symlink { target, links } => Shown { kind: Kind::Symlink, size: target.len() as u64, links: *links },
             Node::Directory { entries } => Shown { kind: Kind::Directory, size: entries.len() as u64, links: 1 },
+            Node::Special { kind, links, .. } => Shown { kind: *kind, size: 0, links: *links },
         }
     }
 
@@ -546,7 +699,7 @@ impl Model {
 
     fn links_mut(&mut self, node: u64) -> &mut u32 {
         match self.nodes.get_mut(&node) {
-            Some(Node::File { links, .. } | Node::Symlink { links, .. }) => links,
+            Some(Node::File { links, .. } | Node::Symlink { links, .. } | Node::Special { links, .. }) => links,
             _ => unreachable!("directories have one name"),
         }
     }
@@ -554,9 +707,13 @@ impl Model {
     fn drop_unreferenced(&mut self) {
         let open: Vec<u64> = self.handles.values().map(|handle| handle.node).collect();
         self.nodes.retain(|id, node| match node {
-            Node::File { links, .. } | Node::Symlink { links, .. } => *links > 0 || open.contains(id),
+            Node::File { links, .. } | Node::Symlink { links, .. } | Node::Special { links, .. } => {
+                *links > 0 || open.contains(id)
+            }
             Node::Directory { .. } => true,
         });
+        let nodes = &self.nodes;
+        self.stored.retain(|id, _| nodes.contains_key(id));
     }
 }
 
@@ -638,8 +795,39 @@ mod tests {
     }
 
     #[test]
+    fn indexes_are_states_of_their_own() {
+        let mut model = Model::new();
+        let name = |name: &str| name.to_owned();
+        model.apply(&write("/a", 10));
+        assert!(model.tree().indexes.is_empty(), "one index shows nothing");
+        assert_eq!(model.apply(&Operation::CreateSnapshot { name: name("s") }), Outcome::Done);
+        model.apply(&write("/a", 20));
+        assert_eq!(model.apply(&Operation::CreateBranch { from: name("s"), name: name("b") }), Outcome::Done);
+        assert_eq!(model.apply(&Operation::SelectIndex { name: name("b") }), Outcome::Done);
+        assert_eq!(model.tree().entries["/a"].content.len(), 10);
+        model.apply(&write("/b", 1));
+        assert_eq!(model.apply(&Operation::RollBack { to: name("s") }), Outcome::Done);
+        assert!(!model.tree().entries.contains_key("/b"));
+        let model = model.after_mount();
+        assert_eq!((model.current_index(), model.tree().entries["/a"].content.len()), ("main", 20));
+    }
+
+    #[test]
+    fn open_files_and_snapshots_refuse() {
+        let mut model = Model::new();
+        model.apply(&Operation::CreateSnapshot { name: "s".to_owned() });
+        model.apply(&Operation::Open { slot: 0, path: "/a".to_owned(), mode: OpenMode::CreateNew });
+        let select = Operation::SelectIndex { name: "s".to_owned() };
+        assert_eq!(model.apply(&select), Outcome::Failed(Error::Busy));
+        model.apply(&Operation::Close { slot: 0 });
+        assert_eq!(model.apply(&select), Outcome::Done);
+        assert_eq!(model.apply(&write("/a", 1)), Outcome::Failed(Error::ReadOnly));
+        assert_eq!(model.apply(&Operation::TrimIndex { name: "s".to_owned() }), Outcome::Failed(Error::IndexInUse));
+    }
+
+    #[test]
     fn generated_operations_keep_the_model_sound() {
-        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000 };
+        let space = Space { names: 8, depth: 3, length_max: 5000, bytes_max: 60_000, indexes_max: 5 };
         let mut generator = Generator::new(7, space);
         let mut model = Model::new();
         let mut succeeded = 0;

@@ -2,8 +2,9 @@
 
 use embedded_io::Write;
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, File, Kind, NAME_BYTES_MAX, OpenOptions, Volume};
+use k7fs_core::{ATTRIBUTE_BYTES_MAX, Error, File, Kind, NAME_BYTES_MAX, Nt, OpenOptions, Posix, Volume};
 
+use super::extra::attribute_names;
 use super::operation::{OpenMode, Operation, Outcome, Shown};
 use super::reference::Model;
 
@@ -59,6 +60,27 @@ impl Session {
             Operation::Rename { from, to } => volume.rename(from, to),
             Operation::Symlink { target, path } => volume.symlink(target, path),
             Operation::HardLink { existing, new } => volume.hard_link(existing, new),
+            Operation::CreateSpecial { path, kind, device } => volume.create_special(path, *kind, *device),
+            Operation::SetAttribute { path, name, content } => volume.set_attribute(path, name, &content.bytes()),
+            Operation::RemoveAttribute { path, name } => volume.remove_attribute(path, name),
+            Operation::SetStream { path, stream, content } => volume.set_stream(path, stream, &content.bytes()),
+            Operation::SetShortName { path, name } => volume.set_short_name(path, name),
+            Operation::SetPosix { path, mode, uid, gid, accessed } => {
+                let held = volume.posix(path)?;
+                volume.set_posix(path, &Posix { mode: *mode, uid: *uid, gid: *gid, accessed: *accessed, ..held })
+            }
+            Operation::SetNt { path, attributes } => {
+                let held = volume.nt(path)?;
+                volume.set_nt(path, &Nt { attributes: *attributes, ..held })
+            }
+            Operation::CreateSnapshot { name } => volume.create_snapshot(name),
+            Operation::CreateBranch { from, name } => volume.create_branch(from, name),
+            Operation::CreateSubvolume { name } => volume.create_subvolume(name),
+            Operation::SelectIndex { name } => volume.select_index(name),
+            Operation::RollBack { to } => volume.roll_back_to(to),
+            Operation::TrimIndex { name } => volume.trim_index(name),
+            Operation::RenameIndex { from, to } => volume.rename_index(from, to),
+            Operation::SetDefaultIndex { name } => volume.set_default_index(name),
             Operation::Sync => volume.sync(),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),
@@ -71,6 +93,8 @@ impl Session {
             Operation::Read { .. }
             | Operation::ReadLink { .. }
             | Operation::Metadata { .. }
+            | Operation::Attribute { .. }
+            | Operation::Attributes { .. }
             | Operation::List { .. }
             | Operation::ListRemoving { .. } => return run_reading(volume, operation),
         };
@@ -152,6 +176,11 @@ fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> R
             let metadata = volume.metadata(path)?;
             Ok(Outcome::Metadata(Shown { kind: metadata.kind, size: metadata.size, links: metadata.links }))
         }
+        Operation::Attribute { path, name } => {
+            let mut bytes = vec![0; ATTRIBUTE_BYTES_MAX];
+            Ok(Outcome::Bytes(volume.attribute(path, name, &mut bytes)?.to_vec()))
+        }
+        Operation::Attributes { path } => attribute_names(volume, path).map(Outcome::Attributes),
         Operation::List { path } => walk(volume, path, &[]).map(Outcome::Names),
         Operation::ListRemoving { path } => {
             let names = walk(volume, path, &[])?;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{DEPTH_MAX, Error, Kind, NAME_BYTES_MAX, Volume};
+use k7fs_core::{DEPTH_MAX, Error, INDEX_NAME_FIRST, Kind, NAME_BYTES_MAX, Volume};
+
+use super::extra::{Extra, observe_extra};
 
 /// Objects that [`observe`] walks before it gives up: more than any volume in a test can hold.
 const OBJECTS_MAX: usize = 200_000;
@@ -23,41 +25,94 @@ pub struct TreeEntry {
     pub links: u32,
     /// The first of the object's names in order of paths: equal for all its hard links.
     pub first_name: String,
+    /// Attributes and metadata.
+    pub extra: Extra,
 }
 
 impl fmt::Debug for TreeEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = &self.content[..self.content.len().min(8)];
         write!(f, "{:?} of {} bytes {start:02x?}", self.kind, self.content.len())?;
-        write!(f, ", {} links, first {}", self.links, self.first_name)
+        write!(f, ", {} links, first {}, {:?}", self.links, self.first_name, self.extra)
     }
 }
 
-/// All names below the root by their absolute path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All names below the root by their absolute path; the root itself is left out.
+pub type Entries = BTreeMap<String, TreeEntry>;
+
+/// One index as a volume lists it.
+#[derive(Clone, Debug)]
+pub struct TreeIndex {
+    /// Whether it is no snapshot.
+    pub writable: bool,
+    /// Whether a mount begins with it.
+    pub is_default: bool,
+    /// Whether it is the one that is worked on.
+    pub is_current: bool,
+    /// What it shows; `None` for the one that is worked on, and where it was not looked at: files that are open keep a
+    /// volume on its index.
+    pub files: Option<Arc<Entries>>,
+}
+
+impl PartialEq for TreeIndex {
+    /// Content that was not looked at on one side does not count.
+    fn eq(&self, other: &Self) -> bool {
+        let flags = |index: &Self| (index.writable, index.is_default, index.is_current);
+        let differ =
+            self.files.iter().zip(&other.files).any(|(left, right)| !Arc::ptr_eq(left, right) && left != right);
+        flags(self) == flags(other) && !differ
+    }
+}
+
+/// All names below the root by their absolute path, and the other indexes.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tree {
-    /// Path to entry; the root itself is left out.
-    pub entries: BTreeMap<String, TreeEntry>,
+    /// What the index that is worked on shows.
+    pub entries: Entries,
+    /// All indexes by name; none where there is only the one that a volume begins with.
+    pub indexes: BTreeMap<String, TreeIndex>,
 }
 
 impl Tree {
     /// The first difference to another tree, in words; `None` where they are equal.
     pub fn difference(&self, other: &Tree) -> Option<String> {
-        for (path, entry) in &self.entries {
-            match other.entries.get(path) {
-                None => return Some(format!("{path} is missing (expected {entry:?})")),
-                Some(found) if found == entry => {}
-                Some(found) => return Some(describe(path, entry, found)),
+        difference(&self.entries, &other.entries).or_else(|| self.index_difference(other))
+    }
+
+    fn index_difference(&self, other: &Tree) -> Option<String> {
+        for (name, index) in &self.indexes {
+            match other.indexes.get(name) {
+                None => return Some(format!("index {name} is missing")),
+                Some(found) if found == index => {}
+                Some(found) => {
+                    let (Some(files), Some(shown)) = (&index.files, &found.files) else {
+                        return Some(format!("index {name} is {found:?}, expected {index:?}"));
+                    };
+                    let what = difference(files, shown).unwrap_or_else(|| "another kind or place".to_owned());
+                    return Some(format!("index {name}: {what}"));
+                }
             }
         }
-        let extra = other.entries.iter().find(|(path, _)| !self.entries.contains_key(*path));
-        extra.map(|(path, entry)| format!("{path} should not exist ({entry:?})"))
+        let extra = other.indexes.keys().find(|name| !self.indexes.contains_key(*name));
+        extra.map(|name| format!("index {name} should not exist"))
     }
 
     /// Bytes in all files and links.
     pub fn content_bytes(&self) -> u64 {
         self.entries.values().map(|entry| entry.content.len() as u64).sum()
     }
+}
+
+fn difference(expected: &Entries, shown: &Entries) -> Option<String> {
+    for (path, entry) in expected {
+        match shown.get(path) {
+            None => return Some(format!("{path} is missing (expected {entry:?})")),
+            Some(found) if found == entry => {}
+            Some(found) => return Some(describe(path, entry, found)),
+        }
+    }
+    let extra = shown.iter().find(|(path, _)| !expected.contains_key(*path));
+    extra.map(|(path, entry)| format!("{path} should not exist ({entry:?})"))
 }
 
 fn describe(path: &str, expected: &TreeEntry, found: &TreeEntry) -> String {
@@ -111,7 +166,7 @@ impl ObserveError {
     }
 }
 
-/// Walks a volume and reads all of it.
+/// Walks a volume and reads all of it, the other indexes too where no file is open.
 ///
 /// # Errors
 /// The first thing that went wrong, see [`ObserveError`]. The number of calls is bounded whatever the volume says.
@@ -124,7 +179,60 @@ pub fn observe<F: Flash>(volume: &mut Volume<'_, F>) -> Result<Tree, ObserveErro
 /// # Errors
 /// As [`observe`].
 pub fn observe_beside<F: Flash>(volume: &mut Volume<'_, F>, hidden: &str) -> Result<Tree, ObserveError> {
-    let mut tree = Tree::default();
+    observe_some(volume, hidden, |_| true)
+}
+
+/// As [`observe_beside`], but of the other indexes only those that are wanted: where there are hundreds, looking at all costs
+/// minutes.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_some<F: Flash>(
+    volume: &mut Volume<'_, F>, hidden: &str, mut is_wanted: impl FnMut(&str) -> bool,
+) -> Result<Tree, ObserveError> {
+    let entries = all_entries(volume, hidden)?;
+    let mut indexes = list_indexes(volume)?;
+    let current = indexes.iter().find(|(_, index)| index.is_current).map(|(name, _)| name.clone());
+    for (name, index) in indexes.iter_mut().filter(|(name, index)| !index.is_current && is_wanted(name)) {
+        match volume.select_index(name) {
+            Ok(()) => index.files = Some(Arc::new(all_entries(volume, hidden)?)),
+            Err(Error::Busy) => break,
+            Err(error) => return Err(ObserveError::Volume { path: format!("index {name}"), error }),
+        }
+    }
+    if let Some(name) = current.filter(|_| indexes.values().any(|index| index.files.is_some())) {
+        let back = volume.select_index(&name);
+        back.map_err(|error| ObserveError::Volume { path: format!("index {name}"), error })?;
+    }
+    Ok(Tree { entries, indexes })
+}
+
+/// The indexes, not looked into; none where there is only the one that a volume begins with.
+fn list_indexes<F: Flash>(volume: &mut Volume<'_, F>) -> Result<BTreeMap<String, TreeIndex>, ObserveError> {
+    let fail = |error| ObserveError::Volume { path: "indexes".to_owned(), error };
+    let mut indexes = BTreeMap::new();
+    let mut cursor = volume.indexes();
+    let mut name = [0; NAME_BYTES_MAX];
+    while let Some(found) = volume.next_index(&mut cursor, &mut name).map_err(fail)? {
+        let (writable, is_default, is_current) = (found.writable, found.is_default, found.is_current);
+        let index = TreeIndex { writable, is_default, is_current, files: None };
+        if indexes.insert(found.name.to_owned(), index).is_some() {
+            return Err(ObserveError::Inconsistent { path: found.name.to_owned(), what: "index listed twice" });
+        }
+        if indexes.len() > OBJECTS_MAX {
+            return Err(ObserveError::Endless { path: "indexes".to_owned() });
+        }
+    }
+    if !indexes.values().any(|index| index.is_current) {
+        return Err(ObserveError::Inconsistent { path: "indexes".to_owned(), what: "current index" });
+    }
+    let is_first = indexes.len() == 1 && indexes.get(INDEX_NAME_FIRST).is_some_and(|index| index.is_default);
+    Ok(if is_first { BTreeMap::new() } else { indexes })
+}
+
+/// Everything in the index that is worked on.
+fn all_entries<F: Flash>(volume: &mut Volume<'_, F>, hidden: &str) -> Result<Entries, ObserveError> {
+    let mut tree = Entries::new();
     let mut first_names: BTreeMap<u64, String> = BTreeMap::new();
     let mut objects: BTreeMap<String, u64> = BTreeMap::new();
     let mut directories = vec![(String::new(), 0_u32)];
@@ -146,12 +254,12 @@ pub fn observe_beside<F: Flash>(volume: &mut Volume<'_, F>, hidden: &str) -> Res
                 first.clone_from(&path);
             }
             objects.insert(path.clone(), object);
-            if tree.entries.insert(path.clone(), entry).is_some() {
+            if tree.insert(path.clone(), entry).is_some() {
                 return Err(ObserveError::Inconsistent { path, what: "listed twice" });
             }
         }
     }
-    for (path, entry) in &mut tree.entries {
+    for (path, entry) in &mut tree {
         if let Some(first) = objects.get(path).and_then(|object| first_names.get(object)) {
             entry.first_name.clone_from(first);
         }
@@ -186,7 +294,7 @@ fn entry<F: Flash>(volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Ki
         return Err(ObserveError::Inconsistent { path: path.to_owned(), what: "object or kind" });
     }
     let mut content = Vec::new();
-    if kind != Kind::Directory {
+    if matches!(kind, Kind::File | Kind::Symlink) {
         if metadata.size > CONTENT_BYTES_MAX {
             return Err(ObserveError::TooLarge { path: path.to_owned(), size: metadata.size });
         }
@@ -199,5 +307,6 @@ fn entry<F: Flash>(volume: &mut Volume<'_, F>, path: &str, object: u64, kind: Ki
             return Err(ObserveError::Inconsistent { path: path.to_owned(), what: "size" });
         }
     }
-    Ok(TreeEntry { kind, content: Arc::new(content), links: metadata.links, first_name: String::new() })
+    let extra = observe_extra(volume, path, kind).map_err(fail)?;
+    Ok(TreeEntry { kind, content: Arc::new(content), links: metadata.links, first_name: String::new(), extra })
 }

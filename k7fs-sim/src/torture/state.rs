@@ -86,7 +86,7 @@ impl State {
         nodes.extend(tree.nodes.iter().cloned());
         let bytes_max = (spec.data_size() / 32).min(64 << 10);
         let length_max = (bytes_max / 8).min(20_000) as u32;
-        let space = Space { names: 16, depth: 3, length_max, bytes_max };
+        let space = Space { names: 16, depth: 3, length_max, bytes_max, indexes_max: 4 };
         // Chips of the same shape would otherwise go through the same run.
         let name = spec.name.bytes().fold(0_u64, |mixed, byte| mixed.wrapping_mul(257).wrapping_add(byte.into()));
         let mut random = Random::new(seed ^ name);

@@ -80,7 +80,7 @@ impl RealTree {
         let mut nodes = Vec::new();
         let mut first_names = BTreeMap::new();
         for node in &tree.nodes {
-            nodes.push(load(node, &mut first_names)?);
+            nodes.extend(load(node, &mut first_names)?);
         }
         let origin = directory.display().to_string();
         Ok(Self { nodes, origin, explicit: Some(directory.to_path_buf()) })
@@ -164,11 +164,13 @@ impl TreeNode {
     }
 }
 
-fn load(node: &Node, first_names: &mut BTreeMap<(u64, u64), String>) -> Result<TreeNode, HostError> {
+/// A node with its content; `None` for what has none.
+fn load(node: &Node, first_names: &mut BTreeMap<(u64, u64), String>) -> Result<Option<TreeNode>, HostError> {
     let path = format!("{ROOT}{}", node.path);
     let content = match &node.kind {
         NodeKind::Directory => NodeContent::Directory,
         NodeKind::Symlink { target } => NodeContent::Symlink(target.clone()),
+        NodeKind::Special { .. } => return Ok(None),
         NodeKind::File { shared, .. } => match shared.and_then(|id| first_names.get(&id)) {
             Some(first) => NodeContent::HardLink(first.clone()),
             None => {
@@ -179,7 +181,7 @@ fn load(node: &Node, first_names: &mut BTreeMap<(u64, u64), String>) -> Result<T
             }
         },
     };
-    Ok(TreeNode { path, content, modified: node.modified })
+    Ok(Some(TreeNode { path, content, modified: node.modified }))
 }
 
 fn current_directory() -> Vec<TreeNode> {

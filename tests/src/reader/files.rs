@@ -5,31 +5,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use k7fs_core::{Kind, Timestamp};
 
 use super::bytes::{Cursor, hash};
+use super::extra::{extra, owners};
 use super::find::{Signature, key};
 use super::tree::Values;
 use super::{Entry, Result};
 
 const ROOT: u64 = 1;
 
+/// The kind of an inode whose content is the value of an attribute.
+const ATTRIBUTE_VALUE: u8 = 8;
+
 /// What an inode says, without what is below it.
 struct Inode {
+    code: u8,
+    has_attributes: bool,
     entry: Entry,
-    parent: Option<u64>,
+    /// The directory of its name, and the upper 28 bits of the name's place there; 0 for both where that is not known.
+    place: (u64, u32),
 }
 
 struct Files<'f> {
     values: &'f Values,
     signature: &'f Signature,
+    /// Files that were open when it was taken may have lost their names, and what was to be cut off may still be there.
+    is_snapshot: bool,
     entries: BTreeMap<String, Entry>,
     names: BTreeMap<u64, u32>,
 }
 
 /// Every path with what it names, `/` included.
-pub(super) fn files(values: &Values, signature: &Signature) -> Result<BTreeMap<String, Entry>> {
-    if let Some(key) = values.keys().find(|key| !matches!(key[0], 1..=3 | 5) || key[17..] != [0, 0, 0, 1]) {
-        return Err(format!("a key of a kind or index that is not in use: {key:?}"));
-    }
-    let mut files = Files { values, signature, entries: BTreeMap::new(), names: BTreeMap::new() };
+pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -> Result<BTreeMap<String, Entry>> {
+    let mut files = Files { values, signature, is_snapshot, entries: BTreeMap::new(), names: BTreeMap::new() };
     let root = files.inode(ROOT)?;
     if root.entry.kind != Kind::Directory {
         return Err("the root is no directory".to_owned());
@@ -42,12 +48,33 @@ pub(super) fn files(values: &Values, signature: &Signature) -> Result<BTreeMap<S
             return Err(format!("{path} has {names} names and {} links", entry.links));
         }
     }
+    files.nothing_astray()?;
     Ok(files.entries)
 }
 
 impl Files<'_> {
+    /// Every attribute has an object that knows of it, and every value outside has an attribute.
+    fn nothing_astray(&self) -> Result<()> {
+        let finished = |object: &u64| !self.is_snapshot && !self.values.contains_key(&key(5, *object, 0, 1));
+        let mut named = BTreeSet::new();
+        for owner in owners(self.values).into_keys() {
+            if !self.inode(owner)?.has_attributes {
+                return Err(format!("object {owner} does not know that it has attributes"));
+            }
+            let (_, outside) = extra(self.values, self.signature, owner, Kind::File, 0)?;
+            named.extend(outside.into_iter().map(|outside| outside.object));
+        }
+        for (at, value) in self.values.range(key(1, 0, 0, u32::MAX)..key(2, 0, 0, u32::MAX)) {
+            let object = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
+            if value[0] & 0x7F == ATTRIBUTE_VALUE && finished(&object) && !named.contains(&object) {
+                return Err(format!("object {object} is the value of no attribute"));
+            }
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, object: u64, path: &str, above: &mut BTreeSet<u64>) -> Result<()> {
-        let names = self.values.range(key(2, object, 0, 0)..key(2, object + 1, 0, 0));
+        let names = self.values.range(key(2, object, 0, u32::MAX)..key(2, object + 1, 0, u32::MAX));
         let mut count = 0;
         for (at, value) in names {
             count += 1;
@@ -61,15 +88,19 @@ impl Files<'_> {
             let name = std::str::from_utf8(name).map_err(|_| format!("a name in {path}/ is not UTF-8"))?;
             let path = format!("{path}/{name}");
             let inode = self.inode(child)?;
-            if inode.entry.kind != kind_of(kind)? {
+            if inode.entry.kind != kind_of(kind)? || inode.code == ATTRIBUTE_VALUE {
                 return Err(format!("{path} is of two kinds"));
             }
             *self.names.entry(child).or_default() += 1;
-            let is_directory = inode.entry.kind == Kind::Directory;
+            let (is_directory, links) = (inode.entry.kind == Kind::Directory, inode.entry.links);
             self.entries.insert(path.clone(), inode.entry);
+            let here = inode.place == (object, (position >> 28) as u32);
+            if !here && (is_directory || (links == 1 && inode.place != (0, 0))) {
+                return Err(format!("{path} is not where its inode says"));
+            }
             if is_directory {
-                if inode.parent != Some(object) || !above.insert(child) {
-                    return Err(format!("{path} is not where its inode says"));
+                if !above.insert(child) {
+                    return Err(format!("{path} is above itself"));
                 }
                 self.directory(child, &path, above)?;
             }
@@ -84,21 +115,39 @@ impl Files<'_> {
     fn inode(&self, object: u64) -> Result<Inode> {
         let value = self.values.get(&key(1, object, 0, 1)).ok_or_else(|| format!("object {object} is missing"))?;
         let mut cursor = Cursor::new(value, 0);
-        let kind = kind_of(cursor.byte()?)?;
+        let code = cursor.byte()?;
+        let (has_attributes, code) = (code & 0x80 != 0, code & 0x7F);
+        let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_of(code)? };
         let (links, size) = (cursor.small()?, cursor.number()?);
         let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let modified = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
-        let parent = if kind == Kind::Directory { Some(cursor.number()?) } else { None };
-        let content = if kind == Kind::Directory { Vec::new() } else { self.content(object, size)? };
-        Ok(Inode { entry: Entry { object, kind, links, size, created, modified, content }, parent })
+        let place = (cursor.number()?, cursor.small()?);
+        let device = if matches!(code, 6 | 7) { cursor.number()? } else { 0 };
+        let content = if matches!(kind, Kind::File | Kind::Symlink) { self.content(object, size)? } else { Vec::new() };
+        let (mut extra, outside) = extra(self.values, self.signature, object, kind, device)?;
+        for value in outside {
+            let inode = self.value(object, value.object, value.length)?;
+            extra.attributes.insert(value.name, inode.into());
+        }
+        let entry = Entry { object, kind, links, size, created, modified, content, extra };
+        Ok(Inode { code, has_attributes, entry, place })
+    }
+
+    /// The value of an attribute from the object that holds it.
+    fn value(&self, owner: u64, object: u64, length: u64) -> Result<Vec<u8>> {
+        let inode = self.inode(object)?;
+        if inode.code != ATTRIBUTE_VALUE || inode.place != (owner, 0) || inode.entry.size != length {
+            return Err(format!("object {object} is not the value of an attribute of object {owner}"));
+        }
+        Ok(inode.entry.content)
     }
 
     fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {
         let mut content = vec![0; usize::try_from(size).map_err(|_| "a file is too large")?];
         // What a truncation has not cut off yet is still there.
-        let unfinished = self.values.contains_key(&key(5, object, 0, 1));
+        let unfinished = self.is_snapshot || self.values.contains_key(&key(5, object, 0, 1));
         let mut covered_to = 0;
-        for (at, bytes) in self.values.range(key(3, object, 0, 0)..key(3, object + 1, 0, 0)) {
+        for (at, bytes) in self.values.range(key(3, object, 0, u32::MAX)..key(3, object + 1, 0, u32::MAX)) {
             let start = u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
             let end = start + bytes.len() as u64;
             let block = |offset| offset >> self.signature.logical_block_log2;
@@ -123,6 +172,10 @@ fn kind_of(kind: u8) -> Result<Kind> {
         1 => Ok(Kind::File),
         2 => Ok(Kind::Directory),
         3 => Ok(Kind::Symlink),
+        4 => Ok(Kind::Fifo),
+        5 => Ok(Kind::Socket),
+        6 => Ok(Kind::CharacterDevice),
+        7 => Ok(Kind::BlockDevice),
         _ => Err(format!("an object of kind {kind}")),
     }
 }

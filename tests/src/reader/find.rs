@@ -24,13 +24,13 @@ pub(super) struct Item {
     pub(super) length: usize,
 }
 
-/// A key in the order of section 5.
+/// A key in the order of section 5: newer versions first.
 pub(super) fn key(kind: u8, object: u64, position: u64, index: u32) -> [u8; 21] {
     let mut key = [0; 21];
     key[0] = kind;
     key[1..9].copy_from_slice(&object.to_be_bytes());
     key[9..17].copy_from_slice(&position.to_be_bytes());
-    key[17..].copy_from_slice(&index.to_be_bytes());
+    key[17..].copy_from_slice(&(!index).to_be_bytes());
     key
 }
 

@@ -5,8 +5,10 @@
 //! document and the core differ, one of the two is wrong.
 
 mod bytes;
+mod extra;
 mod files;
 mod find;
+mod indexes;
 mod log;
 mod packed;
 mod page;
@@ -16,6 +18,7 @@ use std::collections::BTreeMap;
 
 use k7fs_core::flash::Geometry;
 use k7fs_core::{Kind, Timestamp};
+use k7fs_sim::model::Extra;
 
 use find::{Checkpoint, Signature};
 use page::Pages;
@@ -40,6 +43,8 @@ pub struct Entry {
     pub modified: Timestamp,
     /// A file's bytes, a link's target, nothing for directories.
     pub content: Vec<u8>,
+    /// Attributes and metadata.
+    pub extra: Extra,
 }
 
 /// What a reading went through.
@@ -67,11 +72,23 @@ pub struct Seen {
     pub root_level: u32,
 }
 
-/// Reads a whole image: every path with what it names, `/` included.
+/// What one index shows: every path with what it names, `/` included.
+pub type Files = BTreeMap<String, Entry>;
+
+/// What a volume shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Indexes {
+    /// The name of the index that a mount begins with.
+    pub default: String,
+    /// Every index by its name.
+    pub files: BTreeMap<String, Files>,
+}
+
+/// Reads a whole image.
 ///
 /// # Errors
 /// What is wrong with the image, in words.
-pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>, Seen)> {
+pub fn read(image: &[u8], geometry: Geometry) -> Result<(Indexes, Seen)> {
     let signature = Signature::find(image, geometry)?.ok_or("there is no signature")?;
     let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
     let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
@@ -86,5 +103,5 @@ pub fn read(image: &[u8], geometry: Geometry) -> Result<(BTreeMap<String, Entry>
         };
     }
     seen.mended = pages.mended();
-    Ok((files::files(&values, &signature)?, seen))
+    Ok((indexes::indexes(&values, &signature)?, seen))
 }

@@ -119,8 +119,8 @@ impl Walk<'_, '_> {
         let length = cursor.number()?;
         let (length, form) = ((length >> 2) as usize, length & 3);
         let is_reference = form & 1 == 1;
-        let is_extent = of > key(3, 0, 0, 0) && of < key(4, 0, 0, 0);
-        if is_reference != (is_extent || length > 48) {
+        let is_extent = of > key(3, 0, 0, u32::MAX) && of < key(4, 0, 0, u32::MAX);
+        if is_reference != (length > 48 || (is_extent && length > 0)) {
             return Err(format!("a value of {length} bytes is in the wrong place"));
         }
         if form == 2 || form == 3 && !is_extent {
@@ -131,7 +131,7 @@ impl Walk<'_, '_> {
             let part = Part { skip: cursor.small()? as usize, stored: cursor.small()? as usize };
             return content(self.pages, self.signature, address, length, &part, self.seen);
         }
-        if is_extent && self.signature.verified {
+        if is_extent && length > 0 && self.signature.verified {
             return Err("content without a hash on a volume that has them".to_owned());
         }
         if is_reference { self.pages.bytes(cursor.number()?, length) } else { Ok(cursor.take(length)?.to_vec()) }
