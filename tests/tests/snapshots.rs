@@ -3,11 +3,12 @@
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
+use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Finished, Operation, Oracle, Random, Session, Tree, TreeEntry, observe_some};
-use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, PACKED, buffer_for};
 use k7fs_tests::seed::{mix, say, seed};
 use k7fs_tests::sequence::{audit, check_indexes};
-use k7fs_tests::workload::{branch, select, snapshot, trim, unlink, write};
+use k7fs_tests::workload::{branch, resize, select, snapshot, trim, unlink, write};
 
 /// Snapshots of the changing tree.
 const SNAPSHOTS: u64 = 200;
@@ -28,8 +29,11 @@ const CROWD_MIN: usize = 255;
 struct Bench {
     flash: SimFlash,
     buffer: Vec<u8>,
+    codecs: HostCodecs,
     oracle: Oracle,
     random: Random,
+    /// Indexes that are looked at after a cut.
+    sample: u64,
     cuts: u64,
     looked_at: u64,
 }
@@ -37,15 +41,19 @@ struct Bench {
 impl Bench {
     fn new(case: &str, spare_blocks: u32, seed: u64) -> Self {
         let flash = Case::named(case).formatted(spare_blocks, seed);
-        let buffer = buffer_for(&flash);
-        Self { flash, buffer, oracle: Oracle::new(), random: Random::new(seed), cuts: 0, looked_at: 0 }
+        let (buffer, codecs) = (buffer_for(&flash), HostCodecs::new(LOGICAL_BLOCK_MAX));
+        let (oracle, random) = (Oracle::new(), Random::new(seed));
+        Self { flash, buffer, codecs, oracle, random, sample: SAMPLE, cuts: 0, looked_at: 0 }
     }
 
     /// Runs operations; with `cuts`, the power goes now and then, and what a mount shows is the state from then on.
     fn run(&mut self, operations: &[Operation], cuts: bool) {
         let mut next = 0;
         while next < operations.len() {
-            let mut volume = match Volume::mount(&mut self.flash, &mut self.buffer, MountOptions::default()) {
+            let mut codecs = self.codecs.lend();
+            let options = MountOptions::default();
+            let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
+            let mut volume = match mounted {
                 Ok(volume) => volume,
                 Err(error) => {
                     assert!(self.flash.chip().is_off(), "mount: {error}");
@@ -54,7 +62,7 @@ impl Bench {
                 }
             };
             let random = &mut self.random;
-            let share = SAMPLE * 100 / self.oracle.model().index_count().max(1) as u64;
+            let share = self.sample * 100 / self.oracle.model().index_count().max(1) as u64;
             let shown = observe_some(&mut volume, "", |_| random.percent(share)).expect("a mounted volume can be read");
             self.looked_at += shown.indexes.values().filter(|index| index.files.is_some()).count() as u64;
             self.oracle.settle(&shown).expect("a mount shows a state that was promised");
@@ -88,7 +96,10 @@ impl Bench {
 
     /// Looks at everything, and tells the bytes in use.
     fn look_at_all(&mut self) -> (Tree, u64) {
-        let mut volume = Volume::mount(&mut self.flash, &mut self.buffer, MountOptions::default()).expect("mounts");
+        let mut codecs = self.codecs.lend();
+        let options = MountOptions::default();
+        let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
+        let mut volume = mounted.expect("mounts");
         let shown = observe_some(&mut volume, "", |_| true).expect("everything can be read");
         self.oracle.settle(&shown).expect("everything is as the model says");
         check_indexes(&mut volume).expect("nothing is wrong");
@@ -297,4 +308,90 @@ fn large_blocks_with_many_references_come_back() {
 #[test]
 fn small_blocks_with_many_references_come_back() {
     blocks_with_many_references_come_back("nor-256-4k", 1000, 16_384, 100);
+}
+
+/// Snapshots and branches of the changing packed files, at once.
+const PACKED_SNAPSHOTS: usize = 6;
+/// Bytes for them beside the smallest volume.
+const PACKED_ROOM: u32 = 400_000;
+/// Rounds, at least, and where it takes many until blocks are cleaned.
+const PACKED_ROUNDS: u32 = 30;
+const PACKED_ROUNDS_MAX: u32 = 200;
+/// Packed files: few, so that their blocks are cleaned again and again.
+const PACKED_FILES: u64 = 5;
+
+/// Content that compresses, of one or two logical blocks, or some that does not.
+fn packed_content(random: &mut Random, length: u64) -> Content {
+    let seed = if random.percent(80) { 101 + 2 * random.below(500) } else { random.below(100) };
+    Content::seeded(seed, 1 + random.below(length) as u32)
+}
+
+/// One change of packed files: whole ones, parts of records, cut records, holes.
+fn packed_change(random: &mut Random, block: u64) -> Operation {
+    let path = format!("/p{}", random.below(PACKED_FILES));
+    let content = packed_content(random, 2 * block);
+    match random.below(10) {
+        0..5 => Operation::Write { path, content },
+        5..8 => Operation::Update { path, offset: random.below(2 * block), content: packed_content(random, block / 4) },
+        8 => resize(&path, random.below(2 * block)),
+        _ => Operation::RemoveFile { path },
+    }
+}
+
+/// Packed records that several indexes refer to, whole and in parts, move, are cut, and go: each index shows what it should all
+/// the while, with every hash compared, and nothing of them stays.
+fn packed_snapshots_come_and_go(case: Case) {
+    let seed = seed();
+    let block = u64::from(case.packing.logical_block_size);
+    let erase_unit = case.flash(4, 0).geometry();
+    let erase_unit = erase_unit.page_size * erase_unit.pages_per_block;
+    let mut bench = Bench::new(case.name, PACKED_ROOM / erase_unit + 2, seed);
+    // All of them: a cut may strike in any.
+    bench.sample = 1000;
+    let mut random = Random::new(mix(seed, 9));
+    let mut there: Vec<String> = Vec::new();
+    let erases_min = 2 * u64::from(bench.flash.geometry().block_count);
+    for round in 0..PACKED_ROUNDS_MAX {
+        if round >= PACKED_ROUNDS && bench.flash.chip().counters().erases > erases_min {
+            break;
+        }
+        let mut operations = Vec::new();
+        for step in 0..6 {
+            operations.extend((0..3).map(|_| packed_change(&mut random, block)));
+            let name = format!("s{round}-{step}");
+            while there.len() >= PACKED_SNAPSHOTS {
+                let at = random.below(there.len() as u64) as usize;
+                operations.push(trim(&there.swap_remove(at)));
+            }
+            operations.push(match random.pick(&there).filter(|_| step == 5) {
+                // What it has of its own hides records of the snapshot, or parts of them.
+                Some(from) => branch(from, &name),
+                None => snapshot(&name),
+            });
+            if step == 5 {
+                operations.push(select(&name));
+                operations.extend((0..3).map(|_| packed_change(&mut random, block)));
+                operations.push(select("main"));
+            }
+            there.push(name);
+        }
+        bench.run(&operations, round % 2 == 0);
+        bench.look_at_all();
+        let names = bench.oracle.model().indexes().map(|(name, _)| name.clone());
+        there = names.filter(|name| name != "main").collect();
+    }
+    let erases = bench.flash.chip().counters().erases;
+    bench.run(&there.iter().map(|name| trim(name)).collect::<Vec<_>>(), false);
+    let (tree, used) = bench.look_at_all();
+    assert!(tree.indexes.is_empty());
+    say(&format!("{}: {} cuts, {erases} erases, {used} bytes in the end", case.name, bench.cuts));
+    assert!(bench.cuts > 10, "{} cuts", bench.cuts);
+    assert!(erases > erases_min, "{erases} erases");
+}
+
+#[test]
+fn snapshots_of_packed_content_come_and_go_under_cuts_and_cleaning() {
+    for case in PACKED {
+        packed_snapshots_come_and_go(case);
+    }
 }
