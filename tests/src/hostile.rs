@@ -13,7 +13,7 @@ use k7fs_core::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions,
     Timestamp, Volume,
 };
-use k7fs_sim::chip::{Cut, CutKind};
+use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Operation, Oracle, Random, Session, Tree, TreeEntry, observe};
 
@@ -23,13 +23,13 @@ use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_sign
 use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unlink, write};
 
 /// Flash operations that examining one image may take: far more than any sound image needs.
-const OPERATIONS_MAX: u64 = 400_000;
+const OPERATIONS_MAX: u64 = 100_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
 const OBJECTS_MAX: usize = 200;
-/// Programs after which the power goes in a trim.
-const TRIM_OPERATIONS: u64 = 2;
+/// Programs and erases after which the power goes in a trim, at most.
+const TRIM_OPERATIONS_MAX: u64 = 200;
 /// Indexes that are looked into: more than the images have.
 const INDEXES_MAX: usize = 12;
 /// Bytes of one file that a walk reads.
@@ -86,17 +86,13 @@ impl Victim {
         if clean {
             volume.unmount().expect("a sound volume unmounts");
         } else {
-            // The power goes in a trim: its job is on the chip, and some of it done.
             let last = trim("s");
             oracle.start(&last);
             history.extend(oracle.candidates());
             history.dedup();
-            let cut = Cut { operation: TRIM_OPERATIONS, kind: CutKind::Done };
-            volume.flash_mut().chip_mut().faults_mut().cut = Some(cut);
-            let _ = session.apply(&mut volume, &last);
-            assert!(volume.flash_mut().chip().is_off(), "trimming takes more than {TRIM_OPERATIONS} programs");
             let _ = volume.abandon();
-            flash.chip_mut().power_on();
+            let whole = history.last().expect("there is a state");
+            flash = cut_in(&flash, &last, whole).expect("a trim takes several commits");
         }
         let geometry = flash.geometry();
         let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
@@ -292,6 +288,30 @@ impl Victim {
             }
         }
     }
+}
+
+/// The power goes in an operation as soon as its outcome is on the chip, and what it leaves to be done is not.
+fn cut_in(flash: &SimFlash, operation: &Operation, whole: &Tree) -> Option<SimFlash> {
+    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+    (1..TRIM_OPERATIONS_MAX).find_map(|after| {
+        let mut flash = flash.clone();
+        let mut buffer = buffer_for(&flash);
+        let mut lent = codecs.lend();
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut lent);
+        let mut volume = mounted.expect("a sound volume mounts");
+        volume.flash_mut().chip_mut().faults_mut().cut = Some(Cut { operation: after, kind: CutKind::Done });
+        let _ = Session::new().apply(&mut volume, operation);
+        let is_cut = volume.flash_mut().chip().is_off();
+        volume.abandon();
+        flash.chip_mut().power_on();
+        let options = MountOptions { read_only: true, ..MountOptions::default() };
+        let mut lent = codecs.lend();
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut lent);
+        let mut volume = mounted.expect("a cut volume mounts");
+        let shown = observe(&mut volume).expect("a cut volume can be read");
+        volume.abandon();
+        (is_cut && shown == *whole).then_some(flash)
+    })
 }
 
 /// The numbers behind [`Victim::mutated`].
