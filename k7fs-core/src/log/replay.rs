@@ -164,7 +164,7 @@ impl<F: Flash> Log<'_, F> {
                 Err(error)
                     if error.is_unreadable()
                         && space.block_of_page(page) != space.block_of_page(span.last_page)
-                        && self.pages.is_erased(page)? =>
+                        && self.is_rest_erased(page)? =>
                 {
                     let block = space.block_of_page(page);
                     let next = self.successor(block)?.ok_or(Error::Corrupt { page })?;
@@ -202,6 +202,18 @@ impl<F: Flash> Log<'_, F> {
             };
         }
         Err(Error::Corrupt { page: span.first_page })
+    }
+
+    /// Whether nothing was programmed in a page's block from it on.
+    fn is_rest_erased(&mut self, page: u32) -> Result<bool, Error> {
+        let space = self.pages.space;
+        let end = space.first_page(space.block_of_page(page)) + space.pages_per_block;
+        for page in page..end {
+            if !self.pages.is_erased(page)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The copy of a page in the block that replaced its block, or the page itself.
