@@ -6,6 +6,7 @@ use k7fs_core::flash::nand::{self, NandErrorKind, NandFlash, NandGeometry, ReadS
 /// A type that may have any bits.
 pub(crate) trait Bits: Copy {}
 impl Bits for u8 {}
+impl Bits for u16 {}
 impl Bits for u32 {}
 impl Bits for u64 {}
 impl Bits for i64 {}
