@@ -49,7 +49,9 @@ impl<F: Flash> Tree<'_, F> {
         let node = self.log.signature.node_bytes_max;
         // Inner nodes fan out at least sixteen-fold; a root that is a leaf is written twice as well.
         let inner = leaves.div_ceil(16) + u32::from(root_level);
-        let bytes = (leaves + 2 * inner) * (node + 48) + self.log.alloc.blocks() * 4 + 256;
+        // What a hostile checkpoint says of leaves and nodes may be anything.
+        let nodes = leaves.saturating_add(inner.saturating_mul(2)).saturating_mul(node.saturating_add(48));
+        let bytes = nodes.saturating_add(self.log.alloc.blocks() * 4 + 256);
         // Whole nodes leave a rest at the end of each block.
         let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node).max(1);
         bytes.div_ceil(usable) + 1
