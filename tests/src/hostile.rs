@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
 use k7fs_core::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions,
-    Timestamp, Volume,
+    ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Timestamp, Volume,
 };
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
@@ -22,8 +21,9 @@ use crate::ram::RamFlash;
 use crate::seal::{HEADER_BYTES, SIGNATURE_BYTES, Sealer, is_signature, seal_signature};
 use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unlink, write};
 
-/// Flash operations that examining one image may take: far more than any sound image needs.
-const OPERATIONS_MAX: u64 = 100_000;
+/// Flash operations that examining one image may take: far more than any sound image needs. A page that cannot be read is read
+/// again for every lookup that comes by, several times each.
+const OPERATIONS_MAX: u64 = 500_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.
@@ -32,6 +32,8 @@ const OBJECTS_MAX: usize = 200;
 const TRIM_OPERATIONS_MAX: u64 = 200;
 /// Indexes that are looked into: more than the images have.
 const INDEXES_MAX: usize = 12;
+/// Bytes of an attribute that a walk reads; more is an error that names the size.
+const ATTRIBUTE_BYTES_READ: usize = 2048;
 /// Bytes of one file that a walk reads.
 const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
@@ -43,6 +45,8 @@ pub struct Victim {
     written: Vec<u32>,
     /// Every tree that was ever committed.
     history: Vec<Tree>,
+    /// It has attributes and several indexes.
+    rich: bool,
 }
 
 /// What examining one image gave.
@@ -61,11 +65,12 @@ pub enum Verdict {
 }
 
 impl Victim {
-    /// A volume with files of all sizes, links, holes and a history, on a small chip. `clean` unmounts it.
+    /// A volume with files of all sizes, links, holes and a history, on a small chip; a `rich` one has attributes and indexes,
+    /// too. `clean` unmounts it; the power goes in a trim on a rich one that is not.
     ///
     /// # Panics
     /// Where a sound volume does not work.
-    pub fn new(case: &Case, clean: bool) -> Self {
+    pub fn new(case: &Case, clean: bool, rich: bool) -> Self {
         let mut flash = case.formatted(14, 0);
         let mut buffer = buffer_for(&flash);
         let mut oracle = Oracle::new();
@@ -76,7 +81,7 @@ impl Victim {
         let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut codecs);
         let mut volume = mounted.expect("a new volume mounts");
         let mut session = Session::new();
-        for operation in operations() {
+        for operation in operations(rich) {
             oracle.start(&operation);
             history.extend(oracle.candidates());
             let outcome = session.apply(&mut volume, &operation);
@@ -85,6 +90,8 @@ impl Victim {
         }
         if clean {
             volume.unmount().expect("a sound volume unmounts");
+        } else if !rich {
+            let _ = volume.abandon();
         } else {
             let last = trim("s");
             oracle.start(&last);
@@ -101,7 +108,12 @@ impl Victim {
         let written = flash.written_pages();
         let pages = written.iter().map(|page| (*page, flash.page(*page)));
         let sealer = Sealer::new(geometry, VOLUME_ID, pages).expect("pages are sealed as the format says");
-        Self { flash, sealer, written, history }
+        Self { flash, sealer, written, history, rich }
+    }
+
+    /// Whether it has attributes and several indexes.
+    pub fn is_rich(&self) -> bool {
+        self.rich
     }
 
     /// The image as it is.
@@ -228,16 +240,15 @@ impl Victim {
                 assert!(flash.operations() < OPERATIONS_MAX, "the mount works for ever");
                 return Verdict::Refused;
             };
-            let verdict = if sealed { provoke_all(&mut volume) } else { self.judge(&mut volume) };
+            let verdict = if sealed { provoke_all(&mut volume, self.rich) } else { self.judge(&mut volume) };
             // Checking and writing cost as much as all the rest: each image meets one of them.
             if read_only {
                 // The summary is not judged: a fault may be reported or stop the check.
                 let _ = volume.check_deep(|_| {});
             } else {
                 alter(&mut volume);
-                // One image in four: each change of indexes may clean a damaged volume in vain.
-                if volume.flash_mut().operations().is_multiple_of(4) {
-                    alter_indexes(&mut volume);
+                if self.rich {
+                    alter_rich(&mut volume);
                 }
                 if !sealed {
                     self.survey(&mut volume);
@@ -354,9 +365,9 @@ fn is_damage(error: Error) -> bool {
     )
 }
 
-/// Walks all indexes that are listed, and comes back to the first; nothing is expected but an end.
-fn provoke_all(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
-    let verdict = provoke(volume);
+/// Walks the current index and another one that is listed, and comes back to the first; nothing is expected but an end.
+fn provoke_all(volume: &mut Volume<'_, &mut RamFlash>, rich: bool) -> Verdict {
+    let verdict = provoke(volume, rich);
     let mut names = Vec::new();
     let mut cursor = volume.indexes();
     let mut name = [0; NAME_BYTES_MAX];
@@ -366,16 +377,18 @@ fn provoke_all(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
             break;
         }
     }
-    for name in names.iter().chain(names.first()) {
+    // One of them, another one in each image, and back: all would cost as much as everything else together.
+    let other = volume.flash_mut().operations() as usize % names.len().max(1);
+    for name in names.get(other).into_iter().chain(names.first()) {
         if volume.select_index(name).is_ok() && names.len() > 1 {
-            let _ = provoke(volume);
+            let _ = provoke(volume, rich);
         }
     }
     verdict
 }
 
 /// Walks whatever is there and reads it in pieces; nothing is expected but an end.
-fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
+fn provoke(volume: &mut Volume<'_, &mut RamFlash>, rich: bool) -> Verdict {
     let mut verdict = Verdict::Changed;
     let mut directories = vec!["/".to_owned()];
     let mut objects = 0;
@@ -399,7 +412,7 @@ fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
         }
         for (name, kind) in found {
             let path = format!("{}/{name}", directory.trim_end_matches('/'));
-            if provoke_object(volume, &path).is_err() {
+            if provoke_object(volume, &path, rich).is_err() {
                 verdict = Verdict::Partly;
             }
             if kind == Kind::Directory && objects < OBJECTS_MAX {
@@ -411,7 +424,7 @@ fn provoke(volume: &mut Volume<'_, &mut RamFlash>) -> Verdict {
     verdict
 }
 
-fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
+fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str, rich: bool) -> Result<(), Error> {
     let metadata = volume.metadata(path)?;
     let mut bytes = [0; 5000];
     let result = match metadata.kind {
@@ -428,20 +441,22 @@ fn provoke_object(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<
         Kind::CharacterDevice | Kind::BlockDevice => volume.device(path).map(|_| ()),
         _ => Ok(()),
     };
-    let extra = provoke_extra(volume, path);
-    result.and(extra)
+    if rich { result.and(provoke_extra(volume, path)) } else { result }
 }
 
 /// Attributes and metadata of an object. There are at most as many as an image holds.
 fn provoke_extra(volume: &mut Volume<'_, &mut RamFlash>, path: &str) -> Result<(), Error> {
     let mut name = [0; ATTRIBUTE_NAME_BYTES_MAX];
-    let mut bytes = vec![0; ATTRIBUTE_BYTES_MAX];
+    let mut bytes = [0; ATTRIBUTE_BYTES_READ];
     let mut cursor = volume.list_attributes(path)?;
     let mut result = Ok(());
     for _ in 0..OBJECTS_MAX {
         let Some(entry) = volume.next_attribute(&mut cursor, &mut name)? else { break };
         let name = entry.name.to_owned();
-        result = result.and(volume.attribute(path, &name, &mut bytes).map(|_| ()));
+        match volume.attribute(path, &name, &mut bytes) {
+            Ok(_) | Err(Error::ResultTooLarge { .. }) => {}
+            Err(error) => result = result.and(Err(error)),
+        }
     }
     result = result.and(volume.posix(path).map(|_| ()));
     result = result.and(volume.nt(path).map(|_| ()));
@@ -460,19 +475,19 @@ fn alter(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.create_dir("/newdir");
     let _ = volume.rename("/d", "/newdir/d");
     let _ = volume.rename("/newdir/d", "/d");
+    let _ = volume.remove_file("/new");
+    let _ = volume.remove_dir("/newdir");
+    let _ = volume.sync();
+}
+
+/// The same with its attributes and indexes.
+fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.set_attribute("/d", "user.long", &[9; 900]);
     let _ = volume.set_attribute("/d", "user.long", &[9; 90]);
     let _ = volume.set_attribute("/new", "user.long", &[9; 700]);
     let _ = volume.remove_attribute("/d/medium", "user.note");
     let _ = volume.set_short_name("/d/medium", "MEDIUM~2");
     let _ = volume.remove_file("/d/many");
-    let _ = volume.remove_file("/new");
-    let _ = volume.remove_dir("/newdir");
-    let _ = volume.sync();
-}
-
-/// The same with its indexes.
-fn alter_indexes(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.create_snapshot("new");
     let _ = volume.write("/new", &[8; 70]);
     let _ = volume.create_branch("t", "newer");
@@ -520,7 +535,7 @@ fn extra_operations() -> Vec<Operation> {
 }
 
 /// A short life: all kinds of objects, replaced and removed ones too.
-fn operations() -> Vec<Operation> {
+fn operations(rich: bool) -> Vec<Operation> {
     let text = |path: &str| path.to_owned();
     let mut operations = vec![
         mkdir("/d"),
@@ -536,13 +551,18 @@ fn operations() -> Vec<Operation> {
     ];
     operations.extend((0..8).map(|index| write(&format!("/d/f{index}"), index, 30 + index as u32 * 20)));
     operations.extend((0..8).step_by(3).map(|index| unlink(&format!("/d/f{index}"))));
-    operations.extend(extra_operations());
+    if rich {
+        operations.extend(extra_operations());
+    }
     operations.push(rename("/small", "/d/e/small"));
     operations.push(write("/d/medium", 6, 1000));
     operations.push(Operation::Update { path: text("/d/e/large"), offset: 3000, content: Content::seeded(8, 100) });
     operations.push(write("/d/e/packed", 101, 9000));
     operations.push(Operation::Update { path: text("/d/e/packed"), offset: 2000, content: Content::seeded(9, 70) });
     operations.extend((0..8).map(|index| write("/again", index, 50)));
+    if !rich {
+        return operations;
+    }
     operations.extend([snapshot("s"), unlink("/d/f1"), write("/again", 9, 70), snapshot("t"), branch("s", "b")]);
     operations.extend([select("b"), write("/of the branch", 1, 300), unlink("/hole"), select("main")]);
     operations.extend([rename("/d/e/small", "/small"), resize("/hole", 50), trim("b")]);

@@ -79,7 +79,7 @@ fn the_block_that_is_not_erased_again_loses_data() {
 #[test]
 fn the_page_that_is_not_its_own_is_noticed() {
     notices(Step::Checksum, || {
-        let victim = Victim::new(&Case::named("nor-256-4k"), true);
+        let victim = Victim::new(&Case::named("nor-256-4k"), true, false);
         let mut random = Random::new(mix(seed(), 1));
         for round in 0..300_u64 {
             let (Some(page), Some(other)) = (random.pick(victim.written()), random.pick(victim.written())) else {

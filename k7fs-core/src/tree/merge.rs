@@ -195,6 +195,9 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Merges the running transaction's rows into a tree that no checkpoint knows.
     pub(super) fn merge_pending(&mut self) -> Result<(), Error> {
+        // The leaves name what the transaction wrote: a block that fails under its last page must not take that along from there.
+        self.log.flush_partial(HeadId::Front)?;
+        self.log.flush_partial(HeadId::Moved)?;
         let mut at = Some((0, Key::MIN));
         while let Some((level, from)) = at {
             at = self.merge_next(Age::Pending, level, &from)?;
@@ -392,13 +395,14 @@ impl<F: Flash> Tree<'_, F> {
     fn write_node(
         &mut self, level: u8, age: Age, writer: &NodeWriter, separator: Key, is_root: bool,
     ) -> Result<(), Error> {
+        // The node names the places as the rows have them now: a block that fails while it is written must not have them counted
+        // elsewhere. Taking the rows out first also makes room for the pointer.
+        self.remove_rows(level, age, &writer.last().successor());
         let len = writer.len();
         let node = core::mem::take(&mut self.node);
         let body = node.get(..len).unwrap_or_default();
         let place = self.append_node(separator, body, level > 0 || is_root);
         self.node = node;
-        // The rows in it are on flash now; taking them out first makes room for the pointer.
-        self.remove_rows(level, age, &writer.last().successor());
         if level == 0 {
             self.log.checkpoint.leaves = self.log.checkpoint.leaves.saturating_add(1);
         }

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 static VICTIM: OnceLock<Victim> = OnceLock::new();
 
 fuzz_target!(|input: &[u8]| {
-    let victim = VICTIM.get_or_init(|| Victim::new(&Case::named("nor-256-4k"), false));
+    let victim = VICTIM.get_or_init(|| Victim::new(&Case::named("nor-256-4k"), false, true));
     let Some((options, edits)) = input.split_first() else { return };
     let flash = victim.edited(edits);
     victim.examine(flash, true, options & 1 == 1);
