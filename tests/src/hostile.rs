@@ -23,7 +23,7 @@ use crate::workload::{branch, mkdir, rename, resize, select, snapshot, trim, unl
 
 /// Flash operations that examining one image may take: far more than any sound image needs. A page that cannot be read is read
 /// again for every lookup that comes by, several times each.
-const OPERATIONS_MAX: u64 = 500_000;
+const OPERATIONS_MAX: u64 = 100_000;
 /// The same for an image with pages that the decoder tries in vain.
 const RAW_OPERATIONS_MAX: u64 = 400;
 /// Objects that a walk visits: several times what the images hold. Each may take a few hundred reads.

@@ -204,6 +204,7 @@ impl<F: Flash> Log<'_, F> {
                 erase_count: self.alloc.erase_count(block),
                 next: None,
                 before: 0,
+                before_pages: 0,
             };
             let header_item = header.encode(&mut bytes).ok_or(Error::Exhausted)?;
             if !self.program_item(first_page, PageKind::Checkpoint, sequence, header_item)? {

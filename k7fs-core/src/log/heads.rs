@@ -17,7 +17,7 @@ pub(super) const RETRIES_MAX: u32 = 16;
 const GAP_PAGES_MAX: u32 = 1;
 const BLOCK_MAGIC: [u8; 4] = *b"K7FS";
 /// Bytes of the longest block header.
-const BLOCK_HEADER_BYTES_MAX: usize = 40;
+const BLOCK_HEADER_BYTES_MAX: usize = 45;
 
 /// What is known of the next page to be programmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(super) struct Head<'b> {
     pub(super) search_from: u32,
     /// The sequence number of the block's first page: its successor names it.
     pub(super) first_sequence: u64,
+    /// The page behind the last one that was programmed, within the block: its successor names it.
+    pub(super) end: u32,
     /// The successor named in the block's header (front only).
     pub(super) next: Option<u32>,
     commit: bool,
@@ -71,6 +73,7 @@ impl<'b> Head<'b> {
             generation: 0,
             search_from: 0,
             first_sequence: 0,
+            end: 0,
             next: None,
             commit: false,
             doubt: Doubt::None,
@@ -83,6 +86,7 @@ impl<'b> Head<'b> {
         self.block = Some(block);
         self.first_page = first_page;
         self.page = page;
+        self.end = page;
         self.clear_page();
     }
 
@@ -120,6 +124,9 @@ pub(super) struct BlockHeader {
     /// The sequence number of the first page of the block before it in the chain; 0 for none. What a block held before it
     /// became the successor names another, even if a mount that was cut has given the same numbers once already.
     pub(super) before: u64,
+    /// Pages of that block up to the last one that was programmed. What lies behind them was left because an item did not fit;
+    /// anything else that cannot be read there is a loss.
+    pub(super) before_pages: u32,
 }
 
 impl BlockHeader {
@@ -132,6 +139,7 @@ impl BlockHeader {
         writer.uleb(self.erase_count.into());
         writer.uleb_plus_one(self.next);
         writer.uleb(self.before);
+        writer.uleb(self.before_pages.into());
         keyless_item(ItemKind::BlockHeader, writer.finish()?, bytes)
     }
 
@@ -150,6 +158,7 @@ impl BlockHeader {
             erase_count: reader.uleb32(),
             next: reader.uleb_minus_one(),
             before: reader.uleb(),
+            before_pages: reader.uleb32(),
         };
         reader.finish(header)
     }
@@ -403,6 +412,7 @@ impl<'b, F: Flash> Log<'b, F> {
             head.first_sequence = header.sequence;
         }
         head.page += 1;
+        head.end = head.page;
         head.clear_page();
     }
 
@@ -469,11 +479,16 @@ impl<'b, F: Flash> Log<'b, F> {
         };
         self.generation += 1;
         let generation = self.generation;
+        let (before, before_pages) = match id {
+            HeadId::Front => (self.front.first_sequence, self.front.end),
+            HeadId::Moved => (0, 0),
+        };
         let header = BlockHeader {
             volume_id: self.signature.volume_id,
             erase_count: self.alloc.erase_count(block),
             next,
-            before: if id == HeadId::Front { self.front.first_sequence } else { 0 },
+            before,
+            before_pages,
         };
         let first_page = self.pages.space.first_page(block);
         let head = self.head_mut(id);

@@ -167,12 +167,15 @@ impl<F: Flash> Log<'_, F> {
                 Ok(header) => Some(header),
                 // The rest of a block that an item did not fit into. Anything else that cannot be read is a loss.
                 Err(error)
-                    if error.is_unreadable()
-                        && space.block_of_page(page) != space.block_of_page(span.last_page)
-                        && self.is_rest_erased(page)? =>
+                    if error.is_unreadable() && space.block_of_page(page) != space.block_of_page(span.last_page) =>
                 {
-                    let block = space.block_of_page(page);
-                    let next = self.successor(block)?.ok_or(Error::Corrupt { page })?;
+                    let next = self.successor(space.block_of_page(page))?.ok_or(Error::Corrupt { page })?;
+                    let header = self.block_header(next)?;
+                    if header.is_none_or(|(_, header)| {
+                        page - space.first_page(space.block_of_page(page)) < header.before_pages
+                    }) {
+                        return Err(error);
+                    }
                     (page, offset) = (space.first_page(next), None);
                     continue;
                 }
@@ -207,18 +210,6 @@ impl<F: Flash> Log<'_, F> {
             };
         }
         Err(Error::Corrupt { page: span.first_page })
-    }
-
-    /// Whether nothing was programmed in a page's block from it on.
-    fn is_rest_erased(&mut self, page: u32) -> Result<bool, Error> {
-        let space = self.pages.space;
-        let end = space.first_page(space.block_of_page(page)) + space.pages_per_block;
-        for page in page..end {
-            if !self.pages.is_erased(page)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// The copy of a page in the block that replaced its block, or the page itself.

@@ -214,8 +214,16 @@ impl<F: Flash> Tree<'_, F> {
             let part = Place::value(space.advance(place.address, done), len);
             self.log.begin(HeadId::Moved, ItemKind::Record, at, len)?;
             if let Err(error) = self.log.push_copy(HeadId::Moved, &part) {
-                // It stays where it is, and its block with it: whoever needs it hears of the damage.
-                return if error.is_damage() { Ok(()) } else { Err(error) };
+                // It stays where it is, and its block with it: whoever needs it hears of the damage. What went before it has the
+                // key of the whole now, so that the rest needs one of its own: without that it would read as zeros.
+                return match error.is_damage() {
+                    true if done > 0 => {
+                        let rest = Place::value(space.advance(place.address, done), rest);
+                        self.log.put_row(at, Some(rest))
+                    }
+                    true => Ok(()),
+                    false => Err(error),
+                };
             }
             let address = self.log.finish(HeadId::Moved);
             self.log.put_row(at, Some(Place::value(address, len)))?;

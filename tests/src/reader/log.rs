@@ -32,6 +32,8 @@ struct BlockHeader {
     sequence: u64,
     next: Option<u32>,
     before: u64,
+    /// Pages of the block before up to the last that was programmed.
+    before_pages: u32,
 }
 
 pub(super) struct Log<'l, 'i> {
@@ -95,7 +97,8 @@ impl<'l, 'i> Log<'l, 'i> {
             return Ok(None);
         }
         let _erase_count = cursor.number()?;
-        Ok(Some(BlockHeader { sequence: page.sequence, next: cursor.optional_small()?, before: cursor.number()? }))
+        let (next, before, before_pages) = (cursor.optional_small()?, cursor.number()?, cursor.small()?);
+        Ok(Some(BlockHeader { sequence: page.sequence, next, before, before_pages }))
     }
 
     /// The block behind this one in the log.
@@ -199,7 +202,7 @@ impl<'l, 'i> Log<'l, 'i> {
                 if page.kind.is_log() && page.last_commit == names {
                     span.push((number, page));
                 }
-            } else if !self.pages.is_erased(number)? && number != end {
+            } else if number != end && !self.is_left(number)? {
                 return Err(format!("page {number} in the span from {first} to {last} cannot be read"));
             }
             if number == end {
@@ -212,6 +215,14 @@ impl<'l, 'i> Log<'l, 'i> {
                 number = self.pages.pages_of(next).start;
             }
         }
+    }
+
+    /// Whether a page is in the rest of a block that was left because an item did not fit.
+    fn is_left(&self, number: u32) -> Result<bool> {
+        let block = self.pages.block_of(number);
+        let Some(next) = self.next_block(block)? else { return Ok(false) };
+        let index = number - self.pages.pages_of(block).start;
+        Ok(self.header(next)?.is_some_and(|header| index >= header.before_pages))
     }
 
     fn apply(&self, commit: &Commit, changes: &mut Changes, seen: &mut Seen) -> Result<()> {
