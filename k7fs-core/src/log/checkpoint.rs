@@ -12,7 +12,7 @@ use super::alloc::{SEGMENTS_MAX, Segment};
 use super::item::Key;
 use super::table::Place;
 use crate::page::Space;
-use crate::tree::{KIND_INDEX, KIND_JOB};
+use crate::tree::{KIND_CONTENT, KIND_INDEX, KIND_JOB, KIND_PART};
 use crate::varint::{Reader, Writer};
 
 /// Replaced log blocks that one checkpoint remembers, at most.
@@ -23,6 +23,7 @@ pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;
 const INDEXES_FLAG: u64 = 4;
+const SHARING_FLAG: u64 = 8;
 
 /// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +61,8 @@ pub(crate) struct MayHave {
     pub(crate) jobs: bool,
     /// Records of indexes: without one there is a single index.
     pub(crate) indexes: bool,
+    /// Content that files share.
+    pub(crate) sharing: bool,
 }
 
 impl MayHave {
@@ -67,6 +70,7 @@ impl MayHave {
     pub(crate) fn note(&mut self, key: &Key) {
         self.jobs |= key.kind == KIND_JOB;
         self.indexes |= key.kind == KIND_INDEX;
+        self.sharing |= matches!(key.kind, KIND_CONTENT | KIND_PART);
     }
 }
 
@@ -138,7 +142,8 @@ impl Checkpoint {
         writer.uleb(
             flag(self.clean, CLEAN_FLAG)
                 | flag(self.may_have.jobs, JOBS_FLAG)
-                | flag(self.may_have.indexes, INDEXES_FLAG),
+                | flag(self.may_have.indexes, INDEXES_FLAG)
+                | flag(self.may_have.sharing, SHARING_FLAG),
         );
         writer.uleb(self.tail_sequence);
         writer.uleb(self.root_level.into());
@@ -183,7 +188,9 @@ impl Checkpoint {
         checkpoint.sequence = sequence;
         let flags = reader.uleb();
         checkpoint.clean = flags & CLEAN_FLAG != 0;
-        checkpoint.may_have = MayHave { jobs: flags & JOBS_FLAG != 0, indexes: flags & INDEXES_FLAG != 0 };
+        let is_set = |flag| flags & flag != 0;
+        checkpoint.may_have =
+            MayHave { jobs: is_set(JOBS_FLAG), indexes: is_set(INDEXES_FLAG), sharing: is_set(SHARING_FLAG) };
         checkpoint.tail_sequence = reader.uleb();
         checkpoint.root_level = u8::try_from(reader.uleb()).ok()?;
         checkpoint.root = space

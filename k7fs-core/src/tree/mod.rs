@@ -33,8 +33,12 @@ pub(crate) const KIND_EXTENT: u8 = 3;
 pub(crate) const KIND_ATTRIBUTE: u8 = 4;
 /// Work that a commit left to be done.
 pub(crate) const KIND_JOB: u8 = 5;
+/// Who content belongs to that is not under its file's own number.
+pub(crate) const KIND_CONTENT: u8 = 6;
 /// What indexes there are.
 pub(crate) const KIND_INDEX: u8 = 7;
+/// A range of a file that is shared content.
+pub(crate) const KIND_PART: u8 = 8;
 /// The index that a volume begins with.
 pub(crate) const INDEX_FIRST: u32 = 1;
 

@@ -7,7 +7,7 @@
 
 use heapless::Vec;
 
-use super::{KIND_ATTRIBUTE, KIND_INODE, KIND_JOB};
+use super::{KIND_ATTRIBUTE, KIND_CONTENT, KIND_INODE, KIND_JOB, KIND_PART};
 use crate::log::Key;
 
 /// Runs of numbers that one line of descent may fall into: one more for each branch off it that lives on.
@@ -31,7 +31,7 @@ pub(crate) struct View {
 
 /// Whether keys of a kind have a version for each index.
 fn is_versioned(kind: u8) -> bool {
-    (KIND_INODE..=KIND_ATTRIBUTE).contains(&kind)
+    matches!(kind, KIND_INODE..=KIND_ATTRIBUTE | KIND_CONTENT | KIND_PART)
 }
 
 impl View {

@@ -2,19 +2,21 @@
 
 use super::Volume;
 use super::attributes::{HEAD_BYTES_MAX, POSITION_MIN};
+use super::file::content_job_key;
 use super::inode::{NAME_VALUE_BYTES_MAX, NamePlace, ROOT, job_key};
+use super::sharing::ContentRecord;
 use super::types::{CheckSummary, Fault, FaultKind, Kind};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::{Key, Place};
 use crate::page::Address;
-use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, NodeFault};
+use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_CONTENT, KIND_EXTENT, KIND_INODE, KIND_NAME, KIND_PART, NodeFault};
 
 /// Packed records that are known to have been looked at.
 const RECORDS_KNOWN: usize = 16;
 
 /// What is known while the keys of an index go by in their order: inodes, then names by directory, then extents by file, then
-/// attributes by object.
+/// attributes by object, then shared content and the parts that refer to it.
 struct Check<'r> {
     report: &'r mut dyn FnMut(Fault),
     summary: CheckSummary,
@@ -32,6 +34,13 @@ struct Check<'r> {
     /// Values of attributes outside their records: inodes of such, and records that name one.
     values_claimed: u64,
     values: u64,
+    /// References that bodies claim, and parts seen.
+    references_claimed: u64,
+    references: u64,
+    /// The object whose parts are going by, where the last one ends, and where the last one may end.
+    part_owner: u64,
+    part_end: u64,
+    part_limit: u64,
     /// The object whose attributes are going by.
     owner: u64,
     /// The object whose names or extents are going by.
@@ -134,6 +143,11 @@ impl<F: Flash> Volume<'_, F> {
             names: 0,
             values_claimed: 0,
             values: 0,
+            references_claimed: 0,
+            references: 0,
+            part_owner: 0,
+            part_end: 0,
+            part_limit: 0,
             owner: 0,
             object: 0,
             entries: 0,
@@ -205,6 +219,7 @@ impl<F: Flash> Volume<'_, F> {
     fn check_index(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
         (check.links_claimed, check.names) = (0, 0);
         (check.values_claimed, check.values) = (0, 0);
+        (check.references_claimed, check.references) = (0, 0);
         let mut from = Key::MIN;
         let mut entry = Entry::EMPTY;
         while from != Key::MAX {
@@ -222,12 +237,14 @@ impl<F: Flash> Volume<'_, F> {
                 KIND_NAME => self.check_name(&entry, check)?,
                 KIND_EXTENT => self.check_extent(&entry, check)?,
                 KIND_ATTRIBUTE => self.check_attribute(&entry, check)?,
+                KIND_CONTENT => self.check_content(&entry, check)?,
+                KIND_PART => self.check_part(&entry, check)?,
                 _ => {}
             }
         }
         check.close_group();
         (check.object, check.owner) = (0, 0);
-        if check.links_claimed != check.names {
+        if check.links_claimed != check.names || check.references_claimed != check.references {
             check.fault(FaultKind::WrongCount, 0, 0);
         }
         if check.values_claimed != check.values {
@@ -369,24 +386,69 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
+    /// Where content has to end. What a job still has to delete, or had when a snapshot was taken, may lie anywhere.
+    fn content_size(&mut self, object: u64, check: &mut Check<'_>) -> Result<u64, inner::Error> {
+        if check.is_snapshot || self.tree.has(&content_job_key(object))? {
+            return Ok(u64::MAX);
+        }
+        match self.owner_of(object) {
+            Ok((owner, size)) => Ok(if self.tree.has(&job_key(owner))? { u64::MAX } else { size }),
+            Err(inner::Error::NotFound) => {
+                check.fault(FaultKind::Orphan, object, 0);
+                Ok(u64::MAX)
+            }
+            Err(error) => check.damage(error, object, 0).map(|()| u64::MAX),
+        }
+    }
+
+    /// Checks what is known of content apart from inodes.
+    fn check_content(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let object = entry.key.object;
+        match self.content_record(object) {
+            Ok(Some(ContentRecord::Shared(body))) => check.references_claimed += body.references,
+            Ok(_) => match self.owner_of(object) {
+                Ok(_) => {}
+                Err(inner::Error::NotFound) => check.fault(FaultKind::Orphan, object, 0),
+                Err(error) => check.damage(error, object, 0)?,
+            },
+            Err(error) => check.damage(error, object, 0)?,
+        }
+        Ok(())
+    }
+
+    /// Checks that a part is within its file, behind the one before it, and within its body.
+    fn check_part(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
+        let object = entry.key.object;
+        check.references += 1;
+        if check.part_owner != object {
+            (check.part_owner, check.part_end) = (object, 0);
+            check.part_limit = self.content_size(object, check)?;
+        }
+        let part = match self.read_part(entry) {
+            Ok(part) => part,
+            Err(error) => return check.damage(error, object, 0),
+        };
+        let reaches = match self.content_record(part.body) {
+            Ok(Some(ContentRecord::Shared(body))) => {
+                part.skip.checked_add(part.len()).is_some_and(|end| end <= body.len)
+            }
+            Ok(_) => false,
+            Err(error) => return check.damage(error, part.body, 0),
+        };
+        if !reaches || part.start < check.part_end || part.end > check.part_limit {
+            check.fault(FaultKind::Extents, object, 0);
+        }
+        check.part_end = part.end;
+        Ok(())
+    }
+
     fn check_extent(&mut self, entry: &Entry, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let (object, start, len) = (entry.key.object, entry.key.position, u64::from(entry.content.len()));
         if check.object != object || check.entries > 0 {
             check.close_group();
             check.object = object;
             check.extent_end = 0;
-            check.size = match self.inode(object) {
-                Ok(inode) => inode.size,
-                Err(inner::Error::NotFound) => {
-                    check.fault(FaultKind::Orphan, object, 0);
-                    u64::MAX
-                }
-                Err(_) => u64::MAX,
-            };
-            if check.is_snapshot || self.tree.has(&job_key(object))? {
-                // Extents past the end are what the job still has to delete.
-                check.size = u64::MAX;
-            }
+            check.size = self.content_size(object, check)?;
         }
         let end = start.saturating_add(len);
         let block = self.logical_block();

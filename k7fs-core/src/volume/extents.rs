@@ -102,7 +102,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// The first extent that reaches beyond `offset`.
-    fn extent_at(&mut self, object: u64, offset: u64) -> Result<Option<Extent>, Error> {
+    pub(super) fn extent_at(&mut self, object: u64, offset: u64) -> Result<Option<Extent>, Error> {
         let mut from = offset - offset % self.logical_block();
         // Extents do not cross logical blocks, and there is at least one byte in each.
         for _ in 0..=self.logical_block() {
@@ -123,7 +123,7 @@ impl<F: Flash> Volume<'_, F> {
             let gap = extent.map_or(u64::MAX, |extent| extent.start.saturating_sub(at));
             let zeros = usize::try_from(gap).unwrap_or(usize::MAX).min(rest.len());
             let (hole, later) = rest.split_at_mut_checked(zeros).ok_or(Error::NeedsRemount)?;
-            hole.fill(0);
+            self.read_below(object, at, hole)?;
             rest = later;
             at += zeros as u64;
             let Some(extent) = extent.filter(|_| !rest.is_empty()) else { continue };
@@ -321,7 +321,7 @@ impl<F: Flash> Volume<'_, F> {
         let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
-        if self.is_verified() || run.iter().any(|extent| extent.packed.is_some()) {
+        if self.is_verified() || run.iter().any(|extent| extent.packed.is_some()) || self.has_parts(object)? {
             return self.merge_packed_run(object, run);
         }
         let parts = run.iter().scan(first.start, |at, extent| {

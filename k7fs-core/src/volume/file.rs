@@ -3,6 +3,7 @@
 use super::extents::{PIECE_ROWS_MAX, Piece, extent_key};
 use super::inode::{Inode, inode_key, job_key};
 use super::namespace::Target;
+use super::sharing::{DEPTH_MAX, content_key};
 use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
 use crate::error::{Error, inner};
@@ -97,7 +98,7 @@ impl<F: Flash> Volume<'_, F> {
         if !self.is_open(file.object) && self.tree.has(&job_key(file.object))? {
             self.commit_unless_running()?;
             if !self.in_transaction {
-                return Ok(self.run_job(file.object)?);
+                return Ok(self.finish_unlinked(file.object)?);
             }
         }
         // Whoever wrote to the file: through this handle or another.
@@ -128,7 +129,7 @@ impl<F: Flash> Volume<'_, F> {
         if ours { Ok(()) } else { Err(inner::Error::StaleHandle) }
     }
 
-    fn handle_inode(&mut self, file: &File) -> Result<Inode, inner::Error> {
+    pub(super) fn handle_inode(&mut self, file: &File) -> Result<Inode, inner::Error> {
         self.usable()?;
         self.handle(file)?;
         self.inode(file.object)
@@ -160,7 +161,7 @@ impl<F: Flash> Volume<'_, F> {
     ) -> Result<usize, inner::Error> {
         let left = inode.size.saturating_sub(offset);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        self.read_content(object, offset, bytes.get_mut(..len).unwrap_or_default())?;
+        self.read_content(inode.content(object), offset, bytes.get_mut(..len).unwrap_or_default())?;
         Ok(len)
     }
 
@@ -181,6 +182,20 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.write_object(file.object, inode, offset, bytes, false)?)
     }
 
+    /// Writes all of the content under a number that no inode has.
+    pub(super) fn write_stream(&mut self, content: u64, bytes: &[u8]) -> Result<(), inner::Error> {
+        let mut at = 0;
+        while at < bytes.len() as u64 {
+            let rest = bytes.get(at as usize..).ok_or(inner::Error::NeedsRemount)?;
+            let here = self.piece_len(at, rest.len(), bytes.len() as u64);
+            let now = rest.get(..here).ok_or(inner::Error::NeedsRemount)?;
+            let whole = self.make_room_for(content, at, now.len() as u64)?;
+            let piece = Piece { whole, is_last: here == rest.len() };
+            at += self.change(|volume| volume.write_piece(content, at, now, piece))? as u64;
+        }
+        Ok(())
+    }
+
     /// Writes content; `ends_file` says that what lies behind it will be cut off.
     pub(super) fn write_object(
         &mut self, object: u64, mut inode: Inode, offset: u64, bytes: &[u8], ends_file: bool,
@@ -189,19 +204,20 @@ impl<F: Flash> Volume<'_, F> {
         if end > FILE_SIZE_MAX {
             return Err(inner::Error::FileTooLarge);
         }
+        let content = inode.content(object);
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
             let file_end = if ends_file { end } else { end.max(inode.size) };
             let here = self.piece_len(at, rest.len(), file_end);
             let now = rest.get(..here).ok_or(inner::Error::NeedsRemount)?;
-            let whole = self.make_room_for(object, at, now.len() as u64)?;
-            self.check_mergeable(object, at)?;
+            let whole = self.make_room_for(content, at, now.len() as u64)?;
+            self.check_mergeable(content, at)?;
             inode.modified = self.now();
             let modified = inode;
             let piece = Piece { whole, is_last: at + here as u64 == file_end };
             let done = self.change(|volume| {
-                let done = volume.write_piece(object, at, now, piece)?;
+                let done = volume.write_piece(content, at, now, piece)?;
                 let size = modified.size.max(at + done as u64);
                 volume.put_inode(object, &Inode { size, ..modified })?;
                 Ok(done)
@@ -209,6 +225,9 @@ impl<F: Flash> Volume<'_, F> {
             at += done as u64;
             inode.size = inode.size.max(at);
             rest = rest.get(done..).ok_or(inner::Error::NeedsRemount)?;
+        }
+        if self.tree.log.may_have.sharing && !bytes.is_empty() {
+            self.drop_hidden_parts(content, offset, at)?;
         }
         Ok(())
     }
@@ -268,37 +287,43 @@ impl<F: Flash> Volume<'_, F> {
         let shrinks = length < inode.size;
         inode.size = length;
         inode.modified = self.now();
-        Ok(self.shorten(file.object, length, shrinks, |volume| volume.put_inode(file.object, &inode))?)
+        let content = inode.content(file.object);
+        Ok(self.shorten(file.object, content, length, shrinks, |volume| volume.put_inode(file.object, &inode))?)
     }
 
-    /// Makes a change after which extents from `length` on are dead, and deletes them: at once where they are few or a
+    /// Makes a change after which an object's content from `length` on is dead, and deletes it: at once where that is little or a
     /// transaction is running, else by a job that the same commit leaves.
     pub(super) fn shorten(
-        &mut self, object: u64, length: u64, shrinks: bool, change: impl FnOnce(&mut Self) -> Result<(), inner::Error>,
+        &mut self, object: u64, content: u64, length: u64, shrinks: bool,
+        change: impl FnOnce(&mut Self) -> Result<(), inner::Error>,
     ) -> Result<(), inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
         self.tree.make_room(&demand, self.in_transaction)?;
         if !shrinks {
             return self.change(change);
         }
-        let few = self.few_extents(object, length)?;
+        let few = self.few_extents(content, length)?;
         if few || self.in_transaction {
             self.change(|volume| {
                 change(volume)?;
-                if few { volume.drop_extents(object, length).map(drop) } else { Ok(()) }
+                if few { volume.drop_extents(content, length).map(drop) } else { Ok(()) }
             })?;
             // In a transaction the table may spill between the parts.
-            while !few && self.drop_some_extents(object, length)? {}
+            while !few && self.drop_some_extents(content, length)? {}
             return Ok(());
         }
         self.change(|volume| {
             change(volume)?;
             volume.put_job(object, Some(length))
         })?;
-        self.run_job(object)
+        self.run_job(object)?;
+        self.run_released()
     }
 
     fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
+        if self.next_part(object, length)?.is_some() {
+            return Ok(false);
+        }
         let mut from = length;
         for _ in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, from)? {
@@ -312,10 +337,11 @@ impl<F: Flash> Volume<'_, F> {
     /// Deletes some extents from `length` on, within one change; `false` when none are left.
     fn drop_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         self.shorten_extent(object, length)?;
-        for _ in 0..EXTENTS_AT_ONCE {
+        for dropped in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, length)? {
                 Some(extent) => self.tree.delete(extent_key(object, extent.start))?,
-                None => return Ok(false),
+                None if dropped > 0 => return self.has_more_parts(object, length),
+                None => return self.drop_parts(object, length),
             }
         }
         Ok(true)
@@ -329,12 +355,14 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Deletes an object that has no name any more: now, or when its last handle is closed.
     pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
-        let few = self.few_extents(object, 0)? && (!inode.attributes || self.few_attributes(object)?);
+        let content = inode.content(object);
+        let few = self.few_extents(content, 0)? && (!inode.attributes || self.few_attributes(object)?);
         if self.is_open(object) || !few {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
         }
-        self.drop_extents(object, 0)?;
+        self.drop_extents(content, 0)?;
+        self.drop_content_record(content)?;
         if inode.attributes {
             self.drop_attributes(object)?;
         }
@@ -343,39 +371,67 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Leaves work to be done: cut the object at a length, or delete it.
     fn put_job(&mut self, object: u64, length: Option<u64>) -> Result<(), inner::Error> {
+        self.put_job_at(job_key(object), if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE }, length.unwrap_or(0))
+    }
+
+    /// Leaves all of the content under a number to be deleted, which nobody refers to any more.
+    pub(super) fn put_content_job(&mut self, object: u64) -> Result<(), inner::Error> {
+        self.put_job_at(content_job_key(object), JOB_CONTENT, 0)
+    }
+
+    fn put_job_at(&mut self, key: Key, kind: u8, length: u64) -> Result<(), inner::Error> {
         let mut bytes = [0u8; JOB_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
-        writer.byte(if length.is_some() { JOB_TRUNCATE } else { JOB_DELETE });
-        writer.uleb(length.unwrap_or(0));
-        self.tree.put(job_key(object), writer.finish().unwrap_or_default())
+        writer.byte(kind);
+        writer.uleb(length);
+        self.tree.put(key, writer.finish().unwrap_or_default())
     }
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
+        self.run_job_at(job_key(object))
+    }
+
+    fn run_job_at(&mut self, key: Key) -> Result<(), inner::Error> {
         if !self.tree.log.may_have.jobs {
             return Ok(());
         }
+        let object = key.object;
         let mut bytes = [0u8; JOB_BYTES_MAX];
-        let mut reader = match self.tree.load(&job_key(object), &mut bytes) {
+        let mut reader = match self.tree.load(&key, &mut bytes) {
             Err(inner::Error::NotFound) => return Ok(()),
             value => Reader::new(value?),
         };
         let job = (reader.byte(), reader.uleb());
         let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
-        while self.drop_some_extents(object, length)? {
+        let content = match kind {
+            JOB_CONTENT => object,
+            _ => self.inode(object).map_or(object, |inode| inode.content(object)),
+        };
+        while self.drop_some_extents(content, length)? {
             self.commit_unless_running()?;
         }
         if kind == JOB_DELETE {
             self.drop_all_attributes(object)?;
         }
-        self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 }, self.in_transaction)?;
+        self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 }, self.in_transaction)?;
         self.change(|volume| {
             if kind == JOB_DELETE {
+                volume.drop_content_record(content)?;
                 volume.tree.delete(inode_key(object))?;
             }
-            volume.tree.delete(job_key(object))
+            volume.tree.delete(key)
         })?;
         self.commit_unless_running()
+    }
+
+    /// Forgets that content belongs to an object that is deleted.
+    fn drop_content_record(&mut self, content: u64) -> Result<(), inner::Error> {
+        if self.content_record(content)?.is_some() { self.tree.delete(content_key(content)) } else { Ok(()) }
+    }
+
+    fn has_more_parts(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
+        Ok(self.next_part(object, length)?.is_some())
     }
 
     /// Works off what earlier commits left to be done, but for objects that are open.
@@ -383,9 +439,20 @@ impl<F: Flash> Volume<'_, F> {
         if !self.tree.log.may_have.jobs {
             return Ok(());
         }
+        // Deleting content may leave more of it that nobody refers to, at any number.
+        for _ in 0..=DEPTH_MAX {
+            if !self.run_jobs_once()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over all jobs; `true` where there may be new ones.
+    fn run_jobs_once(&mut self) -> Result<bool, inner::Error> {
         let mut from = Key { index: u32::MAX, ..job_key(0) };
         let mut entry = Entry::EMPTY;
-        let mut has_jobs = false;
+        let (mut has_jobs, mut again) = (false, false);
         while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_JOB {
             let key = entry.key;
             from = key.successor();
@@ -397,15 +464,17 @@ impl<F: Flash> Volume<'_, F> {
                 // A snapshot stays as it is; what goes on from it has the same job.
                 has_jobs = true;
             } else if key.index != self.tree.view.id() {
-                self.as_index(key.index, |volume| volume.run_job(key.object))?;
-            } else if self.is_open(key.object) {
+                self.as_index(key.index, |volume| volume.run_job_at(key))?;
+                again |= self.tree.log.may_have.sharing;
+            } else if key.position == 0 && self.is_open(key.object) {
                 has_jobs = true;
             } else {
-                self.run_job(key.object)?;
+                self.run_job_at(key)?;
+                again |= self.tree.log.may_have.sharing;
             }
         }
-        self.tree.log.may_have.jobs = has_jobs;
-        Ok(())
+        self.tree.log.may_have.jobs = has_jobs || again;
+        Ok(again)
     }
 
     /// Reads a whole file into `bytes` and tells its length.
@@ -462,6 +531,16 @@ impl<F: Flash> Volume<'_, F> {
     fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), inner::Error> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
+        let content = inode.content(object);
+        if self.has_parts(content)? {
+            // What it shares is given up, and so is not overwritten.
+            self.atomically(size, |volume| {
+                inode.size = 0;
+                volume.shorten(object, content, 0, true, |volume| volume.put_inode(object, &inode))?;
+                volume.write_object(object, inode, 0, bytes, true)
+            })?;
+            return self.run_released();
+        }
         let small = size <= self.window() && inode.size <= self.window();
         if !small {
             return self.atomically(bytes.len() as u64, |volume| {
@@ -470,7 +549,7 @@ impl<F: Flash> Volume<'_, F> {
                 if inode.size > size {
                     inode.size = size;
                     inode.modified = volume.now();
-                    volume.shorten(object, size, true, |volume| volume.put_inode(object, &inode))?;
+                    volume.shorten(object, content, size, true, |volume| volume.put_inode(object, &inode))?;
                 }
                 Ok(())
             });
@@ -478,15 +557,15 @@ impl<F: Flash> Volume<'_, F> {
         if !self.in_transaction {
             self.commit()?;
         }
-        let whole = self.make_room_for(object, 0, size)?;
-        self.check_mergeable(object, 0)?;
+        let whole = self.make_room_for(content, 0, size)?;
+        self.check_mergeable(content, 0)?;
         let block = self.logical_block();
         inode.size = size;
         inode.modified = self.now();
         self.change(|volume| {
-            volume.cut(object, size, block, false)?;
+            volume.cut(content, size, block, false)?;
             if !bytes.is_empty() {
-                volume.write_pieces(object, bytes, whole)?;
+                volume.write_pieces(content, bytes, whole)?;
             }
             volume.put_inode(object, &inode)
         })?;
@@ -500,3 +579,9 @@ pub(super) const JOB_BYTES_MAX: usize = 12;
 const TRIMMED_INDEX: u64 = 0;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;
+const JOB_CONTENT: u8 = 3;
+
+/// The job of content without an inode. An inode of the same number may have one of its own.
+pub(super) fn content_job_key(object: u64) -> Key {
+    Key { position: 1, ..job_key(object) }
+}

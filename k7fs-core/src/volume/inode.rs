@@ -1,8 +1,8 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 (0x80: may have attributes) | links, size, created seconds, ticks, modified seconds, ticks,
-//!        parent (of an attribute's value: owner), place, device (devices): ULEB
+//! inode: kind u8 (0x80: may have attributes, 0x40: content apart) | links, size, created seconds, ticks, modified seconds,
+//!        ticks, parent (of an attribute's value: owner), place, device (devices), content (content apart): ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -20,7 +20,7 @@ use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 /// The root directory's object number.
 pub(super) const ROOT: u64 = 1;
 /// Bytes of the longest inode this build writes.
-const INODE_BYTES_MAX: usize = 72;
+const INODE_BYTES_MAX: usize = 82;
 /// Bytes of the longest name value.
 pub(super) const NAME_VALUE_BYTES_MAX: usize = NAME_BYTES_MAX + 11;
 
@@ -65,10 +65,14 @@ pub(super) struct Inode {
     pub(super) is_value: bool,
     /// Whether it may have attributes: nobody looks for them where it is not set.
     pub(super) attributes: bool,
+    /// The object that its content is under, where that is not its own number: what was under that is shared.
+    pub(super) apart: u64,
 }
 
 /// In an inode's kind: it may have attributes.
 const ATTRIBUTES_FLAG: u8 = 0x80;
+/// In an inode's kind: its content is under another number.
+const CONTENT_FLAG: u8 = 0x40;
 /// The kind of an inode that holds an attribute's value. No name leads to it.
 const ATTRIBUTE_VALUE: u8 = 8;
 
@@ -100,7 +104,18 @@ fn kind_from_code(code: u8) -> Option<Kind> {
 impl Inode {
     pub(super) fn new(kind: Kind, time: Timestamp, place: NamePlace) -> Self {
         let (created, modified) = (time, time);
-        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value: false, attributes: false }
+        let (is_value, attributes) = (false, false);
+        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value, attributes, apart: 0 }
+    }
+
+    /// The object whose keys hold the content; `object` is the inode's own number.
+    pub(super) fn content(&self, object: u64) -> u64 {
+        if self.apart == 0 { object } else { self.apart }
+    }
+
+    /// The same with its content under another number.
+    pub(super) fn with_content(self, content: u64) -> Self {
+        Self { apart: content, ..self }
     }
 
     fn is_device(kind: Kind) -> bool {
@@ -110,7 +125,8 @@ impl Inode {
     fn encode<'b>(&self, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
         let mut writer = Writer::new(bytes);
         let kind = if self.is_value { ATTRIBUTE_VALUE } else { kind_code(self.kind) };
-        writer.byte(kind | if self.attributes { ATTRIBUTES_FLAG } else { 0 });
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        writer.byte(kind | flag(self.attributes, ATTRIBUTES_FLAG) | flag(self.apart != 0, CONTENT_FLAG));
         writer.uleb(self.links.into());
         writer.uleb(self.size);
         for time in [self.created, self.modified] {
@@ -122,14 +138,17 @@ impl Inode {
         if Self::is_device(self.kind) {
             writer.uleb(self.device);
         }
+        if self.apart != 0 {
+            writer.uleb(self.apart);
+        }
         writer.finish()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let code = reader.byte();
-        let attributes = code & ATTRIBUTES_FLAG != 0;
-        let code = code & !ATTRIBUTES_FLAG;
+        let (attributes, is_apart) = (code & ATTRIBUTES_FLAG != 0, code & CONTENT_FLAG != 0);
+        let code = code & !(ATTRIBUTES_FLAG | CONTENT_FLAG);
         let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_from_code(code)? };
         let links = reader.uleb32();
         let size = reader.uleb();
@@ -137,8 +156,9 @@ impl Inode {
         let modified = Timestamp { seconds: reader.uleb(), ticks: reader.uleb32() };
         let place = NamePlace { directory: reader.uleb(), near: reader.uleb32() };
         let device = if Self::is_device(kind) { reader.uleb() } else { 0 };
+        let apart = if is_apart { reader.uleb() } else { 0 };
         let is_value = code == ATTRIBUTE_VALUE;
-        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes })
+        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes, apart })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod check;
+mod copy;
 mod depth;
 mod extents;
 mod file;
@@ -13,9 +14,11 @@ mod namespace;
 mod nt;
 mod packed;
 mod recompress;
+mod sharing;
 mod status;
 mod types;
 
+pub use copy::Chunk;
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};

@@ -143,18 +143,27 @@ impl<F: Flash> Volume<'_, F> {
         let len = content.len() as u64;
         let growth = len + self.packing_bytes(len) + name.len() as u64 + 128;
         self.begin_names(growth, NAME_ROWS + self.record_rows(len))?;
-        let object = self.free_object()?;
         inode.size = len;
-        self.change(|volume| {
-            volume.tree.log.next_object = object + 1;
-            volume.put_name(directory, position, object, inode.kind, name)?;
+        let object = self.change(|volume| {
+            let object = volume.enter_object(directory, position, name, inode)?;
             if !content.is_empty() {
                 volume.write_pieces(object, content, false)?;
             }
-            volume.put_inode(object, &inode)?;
-            volume.count_entry(directory, 1)
+            Ok(object)
         })?;
         self.commit_unless_running()?;
+        Ok(object)
+    }
+
+    /// Gives an inode a number and a name, within a change.
+    pub(super) fn enter_object(
+        &mut self, directory: u64, position: u64, name: &str, inode: Inode,
+    ) -> Result<u64, inner::Error> {
+        let object = self.free_object()?;
+        self.tree.log.next_object = object + 1;
+        self.put_name(directory, position, object, inode.kind, name)?;
+        self.put_inode(object, &inode)?;
+        self.count_entry(directory, 1)?;
         Ok(object)
     }
 
@@ -313,7 +322,11 @@ impl<F: Flash> Volume<'_, F> {
 
     /// A large object that nothing refers to any more is deleted in steps after the commit that took its name.
     pub(super) fn finish_unlinked(&mut self, object: u64) -> Result<(), inner::Error> {
-        if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
+        if self.in_transaction || self.is_open(object) {
+            return Ok(());
+        }
+        self.run_job(object)?;
+        self.run_released()
     }
 
     pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {

@@ -248,7 +248,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(now.len())
     }
 
-    /// Writes the content of some extents, which follow each other or leave holes of zeros between them, anew: with hashes where
+    /// Writes the content of some extents, which follow each other or leave holes between them, anew, with what is seen through the holes: with hashes where
     /// the volume wants them.
     #[inline(never)]
     pub(super) fn rewrite_run(&mut self, object: u64, run: &[Extent]) -> Result<(), Error> {
@@ -260,21 +260,21 @@ impl<F: Flash> Volume<'_, F> {
             let len = if self.is_verified() {
                 let len = (end - at).min(self.stored_record_max().into()) as u32;
                 let mut hasher = ContentHasher::new(self.tree.log.signature.hash);
-                self.read_run(run, at, len, &mut |_, bytes| {
+                self.read_run(object, run, at, len, &mut |_, bytes| {
                     hasher.update(bytes);
                     Ok(())
                 })?;
                 let hash = hasher.finish();
                 let stored = self.begin_record(key, CodecId::Store, &hash, len, len)?;
-                self.push_run(run, at, len)?;
+                self.push_run(object, run, at, len)?;
                 self.tree.end_packed(key, len, stored)?;
                 len
             } else {
                 let len = (end - at).min(self.tree.log.room(HeadId::Front)?.into()) as u32;
                 // What cannot be read ends this before an item is begun: one without its bytes would hide what follows it.
-                self.read_run(run, at, len, &mut |_, _| Ok(()))?;
+                self.read_run(object, run, at, len, &mut |_, _| Ok(()))?;
                 self.tree.begin_value(key, len)?;
-                self.push_run(run, at, len)?;
+                self.push_run(object, run, at, len)?;
                 self.tree.end_value(key, len)?;
                 len
             };
@@ -289,9 +289,9 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Appends `len` bytes of a run to the item that was begun. Where they cannot be read the item is filled with zeros before the
     /// error is returned: what follows it stays readable.
-    fn push_run(&mut self, run: &[Extent], from: u64, len: u32) -> Result<(), Error> {
+    fn push_run(&mut self, object: u64, run: &[Extent], from: u64, len: u32) -> Result<(), Error> {
         let mut left = len;
-        let result = self.read_run(run, from, len, &mut |volume, bytes| {
+        let result = self.read_run(object, run, from, len, &mut |volume, bytes| {
             left = left.saturating_sub(bytes.len() as u32);
             volume.tree.log.push(HeadId::Front, bytes)
         });
@@ -303,7 +303,9 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Reads `len` bytes of a run from an offset in the file, piece by piece.
-    fn read_run(&mut self, run: &[Extent], from: u64, len: u32, take: Take<'_, Self>) -> Result<(), Error> {
+    fn read_run(
+        &mut self, object: u64, run: &[Extent], from: u64, len: u32, take: Take<'_, Self>,
+    ) -> Result<(), Error> {
         let end = from + u64::from(len);
         let mut chunk = [0u8; CHUNK_BYTES as usize];
         let mut at = from;
@@ -318,7 +320,7 @@ impl<F: Flash> Volume<'_, F> {
             let bytes = chunk.get_mut(..here as usize).unwrap_or_default();
             match extent {
                 Some(extent) if !is_hole => self.read_extent(extent, (at - extent.start) as u32, bytes)?,
-                _ => bytes.fill(0),
+                _ => self.read_below(object, at, bytes)?,
             }
             take(self, bytes)?;
             at += here;

@@ -114,12 +114,16 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn repack(&mut self, object: u64, start: u64, codec: CodecId) -> Result<Outcome, inner::Error> {
-        let inode = match self.inode(object) {
-            Ok(inode) => inode,
+        let size = match self.owner_of(object) {
+            Ok((_, size)) => size,
             Err(inner::Error::NotFound) => return Ok(Outcome::Left),
             Err(error) => return Err(error),
         };
-        let end = (start + self.logical_block()).min(inode.size);
+        if self.has_parts(object)? {
+            // Shared content is seen between its extents.
+            return Ok(Outcome::Skipped);
+        }
+        let end = (start + self.logical_block()).min(size);
         let Some(held) = self.held(object, start)? else { return Ok(Outcome::Skipped) };
         let is_packed_so = match (held.codec, codec) {
             (Some(now), codec) => now == codec && held.extents.len() == 1,

@@ -4,7 +4,7 @@ use super::Record;
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
-use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, View};
+use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_EXTENT, KIND_INODE, KIND_NAME, KIND_PART, View};
 use crate::volume::inode::Inode;
 use crate::volume::types::Kind;
 use crate::volume::{PATH_BYTES_MAX, Volume};
@@ -153,7 +153,7 @@ impl<F: Flash> Volume<'_, F> {
             || (before.size, before.created, before.modified) == (after.size, after.created, after.modified);
         let nameless = before.links == 0 || after.links == 0;
         let is_changed = !same
-            || (!is_directory && self.has_changed_part(sides, KIND_EXTENT, object)?)
+            || (!is_directory && self.has_changed_content(sides, before.content(object), after.content(object))?)
             || self.has_changed_part(sides, KIND_ATTRIBUTE, object)?;
         if nameless || !is_changed {
             return Ok(());
@@ -167,6 +167,19 @@ impl<F: Flash> Volume<'_, F> {
         let path = text(path, start)?;
         report(&IndexChange { change, path, object, kind, size_before: before.size, size_after: after.size });
         Ok(())
+    }
+
+    /// Whether a file's own extents differ, or what is shared below them.
+    fn has_changed_content(&mut self, sides: &Sides, before: u64, after: u64) -> Result<bool, inner::Error> {
+        if self.has_changed_part(sides, KIND_EXTENT, after)? {
+            return Ok(true);
+        }
+        if before == after {
+            return self.has_changed_part(sides, KIND_PART, after);
+        }
+        // A copy was made: what the file had is below what it has got since.
+        let part = self.look_as(&sides.second, |volume| volume.next_part(after, 0))?;
+        Ok(!part.is_some_and(|part| part.body == before && part.start == 0 && part.skip == 0))
     }
 
     /// Whether an extent or attribute of an object differs.

@@ -10,7 +10,7 @@ use super::{Header, Record, index_key};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::Key;
-use crate::tree::{Demand, Entry, KIND_INODE, KIND_JOB};
+use crate::tree::{Demand, Entry, KIND_INODE, KIND_JOB, KIND_PART};
 use crate::varint::{Reader, Writer};
 use crate::volume::Volume;
 use crate::volume::file::{BOOKKEEPING_BYTES, JOB_BYTES_MAX};
@@ -188,7 +188,7 @@ impl<F: Flash> Volume<'_, F> {
         let mut entry = Entry::EMPTY;
         let mut done = 0;
         while done < most {
-            if !self.tree.next_changed(&from, since, &mut entry)? || entry.key.kind > KIND_JOB {
+            if !self.tree.next_changed(&from, since, &mut entry)? || entry.key.kind > KIND_PART {
                 return Ok(None);
             }
             from = entry.key.successor();
