@@ -85,6 +85,10 @@ fn changing(bytes_max: u32) -> impl Strategy<Value = Operation> {
         1 => (path(), path()).prop_map(|(target, path)| Operation::Symlink { target, path }),
         1 => (path(), path()).prop_map(|(existing, new)| Operation::HardLink { existing, new }),
         5 => extra(bytes_max),
+        2 => (path(), path()).prop_map(|(from, to)| Operation::Copy { from, to }),
+        1 => (path(), path()).prop_map(|(first, second)| Operation::Deduplicate { first, second }),
+        2 => (path(), 0..2u64, prop_oneof![Just(200), Just(bytes_max.min(5000))])
+            .prop_map(|(path, seed, length)| Operation::AppendChunk { path, content: Content::seeded(seed, length) }),
     ]
 }
 

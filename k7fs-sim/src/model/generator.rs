@@ -66,7 +66,8 @@ impl Generator {
     }
 
     fn changing(&mut self, tree: &Tree) -> Operation {
-        match self.random.below(120) {
+        match self.random.below(132) {
+            120.. => self.sharing(tree),
             0..24 => Operation::Write { path: self.file_or_new(tree), content: self.content() },
             24..36 => {
                 Operation::Update { path: self.file_or_new(tree), offset: self.offset(), content: self.content() }
@@ -81,6 +82,23 @@ impl Generator {
             90..94 => Operation::Symlink { target: self.any_path(tree), path: self.any_path(tree) },
             94..100 => Operation::HardLink { existing: self.existing(tree, Kind::File), new: self.any_path(tree) },
             _ => self.changing_extra(tree),
+        }
+    }
+
+    /// Content that several files have.
+    fn sharing(&mut self, tree: &Tree) -> Operation {
+        match self.random.below(12) {
+            0..6 => Operation::Copy { from: self.existing(tree, Kind::File), to: self.file_or_new(tree) },
+            6 => Operation::Deduplicate {
+                first: self.existing(tree, Kind::File),
+                second: self.existing(tree, Kind::File),
+            },
+            _ => {
+                // Few different ones, so that some are there already.
+                let length = [100, 700, 3000, 5000][self.random.below(4) as usize].min(self.space.length_max);
+                let content = Content::seeded(self.random.below(3), length);
+                Operation::AppendChunk { path: self.file_or_new(tree), content }
+            }
         }
     }
 

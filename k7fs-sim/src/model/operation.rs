@@ -114,6 +114,21 @@ pub enum Operation {
         path: String,
         content: Content,
     },
+    /// Opens for appending (creating), appends the content as a chunk, or refers to one that has it already, closes.
+    AppendChunk {
+        path: String,
+        content: Content,
+    },
+    /// Makes a file a copy of another.
+    Copy {
+        from: String,
+        to: String,
+    },
+    /// Makes two files with the same content share it.
+    Deduplicate {
+        first: String,
+        second: String,
+    },
     /// Opens, cuts off or extends with a hole, closes.
     Resize {
         path: String,
@@ -309,6 +324,35 @@ pub enum Outcome {
 }
 
 impl Operation {
+    /// The error with which a transaction without `commit` ends.
+    pub const GIVEN_UP: Error = Error::Busy;
+
+    /// Whether it changes files, so that a snapshot refuses it before it looks at anything else.
+    pub fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write { .. }
+                | Operation::Update { .. }
+                | Operation::Append { .. }
+                | Operation::AppendChunk { .. }
+                | Operation::Copy { .. }
+                | Operation::Deduplicate { .. }
+                | Operation::Resize { .. }
+                | Operation::Create { .. }
+                | Operation::CreateDirectory { .. }
+                | Operation::RemoveDirectory { .. }
+                | Operation::RemoveFile { .. }
+                | Operation::Rename { .. }
+                | Operation::Symlink { .. }
+                | Operation::HardLink { .. }
+                | Operation::CreateSpecial { .. }
+                | Operation::SetAttribute { .. }
+                | Operation::RemoveAttribute { .. }
+                | Operation::SetStream { .. }
+                | Operation::SetShortName { .. }
+        )
+    }
+
     /// Whether it is about indexes and not about files.
     pub fn is_about_indexes(&self) -> bool {
         matches!(

@@ -45,6 +45,13 @@ impl Session {
                 let written = volume.io(&mut file).write_all(&content.bytes());
                 written.and(volume.close(file))
             }
+            Operation::AppendChunk { path, content } => {
+                let file = volume.open(path, options(OpenMode::Append))?;
+                let written = append_chunk(volume, &file, &content.bytes());
+                written.and(volume.close(file))
+            }
+            Operation::Copy { from, to } => volume.copy(from, to),
+            Operation::Deduplicate { first, second } => volume.deduplicate(first, second).map(drop),
             Operation::Resize { path, length } => {
                 let file = volume.open(path, OpenOptions::new().write(true))?;
                 let resized = volume.set_len(&file, *length);
@@ -157,6 +164,23 @@ impl Session {
         });
         Outcome::Transaction(inner, result)
     }
+}
+
+/// Appends content as a chunk that may be there already.
+fn append_chunk<F: Flash>(volume: &mut Volume<'_, F>, file: &File, bytes: &[u8]) -> Result<(), Error> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut after = 0;
+    while let Some(chunk) = volume.next_chunk(after)? {
+        after = chunk.id;
+        let mut held = vec![0; chunk.len as usize];
+        let same = chunk.len == bytes.len() as u64 && volume.read_chunk(chunk.id, 0, &mut held)? == held.len();
+        if same && held == bytes {
+            return volume.append_shared(file, chunk.id);
+        }
+    }
+    volume.append_chunk(file, bytes).map(drop)
 }
 
 fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> Result<Outcome, Error> {
