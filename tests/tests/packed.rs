@@ -207,6 +207,28 @@ fn packing_anew_changes_nothing_but_the_space() {
     }
 }
 
+/// The same chip with a bit changed in these bytes, which lie on one page, and that page sealed again.
+fn forged(flash: &SimFlash, bytes: &[u8]) -> RamFlash {
+    let geometry = flash.geometry();
+    let length = geometry.raw_page_size() * geometry.page_count() as usize;
+    let image: Arc<[u8]> = flash.chip().to_bytes()[..length].into();
+    let mut forged = RamFlash::new(geometry, image);
+    let written = forged.written_pages();
+    let sealer = Sealer::new(geometry, VOLUME_ID, written.iter().map(|page| (*page, forged.page(*page))));
+    let sealer = sealer.expect("sealed as the format says");
+    let mut changed = 0;
+    for page in written {
+        let at = forged.page(page).windows(bytes.len()).position(|window| window == bytes);
+        if let Some(at) = at {
+            forged.page_mut(page)[at] ^= 1;
+            sealer.seal(page, forged.page_mut(page));
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 1);
+    forged
+}
+
 #[test]
 fn a_wrong_hash_fails_only_its_file() {
     for hash in [HashId::Blake3x256, HashId::Blake3x128, HashId::Xxh3x64] {
@@ -222,23 +244,7 @@ fn a_wrong_hash_fails_only_its_file() {
             }
             assert!(volume.root_hash().expect("merges").is_some());
         });
-        let geometry = flash.geometry();
-        let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
-        let image: Arc<[u8]> = flash.chip().to_bytes()[..bytes].into();
-        let mut forged = RamFlash::new(geometry, image);
-        let written = forged.written_pages();
-        let sealer = Sealer::new(geometry, VOLUME_ID, written.iter().map(|page| (*page, forged.page(*page))));
-        let sealer = sealer.expect("sealed as the format says");
-        let mut changed = 0;
-        for page in written {
-            let at = forged.page(page).windows(10).position(|window| window == b"MARK-MARK-");
-            if let Some(at) = at {
-                forged.page_mut(page)[at] ^= 1;
-                sealer.seal(page, forged.page_mut(page));
-                changed += 1;
-            }
-        }
-        assert_eq!(changed, 1);
+        let forged = forged(&flash, b"MARK-MARK-");
         let mut buffer = buffer_for(&forged);
         let mut volume = Volume::mount(forged, &mut buffer, MountOptions::default()).expect("mounts");
         assert!(matches!(content(&mut volume, "/bad"), Err(Error::HashMismatch { .. })));
@@ -247,5 +253,76 @@ fn a_wrong_hash_fails_only_its_file() {
         let mut kinds = Vec::new();
         volume.check_deep(|fault| kinds.push(fault.kind)).expect("checks");
         assert_eq!(kinds, [FaultKind::HashMismatch]);
+    }
+}
+
+#[test]
+fn a_wrong_hash_of_compressed_content_is_noticed() {
+    for codec in [CodecId::Zstd, CodecId::Lzma2] {
+        let mut flash = formatted(&options(codec));
+        let bytes = text(1, 3000);
+        with(&mut flash, |volume| {
+            volume.write("/bad", &bytes).expect("writes");
+            volume.write("/good", &text(2, 3000)).expect("writes");
+            assert_eq!(volume.content_status().expect("counts").compressed_blocks, 2);
+        });
+        let mut forged = forged(&flash, &blake3::hash(&bytes).as_bytes()[..16]);
+        let mut buffer = buffer_for(&forged);
+        let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+        let mut codecs = codecs.lend();
+        let mounted = Volume::mount_with(&mut forged, &mut buffer, MountOptions::default(), &mut codecs);
+        let mut volume = mounted.expect("mounts");
+        // Each time it is read, and whatever part of it.
+        for _ in 0..2 {
+            assert!(matches!(content(&mut volume, "/bad"), Err(Error::HashMismatch { .. })));
+            let file = volume.open("/bad", OpenOptions::new().read(true)).expect("opens");
+            assert!(matches!(volume.read_at(&file, 1000, &mut [0; 5]), Err(Error::HashMismatch { .. })));
+            volume.close(file).expect("closes");
+            assert_eq!(content(&mut volume, "/good"), Ok(text(2, 3000)));
+        }
+        let mut kinds = Vec::new();
+        volume.check_deep(|fault| kinds.push(fault.kind)).expect("checks");
+        assert_eq!(kinds, [FaultKind::HashMismatch]);
+    }
+}
+
+/// Has one codec only.
+struct Only(CodecId, HostCodec);
+
+impl Codec for Only {
+    fn decode(&mut self, codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
+        if codec == self.0 { self.1.decode(codec, packed, plain) } else { Err(CodecError::Missing) }
+    }
+
+    fn decodes(&self, codec: CodecId) -> bool {
+        codec == self.0
+    }
+
+    fn encode(&mut self, codec: CodecId, plain: &[u8], packed: &mut [u8]) -> Option<usize> {
+        if codec == self.0 { self.1.encode(codec, plain, packed) } else { None }
+    }
+}
+
+#[test]
+fn a_codec_that_knows_another_one_is_not_enough() {
+    let mut flash = formatted(&options(CodecId::Zstd));
+    with(&mut flash, |volume| {
+        volume.write("/zstd", &text(1, 4000)).expect("writes");
+        volume.set_codec(CodecId::Lzma2).expect("has it");
+        volume.write("/lzma2", &text(2, 4000)).expect("writes");
+        assert_eq!(volume.content_status().expect("counts").compressed_blocks, 2);
+    });
+    for (codec, other) in [(CodecId::Zstd, CodecId::Lzma2), (CodecId::Lzma2, CodecId::Zstd)] {
+        let (mut plain, mut packed) = (vec![0; BLOCK], vec![0; BLOCK]);
+        let mut only = Only(codec, HostCodec::default());
+        let mut codecs = Codecs::new(&mut only, &mut plain, &mut packed);
+        let mut buffer = buffer_for(&flash);
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut codecs);
+        let mut volume = mounted.expect("mounts");
+        assert!(content(&mut volume, &format!("/{}", codec.name())).is_ok());
+        let missing = Err(Error::MissingCodec { codec: other });
+        assert_eq!(content(&mut volume, &format!("/{}", other.name())), missing);
+        assert_eq!(volume.check_deep(|fault| panic!("{fault:?}")).map(|summary| summary.unverified), Ok(1));
+        volume.unmount().expect("unmounts");
     }
 }
