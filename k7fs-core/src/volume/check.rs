@@ -220,6 +220,7 @@ impl<F: Flash> Volume<'_, F> {
         (check.links_claimed, check.names) = (0, 0);
         (check.values_claimed, check.values) = (0, 0);
         (check.references_claimed, check.references) = (0, 0);
+        check.part_owner = 0;
         let mut from = Key::MIN;
         let mut entry = Entry::EMPTY;
         while from != Key::MAX {

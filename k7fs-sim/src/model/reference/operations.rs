@@ -34,10 +34,8 @@ impl Model {
             }
             Operation::Copy { from, to } => self.copy(from, to)?,
             Operation::Deduplicate { first, second } => {
-                let first = self.file(first)?;
-                self.expect_file(first)?;
-                let second = self.file(second)?;
-                self.expect_file(second)?;
+                self.file(first)?;
+                self.file(second)?;
             }
             Operation::Resize { path, length } => {
                 let node = self.file(path)?;
@@ -205,7 +203,6 @@ impl Model {
 
     fn copy(&mut self, from: &str, to: &str) -> Result<(), Error> {
         let source = self.file(from)?;
-        self.expect_file(source)?;
         let bytes = self.content(source).to_vec();
         let target = self.open(to, OpenMode::ReadWrite)?;
         *self.content_mut(target) = bytes;
