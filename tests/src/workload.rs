@@ -136,6 +136,109 @@ pub fn packed() -> Workload {
     )
 }
 
+/// Shared content: each way in which it comes about, is written to, cut, and goes.
+pub fn sharing() -> Vec<Workload> {
+    let slot = || open(0, "/b", OpenMode::ReadWrite);
+    vec![
+        workload(
+            "copies of copies",
+            [write("/a", 1, 5000)],
+            [
+                copy("/a", "/b"),
+                update("/b", 1000, 2, 700),
+                copy("/b", "/c"),
+                update("/b", 1200, 3, 60),
+                unlink("/a"),
+                resize("/c", 1500),
+                resize("/c", 3000),
+                unlink("/b"),
+                unlink("/c"),
+            ],
+        ),
+        workload(
+            "chunks",
+            [write("/c", 1, 100)],
+            [
+                chunk("/a", 1, 3000),
+                chunk("/b", 1, 3000),
+                chunk("/a", 2, 700),
+                chunk("/b", 2, 700),
+                update("/a", 0, 3, 3500),
+                resize("/b", 1500),
+                write("/a", 4, 50),
+                unlink("/b"),
+            ],
+        ),
+        workload(
+            "equal files and open ones",
+            [write("/a", 1, 4500), write("/b", 1, 4500), slot(), write_at(0, 4400, 2, 10), write_at(0, 4400, 1, 0)],
+            [
+                merge("/a", "/b"),
+                copy("/a", "/b"),
+                write_at(0, 10, 3, 300),
+                merge("/a", "/b"),
+                unlink("/b"),
+                copy("/a", "/a"),
+                Operation::Close { slot: 0 },
+            ],
+        ),
+        workload(
+            "shared content and snapshots",
+            [write("/a", 1, 4000), copy("/a", "/b"), chunk("/b", 2, 300)],
+            [
+                snapshot("s"),
+                unlink("/a"),
+                update("/b", 100, 3, 200),
+                copy("/b", "/c"),
+                snapshot("t"),
+                unlink("/b"),
+                trim("s"),
+                unlink("/c"),
+                back("t"),
+                trim("t"),
+            ],
+        ),
+        workload(
+            "shared content in transactions",
+            [write("/a", 1, 3000), copy("/a", "/b")],
+            [
+                Operation::Transaction {
+                    operations: vec![copy("/a", "/c"), unlink("/a"), update("/b", 0, 2, 50), chunk("/b", 3, 600)],
+                    commit: true,
+                },
+                Operation::Transaction { operations: vec![unlink("/b"), write("/c", 4, 9)], commit: false },
+                Operation::Transaction { operations: vec![unlink("/b"), copy("/c", "/d"), unlink("/c")], commit: true },
+            ],
+        ),
+    ]
+}
+
+/// All sequences of so many operations on content that files share.
+pub fn sharing_sequences(length: u32) -> Vec<Workload> {
+    let alphabet = [
+        copy("/a", "/b"),
+        copy("/b", "/a"),
+        chunk("/a", 1, 600),
+        chunk("/b", 1, 600),
+        update("/a", 200, 5, 100),
+        resize("/b", 300),
+        merge("/a", "/b"),
+        unlink("/a"),
+        unlink("/b"),
+        snapshot("s"),
+    ];
+    let setup = [write("/a", 1, 700), copy("/a", "/b"), chunk("/b", 1, 600)];
+    let count = alphabet.len();
+    let sequence = |number: usize| {
+        let digits = (0..length).map(|place| number / count.pow(place) % count);
+        let mut operations: Vec<Operation> = digits.map(|digit| alphabet[digit].clone()).collect();
+        let measured = operations.pop().into_iter().collect();
+        let setup = [setup.to_vec(), operations].concat();
+        Workload { name: format!("sharing sequence {number} of length {length}"), setup, measured, unmount: false }
+    };
+    (0..count.pow(length)).map(sequence).collect()
+}
+
 /// Hand-written workloads over indexes: each way in which one becomes another's parent, and each in which one goes.
 pub fn indexes() -> Vec<Workload> {
     vec![
@@ -402,6 +505,24 @@ pub fn rename(from: &str, to: &str) -> Operation {
 
 fn link(existing: &str, new: &str) -> Operation {
     Operation::HardLink { existing: existing.to_owned(), new: new.to_owned() }
+}
+
+/// Makes a copy.
+pub fn copy(from: &str, to: &str) -> Operation {
+    Operation::Copy { from: from.to_owned(), to: to.to_owned() }
+}
+
+/// Appends seeded content as a chunk.
+pub fn chunk(path: &str, seed: u64, length: u32) -> Operation {
+    Operation::AppendChunk { path: path.to_owned(), content: Content::seeded(seed, length) }
+}
+
+fn merge(first: &str, second: &str) -> Operation {
+    Operation::Deduplicate { first: first.to_owned(), second: second.to_owned() }
+}
+
+fn update(path: &str, offset: u64, seed: u64, length: u32) -> Operation {
+    Operation::Update { path: path.to_owned(), offset, content: Content::seeded(seed, length) }
 }
 
 /// Takes a snapshot.

@@ -19,6 +19,9 @@ const DISTINCT_MIN: usize = 100_000;
 /// The same over operations on indexes.
 const DISTINCT_OVER_INDEXES_MIN: usize = if cfg!(feature = "campaign") { 200_000 } else { 20_000 };
 
+/// The same over operations on shared content.
+const DISTINCT_OVER_SHARING_MIN: usize = if cfg!(feature = "campaign") { 100_000 } else { 10_000 };
+
 /// Some workloads on one chip.
 struct Job {
     case: Case,
@@ -37,6 +40,11 @@ fn every_cut_of_operations_on_indexes_leaves_a_state_that_was_promised() {
     climb_all("cut ladder over indexes", &index_jobs(seed()), DISTINCT_OVER_INDEXES_MIN);
 }
 
+#[test]
+fn every_cut_of_operations_on_shared_content_leaves_a_state_that_was_promised() {
+    climb_all("cut ladder over sharing", &sharing_jobs(seed()), DISTINCT_OVER_SHARING_MIN);
+}
+
 fn climb_all(what: &str, jobs: &[Job], distinct_min: usize) {
     let seed = seed();
     let start = Instant::now();
@@ -53,6 +61,28 @@ fn climb_all(what: &str, jobs: &[Job], distinct_min: usize) {
     }
     report(what, &total, start);
     assert!(total.distinct.len() >= distinct_min, "only {} distinct crash states", total.distinct.len());
+}
+
+/// The jobs over operations on shared content; with `--features campaign` longer, and with more double cuts.
+fn sharing_jobs(seed: u64) -> Vec<Job> {
+    let campaign = cfg!(feature = "campaign");
+    let job = |name, workloads, double_every: u64| {
+        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 0 }, seed };
+        Job { case: Case::named(name), spare_blocks: 14, workloads, plan }
+    };
+    let every = |few, many| if campaign { few } else { many };
+    let mut jobs = Vec::new();
+    for (name, few, many) in
+        [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-256-4k-verified", 4, 64), ("nand-2048-64", 2, 16)]
+    {
+        jobs.extend(workload::sharing().into_iter().map(|workload| job(name, vec![workload], every(few, many))));
+        jobs.push(job(name, workload::sharing_sequences(2), every(2, 64)));
+    }
+    if campaign {
+        let long = workload::sharing_sequences(3).into_iter().step_by(7);
+        jobs.push(job("nor-256-4k", long.collect(), 16));
+    }
+    jobs
 }
 
 /// The jobs over operations on indexes; with `--features campaign` on more chips, longer, and with more double cuts.

@@ -38,7 +38,7 @@ pub(crate) const KIND_CONTENT: u8 = 6;
 /// What indexes there are.
 pub(crate) const KIND_INDEX: u8 = 7;
 /// A range of a file that is shared content.
-pub(crate) const KIND_PART: u8 = 8;
+pub(crate) const KIND_PART: u8 = 10;
 /// The index that a volume begins with.
 pub(crate) const INDEX_FIRST: u32 = 1;
 

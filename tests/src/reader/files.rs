@@ -15,6 +15,16 @@ const ROOT: u64 = 1;
 /// The kind of an inode whose content is the value of an attribute.
 const ATTRIBUTE_VALUE: u8 = 8;
 
+/// Bodies below each other, at most.
+const DEPTH_MAX: u64 = 8;
+
+/// What a key of kind 6 says.
+#[derive(PartialEq)]
+enum Record {
+    Owned(u64),
+    Shared { references: u64, length: u64 },
+}
+
 /// What an inode says, without what is below it.
 struct Inode {
     code: u8,
@@ -49,6 +59,7 @@ pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -
         }
     }
     files.nothing_astray()?;
+    files.references_counted()?;
     Ok(files.entries)
 }
 
@@ -66,7 +77,7 @@ impl Files<'_> {
         }
         for (at, value) in self.values.range(key(1, 0, 0, u32::MAX)..key(2, 0, 0, u32::MAX)) {
             let object = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
-            if value[0] & 0x7F == ATTRIBUTE_VALUE && finished(&object) && !named.contains(&object) {
+            if value[0] & 0x3F == ATTRIBUTE_VALUE && finished(&object) && !named.contains(&object) {
                 return Err(format!("object {object} is the value of no attribute"));
             }
         }
@@ -116,14 +127,23 @@ impl Files<'_> {
         let value = self.values.get(&key(1, object, 0, 1)).ok_or_else(|| format!("object {object} is missing"))?;
         let mut cursor = Cursor::new(value, 0);
         let code = cursor.byte()?;
-        let (has_attributes, code) = (code & 0x80 != 0, code & 0x7F);
+        let (has_attributes, is_apart, code) = (code & 0x80 != 0, code & 0x40 != 0, code & 0x3F);
         let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_of(code)? };
         let (links, size) = (cursor.small()?, cursor.number()?);
         let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let modified = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
         let place = (cursor.number()?, cursor.small()?);
         let device = if matches!(code, 6 | 7) { cursor.number()? } else { 0 };
-        let content = if matches!(kind, Kind::File | Kind::Symlink) { self.content(object, size)? } else { Vec::new() };
+        let number = if is_apart { cursor.number()? } else { object };
+        if is_apart && self.record(number)? != Some(Record::Owned(object)) {
+            return Err(format!("the content of object {object} is not its own"));
+        }
+        // What a truncation has not cut off yet is still there.
+        let unfinished = self.is_snapshot || self.values.contains_key(&key(5, object, 0, 1));
+        let content = match kind {
+            Kind::File | Kind::Symlink => self.content(number, size, unfinished, DEPTH_MAX + 1)?,
+            _ => Vec::new(),
+        };
         let (mut extra, outside) = extra(self.values, self.signature, object, kind, device)?;
         for value in outside {
             let inode = self.value(object, value.object, value.length)?;
@@ -142,28 +162,89 @@ impl Files<'_> {
         Ok(inode.entry.content)
     }
 
-    fn content(&self, object: u64, size: u64) -> Result<Vec<u8>> {
+    /// What is known of content beside what an inode says.
+    fn record(&self, object: u64) -> Result<Option<Record>> {
+        let Some(value) = self.values.get(&key(6, object, 0, 1)) else { return Ok(None) };
+        let mut cursor = Cursor::new(value, 0);
+        let (kind, first, depth) = (cursor.byte()?, cursor.number()?, cursor.number()?);
+        if kind > 1 || depth > DEPTH_MAX {
+            return Err(format!("the record of content {object} makes no sense"));
+        }
+        if kind == 0 {
+            return Ok(Some(Record::Owned(first)));
+        }
+        let length = cursor.number()?;
+        let hash = cursor.rest().to_vec();
+        if !hash.is_empty() {
+            let held = self.content(object, length, false, DEPTH_MAX)?;
+            let whole = *blake3::hash(&held).as_bytes();
+            if self.signature.hash_id < 2 && hash != whole[..hash.len()] {
+                return Err(format!("chunk {object} has another hash"));
+            }
+        }
+        Ok(Some(Record::Shared { references: first, length }))
+    }
+
+    /// The layers of content, from the lowest up.
+    fn content(&self, object: u64, size: u64, unfinished: bool, depth: u64) -> Result<Vec<u8>> {
         let mut content = vec![0; usize::try_from(size).map_err(|_| "a file is too large")?];
-        // What a truncation has not cut off yet is still there.
-        let unfinished = self.is_snapshot || self.values.contains_key(&key(5, object, 0, 1));
+        let depth = depth.checked_sub(1).ok_or("bodies lie too deep")?;
+        let mut place = |start: u64, bytes: &[u8]| {
+            let end = start + bytes.len() as u64;
+            if end > size && !unfinished {
+                return Err(format!("content {object} reaches behind its end"));
+            }
+            let end = end.min(size) as usize;
+            if let Some(part) = content.get_mut(start as usize..end) {
+                part.copy_from_slice(&bytes[..part.len()]);
+            }
+            Ok(())
+        };
+        let range = |kind| key(kind, object, 0, u32::MAX)..key(kind, object + 1, 0, u32::MAX);
+        let position = |at: &[u8; 21]| u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
         let mut covered_to = 0;
-        for (at, bytes) in self.values.range(key(3, object, 0, u32::MAX)..key(3, object + 1, 0, u32::MAX)) {
-            let start = u64::from_be_bytes(at[9..17].try_into().expect("eight bytes"));
+        for (at, value) in self.values.range(range(10)) {
+            let mut cursor = Cursor::new(value, 0);
+            let (body, skip, length) = (cursor.number()?, cursor.number()?, cursor.number()?);
+            let Some(Record::Shared { length: whole, .. }) = self.record(body)? else {
+                return Err(format!("content {object} has a part of what is not shared"));
+            };
+            let end = position(at);
+            let start = end.checked_sub(length).filter(|start| *start >= covered_to).ok_or("parts overlap")?;
+            let bytes = self.content(body, whole, self.is_snapshot, depth)?;
+            let bytes = bytes.get(skip as usize..(skip + length) as usize).ok_or("a part reaches behind its body")?;
+            place(start, bytes)?;
+            covered_to = end;
+        }
+        covered_to = 0;
+        for (at, bytes) in self.values.range(range(3)) {
+            let start = position(at);
             let end = start + bytes.len() as u64;
             let block = |offset| offset >> self.signature.logical_block_log2;
             if start < covered_to || bytes.is_empty() || block(start) != block(end - 1) {
-                return Err(format!("extents of object {object} overlap or cross a logical block"));
+                return Err(format!("extents of content {object} overlap or cross a logical block"));
             }
             covered_to = end;
-            if end <= size {
-                content[start as usize..end as usize].copy_from_slice(bytes);
-            } else if !unfinished {
-                return Err(format!("object {object} has an extent behind its end"));
-            } else if start < size {
-                content[start as usize..].copy_from_slice(&bytes[..(size - start) as usize]);
-            }
+            place(start, bytes)?;
         }
         Ok(content)
+    }
+
+    /// Every body has as many parts that refer to it as it says.
+    fn references_counted(&self) -> Result<()> {
+        let mut parts = BTreeMap::<u64, u64>::new();
+        for value in self.values.range(key(10, 0, 0, u32::MAX)..key(11, 0, 0, u32::MAX)).map(|(_, value)| value) {
+            *parts.entry(Cursor::new(value, 0).number()?).or_default() += 1;
+        }
+        for at in self.values.range(key(6, 0, 0, u32::MAX)..key(7, 0, 0, u32::MAX)).map(|(at, _)| at) {
+            let object = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
+            if let Some(Record::Shared { references, .. }) = self.record(object)?
+                && parts.remove(&object) != Some(references)
+            {
+                return Err(format!("body {object} claims {references} parts"));
+            }
+        }
+        if parts.is_empty() { Ok(()) } else { Err(format!("parts of bodies that are missing: {parts:?}")) }
     }
 }
 

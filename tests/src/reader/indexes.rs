@@ -20,7 +20,7 @@ struct Index {
 /// All indexes with their files.
 pub(super) fn indexes(values: &Values, signature: &Signature) -> Result<Indexes> {
     let (default, indexes) = records(values)?;
-    if let Some(unknown) = values.keys().find(|key| !matches!(key[0], 1..=5 | 7)) {
+    if let Some(unknown) = values.keys().find(|key| !matches!(key[0], 1..=7 | 10)) {
         return Err(format!("a key of a kind that is not in use: {unknown:?}"));
     }
     let mut found = Indexes::default();
@@ -45,7 +45,7 @@ pub(super) fn indexes(values: &Values, signature: &Signature) -> Result<Indexes>
             found.default.clone_from(&index.name);
         }
     }
-    if let Some(lost) = values.keys().find(|key| key[0] < 6 && key[1..9] != [0; 8] && !needed.contains(&index_of(key)))
+    if let Some(lost) = values.keys().find(|key| key[0] != 7 && key[1..9] != [0; 8] && !needed.contains(&index_of(key)))
     {
         return Err(format!("a version of an index that is gone: {lost:?}"));
     }
@@ -89,7 +89,7 @@ fn visible(values: &Values, id: u32, line: &BTreeSet<u32>) -> Values {
     for (at, value) in values {
         let index = index_of(at);
         let seen = match at[0] {
-            1..=4 => line.contains(&index),
+            1..=4 | 6 | 10 => line.contains(&index),
             5 => index == id,
             _ => false,
         };
