@@ -3,10 +3,10 @@
 use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, NAME_BYTES_MAX, Recompressed, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
-use k7fs_sim::model::{Finished, Operation, Oracle, Session, Violation, observe};
+use k7fs_sim::model::{Finished, Generator, Model, Operation, Oracle, Random, Session, Space, Violation, observe};
 
 use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
-use crate::seed::say;
+use crate::seed::{mix, say};
 
 /// Runs that shortening a failing sequence may take.
 const SHRINK_RUNS_MAX: u32 = 4000;
@@ -34,6 +34,27 @@ pub enum Step {
         /// What the struck one leaves.
         kind: CutKind,
     },
+}
+
+/// Steps for a volume that starts empty: operations with stops and cuts between them. Cuts make the real state differ from the one
+/// that the generator sees, which only makes the operations a little less sensible.
+pub fn random_steps(seed: u64, space: Space, count: usize) -> Vec<Step> {
+    let (mut generator, mut random, mut model) = (Generator::new(seed, space), Random::new(mix(seed, 1)), Model::new());
+    let mut step = || match random.below(40) {
+        0 => Step::Do(Operation::Remount),
+        1 => Step::Do(Operation::Restart),
+        2 => {
+            let kinds = CutKind::LADDER;
+            let kind = kinds[random.below(kinds.len() as u64) as usize];
+            Step::Cut { after: random.below(60), kind }
+        }
+        _ => {
+            let operation = generator.next_operation(&model);
+            model.apply(&operation);
+            Step::Do(operation)
+        }
+    };
+    (0..count).map(|_| step()).collect()
 }
 
 /// What a sequence went through.

@@ -7,16 +7,18 @@ use std::sync::{Mutex, PoisonError};
 
 use k7fs_core::sabotage::{Step as Switch, set_off};
 use k7fs_core::{Error, MountOptions, Volume};
-use k7fs_sim::chip::CutKind;
-use k7fs_sim::model::{Generator, Model, Operation, Random, Space};
+use k7fs_sim::model::Space;
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::seed::{mix, replay, say, seed};
-use k7fs_tests::sequence::{Rig, Step, check};
+use k7fs_tests::sequence::{Rig, check, random_steps};
 
 /// Positions that one hash has: its ties.
 const TIES: usize = 256;
 /// Hashes that are left.
 const HASHES: usize = 4;
+
+/// Many small files in few directories.
+const SPACE: Space = Space { names: 60, depth: 2, length_max: 1200, bytes_max: 30_000, indexes_max: 1 };
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -26,34 +28,12 @@ fn colliding<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Operations with stops and cuts between them.
-fn steps(seed: u64, count: usize) -> Vec<Step> {
-    let space = Space { names: 60, depth: 2, length_max: 1200, bytes_max: 30_000, indexes_max: 1 };
-    let (mut generator, mut random, mut model) = (Generator::new(seed, space), Random::new(mix(seed, 1)), Model::new());
-    let mut steps = Vec::new();
-    for _ in 0..count {
-        match random.below(40) {
-            0 => steps.push(Step::Do(Operation::Remount)),
-            1 => {
-                let kind = *random.pick(&CutKind::LADDER).expect("there are kinds");
-                steps.push(Step::Cut { after: random.below(60), kind });
-            }
-            _ => {
-                let operation = generator.next_operation(&model);
-                model.apply(&operation);
-                steps.push(Step::Do(operation));
-            }
-        }
-    }
-    steps
-}
-
 #[test]
 fn the_model_does_not_notice() {
     colliding(|| {
         for (round, case) in ["nor-256-4k", "nor-1024-8k"].into_iter().enumerate() {
             let mut rig = Rig::new(Case::named(case).formatted(20, seed()));
-            match rig.run(&steps(mix(seed(), round as u64), 1500)) {
+            match rig.run(&random_steps(mix(seed(), round as u64), SPACE, 1500)) {
                 Ok(statistics) => say(&format!("collisions: {case}: {statistics:?}")),
                 Err(violation) => panic!("{case}: {violation}\nreplay: {}", replay("collisions", "the_model", seed())),
             }

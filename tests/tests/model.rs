@@ -5,11 +5,10 @@
 //! fails, and from a generator that knows the state and so gets deep into it.
 
 use k7fs_core::flash::Flash;
-use k7fs_sim::chip::CutKind;
-use k7fs_sim::model::{Generator, Model, Operation, Random, Space};
+use k7fs_sim::model::Space;
 use k7fs_tests::geometry::Case;
 use k7fs_tests::seed::{mix, replay, say, seed};
-use k7fs_tests::sequence::{Rig, Statistics, Step, shrink};
+use k7fs_tests::sequence::{Rig, Statistics, Step, random_steps, shrink};
 use k7fs_tests::strategy::steps;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -71,31 +70,10 @@ fn long(name: &str, rounds: u64, operations: usize, flips: f64) {
     say(&format!("{name}: {} operations, {} cuts, {} refused", total.operations, total.cuts, total.refused));
 }
 
-/// Steps for a volume that starts empty. Cuts make the real state differ from the one that the generator sees, which
-/// only makes the operations a little less sensible.
+/// Few files with long contents, in several indexes.
 fn generate(seed: u64, operations: usize, bytes_max: u64) -> Vec<Step> {
     let space = Space { names: 12, depth: 3, length_max: 9000.min(bytes_max as u32 / 3), bytes_max, indexes_max: 5 };
-    let mut generator = Generator::new(seed, space);
-    let mut random = Random::new(mix(seed, 1));
-    let mut model = Model::new();
-    let mut steps = Vec::new();
-    for _ in 0..operations {
-        match random.below(40) {
-            0 => steps.push(Step::Do(Operation::Remount)),
-            1 => steps.push(Step::Do(Operation::Restart)),
-            2 => {
-                let kinds = CutKind::LADDER;
-                let kind = kinds[random.below(kinds.len() as u64) as usize];
-                steps.push(Step::Cut { after: random.below(60), kind });
-            }
-            _ => {
-                let operation = generator.next_operation(&model);
-                model.apply(&operation);
-                steps.push(Step::Do(operation));
-            }
-        }
-    }
-    steps
+    random_steps(seed, space, operations)
 }
 
 macro_rules! geometries {

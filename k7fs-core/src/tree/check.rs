@@ -149,19 +149,36 @@ impl<F: Flash> Tree<'_, F> {
     #[cfg(feature = "sabotage")]
     pub(crate) fn audit(&mut self) -> Result<Option<u32>, Error> {
         for block in 0..self.log.alloc.blocks() {
-            let before = self.log.alloc.live(block);
-            let mut needed = 0;
-            if let Some(root) = self.root {
-                self.count_live(&root, self.root_level, block, &mut needed)?;
-            }
-            needed += self.log.alloc.units_of_segments(&self.log.pages.space, block);
-            let free =
-                matches!(self.log.alloc.state(block), crate::log::BlockState::Free | crate::log::BlockState::Bad);
-            if (needed > before && !self.log.alloc.is_saturated(block)) || (free && needed > 0) {
+            let (counted, needed) = (self.log.alloc.live(block), self.needed_in(block)?);
+            let state = self.log.alloc.state(block);
+            let free = matches!(state, crate::log::BlockState::Free | crate::log::BlockState::Bad);
+            if (needed > counted && !self.log.alloc.is_saturated(block)) || (free && needed > 0) {
                 return Ok(Some(block));
             }
         }
         Ok(None)
+    }
+
+    /// The first block that counts as in use though nothing in it is needed, if there is one: nothing would ever clean it.
+    /// One walk per block: for tests.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn wasted_block(&mut self) -> Result<Option<u32>, Error> {
+        for block in 0..self.log.alloc.blocks() {
+            if self.log.alloc.live(block) > 0 && self.needed_in(block)? == 0 {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Units of a block that the merged tree and the allocation table need.
+    #[cfg(feature = "sabotage")]
+    fn needed_in(&mut self, block: u32) -> Result<u32, Error> {
+        let mut needed = self.log.alloc.units_of_segments(&self.log.pages.space, block);
+        if let Some(root) = self.root {
+            self.count_live(&root, self.root_level, block, &mut needed)?;
+        }
+        Ok(needed)
     }
 
     #[cfg(feature = "sabotage")]

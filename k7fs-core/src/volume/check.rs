@@ -247,6 +247,17 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.tree.audit()?)
     }
 
+    /// Merges what is not merged yet and tells a block in use with nothing in it that is needed, if there is one. For tests.
+    ///
+    /// # Errors
+    /// Those of committing and reading.
+    #[cfg(feature = "sabotage")]
+    pub fn wasted_block(&mut self) -> Result<Option<u32>, Error> {
+        self.commit()?;
+        self.tree.checkpoint()?;
+        Ok(self.tree.wasted_block()?)
+    }
+
     /// A block of the log's tail that may be cleaned or used again, if there is one: a mount would lose its way there. For tests.
     ///
     /// # Errors

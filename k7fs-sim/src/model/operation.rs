@@ -309,6 +309,32 @@ pub enum Outcome {
 }
 
 impl Operation {
+    /// The error with which a transaction without `commit` ends.
+    pub const GIVEN_UP: Error = Error::Busy;
+
+    /// Whether it changes files, so that a snapshot refuses it before it looks at anything else.
+    pub fn writes_files(&self) -> bool {
+        matches!(
+            self,
+            Operation::Write { .. }
+                | Operation::Update { .. }
+                | Operation::Append { .. }
+                | Operation::Resize { .. }
+                | Operation::Create { .. }
+                | Operation::CreateDirectory { .. }
+                | Operation::RemoveDirectory { .. }
+                | Operation::RemoveFile { .. }
+                | Operation::Rename { .. }
+                | Operation::Symlink { .. }
+                | Operation::HardLink { .. }
+                | Operation::CreateSpecial { .. }
+                | Operation::SetAttribute { .. }
+                | Operation::RemoveAttribute { .. }
+                | Operation::SetStream { .. }
+                | Operation::SetShortName { .. }
+        )
+    }
+
     /// Whether it is about indexes and not about files.
     pub fn is_about_indexes(&self) -> bool {
         matches!(

@@ -107,9 +107,7 @@ impl Oracle {
         let full = matches!(outcome.error(), Some(Error::NoSpace | Error::WornOut));
         // A transaction to be given up may end earlier; nothing of it stays either way.
         let expected_error = started.outcome.error().filter(|error| *error != Operation::GIVEN_UP);
-        // A change of indexes looks for room before it looks for all of its names.
-        let may_be_full = expected_error.is_none() || operation.is_about_indexes();
-        if full && may_be_full && !self.never_needs_room(operation, &started.after) {
+        if full && expected_error.is_none() && !self.never_needs_room(operation, &started.after) {
             if started.between.is_empty() {
                 return Ok(Finished::Refused);
             }
@@ -213,19 +211,7 @@ impl Oracle {
     /// Whether the operation leaves nothing pending. Where that is a matter of taste (a rename onto itself), no.
     fn commits(&self, operation: &Operation, after: &Model) -> bool {
         match operation {
-            Operation::Write { .. }
-            | Operation::Create { .. }
-            | Operation::CreateDirectory { .. }
-            | Operation::RemoveDirectory { .. }
-            | Operation::RemoveFile { .. }
-            | Operation::Symlink { .. }
-            | Operation::HardLink { .. }
-            | Operation::CreateSpecial { .. }
-            | Operation::SetAttribute { .. }
-            | Operation::RemoveAttribute { .. }
-            | Operation::SetStream { .. }
-            | Operation::Sync
-            | Operation::Remount => true,
+            Operation::Sync | Operation::Remount => true,
             // Each commits what was written before, but for a name that stays as it is.
             Operation::RenameIndex { from, to } => from != to,
             operation if operation.is_about_indexes() => true,
@@ -238,7 +224,7 @@ impl Oracle {
             | Operation::SetShortName { .. }
             | Operation::ListRemoving { .. }
             | Operation::Transaction { .. } => self.model().tree() != after.tree(),
-            _ => false,
+            operation => operation.writes_files(),
         }
     }
 }

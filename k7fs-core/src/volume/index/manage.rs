@@ -11,8 +11,10 @@ use crate::volume::inode::{Inode, NamePlace, ROOT};
 use crate::volume::types::{Kind, Timestamp};
 use crate::volume::{OPEN_FILES_MAX, Volume};
 
-/// Rows that a change of indexes needs: three records and the header, a job, a root directory; and the jobs of open files.
-const INDEX_ROWS: usize = 6 + 2 * OPEN_FILES_MAX;
+/// Rows that a change of indexes needs: three records and the header, a job, a root directory.
+const INDEX_ROWS: usize = 6;
+/// The same for the jobs of open files, where there are any.
+const JOB_ROWS: usize = 2 * OPEN_FILES_MAX;
 
 impl<F: Flash> Volume<'_, F> {
     /// Takes a snapshot of the index that is worked on, under a name of its own: a state that stays as it is.
@@ -30,6 +32,7 @@ impl<F: Flash> Volume<'_, F> {
 
     pub(super) fn take_snapshot(&mut self, name: &str, time: Timestamp, by_policy: bool) -> Result<(), Error> {
         let header = self.begin_new_index(name)?;
+        self.make_index_room(BOOKKEEPING_BYTES)?;
         let live = self.index_record(self.tree.view.id())?;
         let is_gap = self.next_index_record(live.parent.saturating_add(1))?.is_some_and(|next| next.id < live.id);
         let mut view = self.tree.view.clone();
@@ -64,6 +67,7 @@ impl<F: Flash> Volume<'_, F> {
         if from.is_writable() {
             return Err(Error::IndexIsWritable);
         }
+        self.make_index_room(BOOKKEEPING_BYTES)?;
         self.create_index(&header, name, from.id, |volume| volume.copy_jobs(from.id, header.next))
     }
 
@@ -73,6 +77,7 @@ impl<F: Flash> Volume<'_, F> {
     /// As [`create_snapshot`](Self::create_snapshot).
     pub fn create_subvolume(&mut self, name: &str) -> Result<(), Error> {
         let header = self.begin_new_index(name)?;
+        self.make_index_room(BOOKKEEPING_BYTES)?;
         let root = Inode::new(Kind::Directory, self.now(), NamePlace::new(ROOT, 0));
         self.create_index(&header, name, 0, |volume| volume.put_inode(ROOT, &root))
     }
@@ -112,6 +117,7 @@ impl<F: Flash> Volume<'_, F> {
         if header.next == u32::MAX {
             return Err(Error::Exhausted);
         }
+        self.make_index_room(0)?;
         let live = self.index_record(self.tree.view.id())?;
         let next = Record { id: header.next, parent: to.id, since: self.tree.log.transaction(), ..live };
         let mut header = header.after(next.id);
@@ -142,6 +148,7 @@ impl<F: Flash> Volume<'_, F> {
         if record.id == header.default || record.id == self.tree.view.id() {
             return Err(Error::IndexInUse);
         }
+        self.make_index_room(0)?;
         self.change(|volume| volume.give_up_index(&record))?;
         self.commit()?;
         Ok(self.run_jobs()?)
@@ -158,6 +165,7 @@ impl<F: Flash> Volume<'_, F> {
         let header = self.begin_new_index(to)?;
         let mut record = self.existing_index(from)?;
         record.set_name(to);
+        self.make_index_room(BOOKKEEPING_BYTES)?;
         self.change(|volume| {
             volume.put_index_header(&header)?;
             volume.put_index(&record)
@@ -172,6 +180,7 @@ impl<F: Flash> Volume<'_, F> {
     pub fn set_default_index(&mut self, name: &str) -> Result<(), Error> {
         let header = self.begin_indexes()?;
         let record = self.existing_index(name)?;
+        self.make_index_room(0)?;
         self.change(|volume| {
             volume.put_first_index()?;
             volume.put_index_header(&Header { default: record.id, ..header })
@@ -179,7 +188,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.commit()?)
     }
 
-    /// Room for a change of indexes, which commits by itself: everything before it becomes durable first.
+    /// A change of indexes commits by itself: everything before it becomes durable first.
     pub(super) fn begin_indexes(&mut self) -> Result<Header, Error> {
         self.writable_volume()?;
         if self.in_transaction {
@@ -187,8 +196,6 @@ impl<F: Flash> Volume<'_, F> {
         }
         self.commit()?;
         self.run_jobs()?;
-        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: INDEX_ROWS };
-        self.tree.make_room(&demand, false)?;
         Ok(self.index_header()?)
     }
 
@@ -199,9 +206,14 @@ impl<F: Flash> Volume<'_, F> {
         if self.find_index(name)?.is_some() {
             return Err(Error::IndexExists);
         }
-        let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: BOOKKEEPING_BYTES, rows: INDEX_ROWS };
-        self.tree.make_room(&demand, false)?;
         if header.next == u32::MAX { Err(Error::Exhausted) } else { Ok(header) }
+    }
+
+    /// Room for a change of indexes, once nothing else speaks against it. A volume without room for growth still takes changes
+    /// without it.
+    pub(super) fn make_index_room(&mut self, growth: u64) -> Result<(), Error> {
+        let rows = INDEX_ROWS + if self.tree.log.may_have.jobs { JOB_ROWS } else { 0 };
+        Ok(self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth, rows }, false)?)
     }
 
     pub(super) fn put_index(&mut self, record: &Record) -> Result<(), inner::Error> {

@@ -114,6 +114,7 @@ impl<F: Flash> Volume<'_, F> {
     /// `Busy` within a transaction, `ReadOnly`, `NoSpace`.
     pub fn set_retention_policy(&mut self, policy: RetentionPolicy) -> Result<(), Error> {
         let header = self.begin_indexes()?;
+        self.make_index_room(0)?;
         self.change(|volume| {
             volume.put_first_index()?;
             volume.put_index_header(&super::Header { policy, ..header })
