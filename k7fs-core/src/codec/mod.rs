@@ -12,6 +12,9 @@ pub use builtin::BuiltInCodec;
 
 use crate::page::Address;
 
+/// Whether this build writes packed records and decodes them.
+pub(crate) const PACKED: bool = cfg!(feature = "packed");
+
 /// How a packed record's content is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

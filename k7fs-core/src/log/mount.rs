@@ -181,6 +181,10 @@ impl<'b, F: Flash> Log<'b, F> {
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
         self.generation = self.generation.max(self.checkpoint.generation) + 1;
         if writable {
+            // Recovery writes already, and must understand what it says again.
+            if !self.signature.is_writable() {
+                return Err(crate::Error::ReadOnly);
+            }
             if fixed != FixedSet::Whole {
                 self.write_fixed()?;
             }

@@ -7,6 +7,7 @@ use super::commit::{Commit, Replaced};
 use super::item::{ItemKind, Key};
 use super::table::{Age, Packed, Place, Row};
 use super::{BlockState, HeadId, Item, Log};
+use crate::codec::PACKED;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::Space;
@@ -317,7 +318,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Appends a value again: extents keep the part that is safe where it is.
     fn repeat_body(&mut self, key: Key, place: &Place, keep: u32) -> Result<(), Error> {
-        if place.part().is_some() {
+        if PACKED && place.part().is_some() {
             return self.repeat_packed(key, place);
         }
         let space = self.pages.space;

@@ -7,7 +7,7 @@
 //! magic 4B 37 46 53 | ULEB fields | zeros up to 220 | CRC-32C 4 | LDPC parity 32
 //! ```
 
-use crate::codec::CodecId;
+use crate::codec::{CodecId, PACKED};
 use crate::ecc::{self, Layout};
 use crate::error::{Error, inner};
 use crate::flash::Geometry;
@@ -77,7 +77,8 @@ impl Signature {
 
     /// Whether a writer of this build understands everything the volume uses.
     pub(crate) fn is_writable(&self) -> bool {
-        self.ro_compat & !RO_COMPAT_KNOWN == 0
+        let is_plain = !self.verified && self.codecs == CodecId::Store.bit();
+        self.ro_compat & !RO_COMPAT_KNOWN == 0 && (PACKED || is_plain)
     }
 
     /// Writes the fields.

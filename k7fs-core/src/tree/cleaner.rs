@@ -6,6 +6,7 @@
 
 use super::node::{Content, Entry};
 use super::{KIND_EXTENT, Tree};
+use crate::codec::PACKED;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{Age, Beside, BlockState, HeadId, Item, ItemKind, Key, Place, Row};
@@ -125,7 +126,7 @@ impl<F: Flash> Tree<'_, F> {
     fn move_item(&mut self, item: &Item) -> Result<bool, Error> {
         match item.header.kind {
             ItemKind::Value | ItemKind::Record => self.move_value(item),
-            ItemKind::Packed | ItemKind::PackedRecord => self.move_packed(item),
+            ItemKind::Packed | ItemKind::PackedRecord if PACKED => self.move_packed(item),
             ItemKind::Node if self.has_rows() => self.move_node(item).map(|()| true),
             ItemKind::Node => Ok(false),
             ItemKind::Allocation => {

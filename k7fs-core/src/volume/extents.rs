@@ -6,7 +6,7 @@
 use heapless::Vec;
 
 use super::Volume;
-use crate::codec::{CodecId, Codecs};
+use crate::codec::{CodecId, Codecs, PACKED};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{Beside, HeadId, Key, Packed, Place};
@@ -321,7 +321,8 @@ impl<F: Flash> Volume<'_, F> {
         let run_len = run.iter().take_while(|extent| extent.end() - first.start <= most).count();
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
-        if self.is_verified() || run.iter().any(|extent| extent.packed.is_some()) || self.has_parts(object)? {
+        let is_packed = self.is_verified() || PACKED && run.iter().any(|extent| extent.packed.is_some());
+        if is_packed || self.has_parts(object)? {
             return self.merge_packed_run(object, run);
         }
         let parts = run.iter().scan(first.start, |at, extent| {

@@ -31,7 +31,7 @@ pub use types::{
     Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
-use crate::codec::{CodecId, Codecs};
+use crate::codec::{CodecId, Codecs, PACKED};
 use crate::ecc::Tier;
 use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
@@ -123,6 +123,9 @@ impl<'b, F: Flash> Volume<'b, F> {
         if !options.hash.is_known() {
             return Err(Error::MissingHash);
         }
+        if !PACKED && (options.verified || options.all_codecs || options.codec != CodecId::Store) {
+            return Err(Error::InvalidOption);
+        }
         let geometry = flash.geometry();
         let mut signature = Signature::new(options.volume_id, geometry);
         signature.logical_block_log2 = block.trailing_zeros() as u8;
@@ -207,9 +210,6 @@ impl<'b, F: Flash> Volume<'b, F> {
             return Err(Error::BufferTooSmall { needed, given });
         }
         if !self.options.read_only {
-            if !self.tree.log.signature.is_writable() {
-                return Err(Error::ReadOnly);
-            }
             self.run_jobs()?;
             // A device that never unmounts must not let the log's tail grow from start to start.
             match self.tree.make_room(&Demand::default(), false) {

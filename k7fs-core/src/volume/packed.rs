@@ -6,7 +6,7 @@
 
 use super::Volume;
 use super::extents::{Extent, extent_key};
-use crate::codec::{Cached, Codec, CodecError, CodecId, Codecs};
+use crate::codec::{Cached, Codec, CodecError, CodecId, Codecs, PACKED};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::{CONTENT_HASH_BYTES_MAX, ContentHash, ContentHasher, content_hash};
@@ -32,17 +32,17 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     pub(super) fn is_verified(&self) -> bool {
-        self.tree.log.signature.verified
+        PACKED && self.tree.log.signature.verified
     }
 
     /// Whether content may be compressed.
     pub(super) fn may_be_compressed(&self) -> bool {
-        self.tree.log.signature.codecs != CodecId::Store.bit()
+        PACKED && self.tree.log.signature.codecs != CodecId::Store.bit()
     }
 
     /// Whether new content is compressed.
     pub(super) fn compresses(&self) -> bool {
-        self.codec != CodecId::Store && self.codecs.is_some()
+        PACKED && self.codec != CodecId::Store && self.codecs.is_some()
     }
 
     /// Bytes of content of the longest record that is stored as it is.
@@ -96,6 +96,9 @@ impl<F: Flash> Volume<'_, F> {
     fn read_packed(&mut self, address: Address, packed: &Packed, skip: u32, bytes: &mut [u8]) -> Result<(), Error> {
         let end = u64::from(skip) + bytes.len() as u64;
         let head = self.head_of(address, packed, end)?;
+        if head.codec != CodecId::Store && !PACKED {
+            return Err(Error::MissingCodec { codec: head.codec });
+        }
         if head.codec != CodecId::Store {
             self.unpack(address, packed, &head)?;
             let plain = self.codecs.as_deref().and_then(|codecs| codecs.plain.get(skip as usize..)?.get(..bytes.len()));
@@ -119,7 +122,7 @@ impl<F: Flash> Volume<'_, F> {
     fn compare_hash(&mut self, address: Address, head: &PackedHead, plain: &[u8]) -> Result<(), Error> {
         let id = self.tree.log.signature.hash;
         // A build without the hash rests on the checksums of pages.
-        if id.is_known() && self.stored_hash(address, head)? != content_hash(id, plain) {
+        if PACKED && id.is_known() && self.stored_hash(address, head)? != content_hash(id, plain) {
             return Err(Error::HashMismatch { page: address.page });
         }
         Ok(())
@@ -183,7 +186,7 @@ impl<F: Flash> Volume<'_, F> {
     #[inline(never)]
     pub(super) fn write_compressed(&mut self, object: u64, offset: u64, bytes: &[u8]) -> Result<bool, Error> {
         let codec = self.codec;
-        let Some(codecs) = self.codecs.take_if(|_| codec != CodecId::Store) else { return Ok(false) };
+        let Some(codecs) = self.codecs.take_if(|_| PACKED && codec != CodecId::Store) else { return Ok(false) };
         codecs.cached = None;
         let encoded = self.encode(codecs.codec, codec, bytes, codecs.packed);
         let payload = encoded.and_then(|(len, _)| codecs.packed.get(..len));
@@ -348,6 +351,9 @@ impl<F: Flash> Volume<'_, F> {
         let Some(packed) = place.part() else { return Ok(true) };
         let head = self.head_of(place.address, &packed, u64::from(packed.skip) + u64::from(place.len))?;
         let id = self.tree.log.signature.hash;
+        if !PACKED {
+            return Ok(false);
+        }
         if head.codec != CodecId::Store {
             return match self.unpack(place.address, &packed, &head) {
                 Err(Error::MissingCodec { .. }) => Ok(false),
