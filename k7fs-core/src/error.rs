@@ -43,6 +43,15 @@ pub enum Error {
         /// The size that was asked for.
         bytes: u32,
     },
+    /// Sizes of chunks out of their bounds or their order: see [`ChunkSizes`](crate::ChunkSizes).
+    InvalidChunkSizes {
+        /// The shortest.
+        min: u32,
+        /// What is aimed at.
+        average: u32,
+        /// The longest.
+        max: u32,
+    },
     /// No signature of a K7FS volume was found in the chip's first blocks.
     NotAVolume,
     /// A signature is there, but damaged beyond correction.
@@ -326,6 +335,13 @@ impl core::fmt::Display for Error {
             Error::InvalidBlockSize { bytes } => {
                 write!(f, "a logical block of {bytes} bytes is not a power of two from 4 KiB to 32 MiB")
             }
+            Error::InvalidChunkSizes { min, average, max } => {
+                write!(
+                    f,
+                    "chunks of {min} to {max} bytes, {average} on average: 64 <= MIN <= AVERAGE <= MAX <= 16777216 is needed, \
+                     MIN at most 1048576, AVERAGE from 256 to 4194304, MAX at least 1024"
+                )
+            }
             Error::NotAVolume => f.write_str("not a K7FS volume"),
             Error::DamagedSignature => f.write_str("the volume's signature is damaged"),
             Error::UnknownFeature { bits } => write!(f, "the volume needs unknown features {bits:#x}"),
@@ -390,9 +406,11 @@ impl embedded_io::Error for Error {
             Error::AlreadyExists => ErrorKind::AlreadyExists,
             Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
             Error::NoSpace => ErrorKind::OutOfMemory,
-            Error::OffsetOverflow | Error::InvalidOption | Error::WeakHash | Error::InvalidBlockSize { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Error::OffsetOverflow
+            | Error::InvalidOption
+            | Error::WeakHash
+            | Error::InvalidBlockSize { .. }
+            | Error::InvalidChunkSizes { .. } => ErrorKind::InvalidInput,
             Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::HashMismatch { .. } => ErrorKind::InvalidData,
             Error::MissingCodec { .. } | Error::MissingHash => ErrorKind::Unsupported,
             _ => ErrorKind::Other,

@@ -124,6 +124,11 @@ impl ContentHash {
         hash
     }
 
+    /// The hash of content; `None` where this build does not have it.
+    pub fn of(id: HashId, bytes: &[u8]) -> Option<Self> {
+        id.is_known().then(|| content_hash(id, bytes))
+    }
+
     /// What it was made with.
     pub fn id(&self) -> HashId {
         self.id

@@ -13,6 +13,7 @@ use crate::error::{Error, inner};
 use crate::flash::Geometry;
 use crate::hash::{HashId, crc32};
 use crate::varint::{Reader, Writer};
+use crate::volume::DedupPolicy;
 
 /// Bytes of the signature with its code.
 pub(crate) const SIGNATURE_BYTES: usize = 256;
@@ -53,6 +54,8 @@ pub(crate) struct Signature {
     pub(crate) second_copies: bool,
     /// Rises when a chip is formatted again under the same id: pages of the volume before do not count.
     pub(crate) salt: u64,
+    /// For those that write whole trees.
+    pub(crate) dedup: DedupPolicy,
 }
 
 impl Signature {
@@ -72,6 +75,7 @@ impl Signature {
             node_bytes_max: 0,
             second_copies: true,
             salt: 0,
+            dedup: DedupPolicy::Off,
         }
     }
 
@@ -112,6 +116,7 @@ impl Signature {
         let second_copies = if self.second_copies { SECOND_COPIES_FLAG } else { 0 };
         writer.uleb(second_copies | if self.verified { VERIFIED_FLAG } else { 0 });
         writer.uleb(self.salt);
+        self.dedup.encode(&mut writer);
         writer.finish()
     }
 
@@ -158,6 +163,7 @@ impl Signature {
         self.second_copies = options & SECOND_COPIES_FLAG != 0;
         self.verified = options & VERIFIED_FLAG != 0;
         self.salt = reader.uleb();
+        self.dedup = DedupPolicy::decode(reader);
         reader.finish(())
     }
 

@@ -3,6 +3,7 @@
 mod attributes;
 mod check;
 mod copy;
+mod dedup;
 mod depth;
 mod extents;
 mod file;
@@ -19,6 +20,7 @@ mod status;
 mod types;
 
 pub use copy::Chunk;
+pub use dedup::{ChunkSizes, DedupPolicy};
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
@@ -110,7 +112,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// A cut during this leaves no volume, or the new one.
     ///
     /// # Errors
-    /// `UnsupportedGeometry`, `VolumeTooSmall`, `BufferTooSmall`, `InvalidBlockSize`, `WeakHash` for XXH3 without
+    /// `UnsupportedGeometry`, `VolumeTooSmall`, `BufferTooSmall`, `InvalidBlockSize`, `InvalidChunkSizes`, `WeakHash` for XXH3 without
     /// [`FormatOptions::force`], `MissingHash` where this build does not have it, or what the chip meets.
     pub fn format(flash: &mut F, buffer: &mut [u8], options: &FormatOptions) -> Result<(), Error> {
         let block = options.logical_block_size;
@@ -126,12 +128,16 @@ impl<'b, F: Flash> Volume<'b, F> {
         if !PACKED && (options.verified || options.all_codecs || options.codec != CodecId::Store) {
             return Err(Error::InvalidOption);
         }
+        if let DedupPolicy::Chunk(sizes) = options.dedup {
+            sizes.check()?;
+        }
         let geometry = flash.geometry();
         let mut signature = Signature::new(options.volume_id, geometry);
         signature.logical_block_log2 = block.trailing_zeros() as u8;
         signature.second_copies = options.second_copies;
         signature.hash = options.hash;
         signature.verified = options.verified;
+        signature.dedup = options.dedup;
         signature.codec = options.codec;
         let all = if options.all_codecs { CodecId::ALL.iter().fold(0, |set, codec| set | codec.bit()) } else { 0 };
         signature.codecs |= options.codec.bit() | all;

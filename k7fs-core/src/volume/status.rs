@@ -19,14 +19,17 @@ const CHUNK_BYTES: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ContentStatus {
-    /// Bytes of all files and links, holes included.
+    /// Bytes of all files and links of all indexes, holes included.
     pub logical_bytes: u64,
-    /// Bytes of content that are stored, before compression.
+    /// Bytes of content that are stored, before compression: once, whoever shares it. Where indexes have different parts of one record,
+    /// what they have in common may be counted for each.
     pub plain_bytes: u64,
     /// The same after it, without heads and hashes, before pages are filled up.
     pub stored_bytes: u64,
-    /// Logical blocks with content.
+    /// Logical blocks of all files and links of all indexes.
     pub blocks: u64,
+    /// Logical blocks with content that is stored.
+    pub unique_blocks: u64,
     /// Of these, with a compressed record.
     pub compressed_blocks: u64,
     /// Everything in use, bookkeeping and rounding included.
@@ -42,28 +45,43 @@ struct Block {
 }
 
 impl<F: Flash> Volume<'_, F> {
-    /// Counts the content of the index that is worked on by a walk over all its extents.
+    /// Counts the content of all indexes by a walk over every inode that one of them sees, and over all extents once.
     ///
     /// # Errors
     /// Those of reading.
     pub fn content_status(&mut self) -> Result<ContentStatus, Error> {
         self.usable()?;
         let mut status = ContentStatus { physical_bytes: self.tree.used_bytes(), ..ContentStatus::default() };
-        let mut block = Block::default();
-        let mut from = Key { kind: KIND_INODE, ..Key::MIN };
-        let mut entry = Entry::EMPTY;
-        while self.tree.next(&from, &mut entry)? && entry.key.kind <= KIND_EXTENT {
-            from = entry.key.next_position();
-            match entry.key.kind {
-                KIND_INODE => {
-                    let inode = self.inode(entry.key.object)?;
-                    status.logical_bytes += if inode.kind == Kind::Directory { 0 } else { inode.size };
-                }
-                KIND_EXTENT => self.count_extent(&entry, &mut status, &mut block)?,
-                _ => {}
+        let mut next = 0;
+        while let Some(record) = self.next_index_record(next)? {
+            next = record.id.saturating_add(1);
+            if !record.is_trimmed() {
+                self.as_index(record.id, |volume| volume.count_files(&mut status))?;
             }
         }
+        let mut block = Block::default();
+        let mut from = Key { kind: KIND_EXTENT, index: u32::MAX, ..Key::MIN };
+        let mut entry = Entry::EMPTY;
+        while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_EXTENT {
+            from = entry.key.successor();
+            self.count_extent(&entry, &mut status, &mut block)?;
+        }
         Ok(status)
+    }
+
+    /// Counts what an index shows, whoever has it too.
+    fn count_files(&mut self, status: &mut ContentStatus) -> Result<(), inner::Error> {
+        let mut from = Key { kind: KIND_INODE, ..Key::MIN };
+        let mut entry = Entry::EMPTY;
+        while self.tree.next(&from, &mut entry)? && entry.key.kind == KIND_INODE {
+            from = entry.key.next_position();
+            let inode = self.inode(entry.key.object)?;
+            if inode.kind != Kind::Directory {
+                status.logical_bytes += inode.size;
+                status.blocks += inode.size.div_ceil(self.logical_block());
+            }
+        }
+        Ok(())
     }
 
     fn count_extent(
@@ -73,7 +91,7 @@ impl<F: Flash> Volume<'_, F> {
         let at = Some((entry.key.object, entry.key.position / self.logical_block()));
         if block.at != at {
             *block = Block { at, ..Block::default() };
-            status.blocks += 1;
+            status.unique_blocks += 1;
         }
         let Some(packed) = place.part() else {
             status.plain_bytes += u64::from(place.len);

@@ -1,5 +1,6 @@
 //! The values that go in and out of the public API.
 
+use super::dedup::DedupPolicy;
 use crate::codec::CodecId;
 use crate::flash::Geometry;
 use crate::hash::HashId;
@@ -82,6 +83,8 @@ pub struct FormatOptions {
     pub codec: CodecId,
     /// Whether content may be compressed later with other codecs than that.
     pub all_codecs: bool,
+    /// What those that import trees are to compare new content with.
+    pub dedup: DedupPolicy,
     /// Whether roots and inner tree nodes are kept twice, in different blocks. On by default.
     pub second_copies: bool,
     /// The time of the root directory.
@@ -98,6 +101,7 @@ impl Default for FormatOptions {
             verified: false,
             codec: CodecId::Store,
             all_codecs: false,
+            dedup: DedupPolicy::Off,
             second_copies: true,
             time: Timestamp::default(),
         }
@@ -317,6 +321,8 @@ pub struct VolumeInfo {
     pub verified: bool,
     /// What new content is compressed with.
     pub codec: CodecId,
+    /// What those that import trees compare new content with.
+    pub dedup: DedupPolicy,
     /// Whether roots and inner tree nodes are kept twice.
     pub second_copies: bool,
 }
@@ -331,6 +337,7 @@ impl VolumeInfo {
             hash: signature.hash,
             verified: signature.verified,
             codec: signature.codec,
+            dedup: signature.dedup,
             second_copies: signature.second_copies,
         }
     }

@@ -1,8 +1,8 @@
 //! `status` and `recompress`: how content is stored.
 
 use clap::Args;
-use k7fs_core::{CodecId, ContentCursor, ContentStatus, HashId, Kind, Recompressed};
-use k7fs_sim::host::{Access, HostError, absolute, walk};
+use k7fs_core::{CodecId, ContentCursor, HashId, Kind, Recompressed};
+use k7fs_sim::host::{Access, HostError, IndexReport, absolute, indexes, walk};
 use serde::Serialize;
 
 use super::image::ImageArgument;
@@ -36,13 +36,23 @@ pub(super) struct Status {
 struct StatusReport {
     logical_bytes: u64,
     physical_bytes: u64,
+    unique_blocks: u64,
     blocks: u64,
+    dedup_ratio: f64,
     compressed_blocks: u64,
     stored_bytes: u64,
     compression_ratio: f64,
     hash: &'static str,
     verified: bool,
     codec: &'static str,
+    dedup: &'static str,
+    indexes: Vec<IndexReport>,
+}
+
+/// Of two sums of bytes, to three places.
+fn ratio(of: u64, to: u64) -> f64 {
+    let ratio = if to == 0 { 1.0 } else { of as f64 / to as f64 };
+    (ratio * 1000.0).round() / 1000.0
 }
 
 impl Status {
@@ -52,27 +62,41 @@ impl Status {
         let report = image.with(|volume| {
             let status = volume.content_status().map_err(HostError::object("/"))?;
             let info = volume.info();
-            let ContentStatus { logical_bytes, plain_bytes, stored_bytes, blocks, .. } = status;
-            let ratio = if stored_bytes == 0 { 1.0 } else { plain_bytes as f64 / stored_bytes as f64 };
             Ok(StatusReport {
-                logical_bytes,
+                logical_bytes: status.logical_bytes,
                 physical_bytes: status.physical_bytes,
-                blocks,
+                unique_blocks: status.unique_blocks,
+                blocks: status.blocks,
+                dedup_ratio: ratio(status.logical_bytes, status.plain_bytes),
                 compressed_blocks: status.compressed_blocks,
-                stored_bytes,
-                compression_ratio: (ratio * 1000.0).round() / 1000.0,
+                stored_bytes: status.stored_bytes,
+                compression_ratio: ratio(status.plain_bytes, status.stored_bytes),
                 hash: info.hash.name(),
                 verified: info.verified,
                 codec: info.codec.name(),
+                dedup: info.dedup.name(),
+                indexes: indexes(volume)?,
             })
         })?;
         if output.json(self.json.target(), &report)? {
-            output.line(&format!("logical      {} bytes in {} blocks", report.logical_bytes, report.blocks))?;
-            output.line(&format!("physical     {} bytes", report.physical_bytes))?;
-            let ratio = format!("{} ({} blocks, {})", report.compression_ratio, report.compressed_blocks, report.codec);
-            output.line(&format!("compression  {ratio}"))?;
-            let verified = if report.verified { "all content" } else { "compressed content" };
-            output.line(&format!("hash         {}, of {verified}", report.hash))?;
+            report.print(output)?;
+        }
+        Ok(())
+    }
+}
+
+impl StatusReport {
+    fn print(&self, output: &mut Output) -> Result<(), CliError> {
+        output.line(&format!("logical      {} bytes in {} blocks", self.logical_bytes, self.blocks))?;
+        output.line(&format!("physical     {} bytes", self.physical_bytes))?;
+        let shared = format!("{} ({} blocks stored, {})", self.dedup_ratio, self.unique_blocks, self.dedup);
+        output.line(&format!("dedup        {shared}"))?;
+        let packed = format!("{} ({} blocks, {})", self.compression_ratio, self.compressed_blocks, self.codec);
+        output.line(&format!("compression  {packed}"))?;
+        let verified = if self.verified { "all content" } else { "compressed content and chunks" };
+        output.line(&format!("hash         {}, of {verified}", self.hash))?;
+        for index in &self.indexes {
+            output.line(&format!("index        {}: {} bytes that no other has", index.name, index.exclusive_bytes))?;
         }
         Ok(())
     }

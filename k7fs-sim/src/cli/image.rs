@@ -8,6 +8,7 @@ use k7fs_sim::chip::ChipSpec;
 use k7fs_sim::host::{Access, HostError, OpenImage, format_image, now};
 
 use super::content::{parse_codec, parse_hash};
+use super::dedup::DedupOptions;
 use super::output::JsonOption;
 use super::report::{CheckReport, InfoReport};
 use super::{CliError, Output};
@@ -82,6 +83,8 @@ pub(super) struct Mkfs {
     /// Compress content as it is written: store, zstd or lzma2
     #[arg(long, value_name = "CODEC", value_parser = parse_codec, default_value = "store")]
     codec: CodecId,
+    #[command(flatten)]
+    dedup: DedupOptions,
     /// The volume's id as 32 hexadecimal digits, instead of a random one
     #[arg(long, value_name = "HEX", value_parser = parse_volume_id)]
     volume_id: Option<VolumeId>,
@@ -121,6 +124,7 @@ impl Mkfs {
             codec,
             force,
             all_codecs: true,
+            dedup: self.dedup.policy()?.unwrap_or_default(),
             ..FormatOptions::default()
         };
         if let Some(size) = self.block_size {

@@ -8,6 +8,7 @@ mod attributes;
 mod bench;
 mod chips;
 mod content;
+mod dedup;
 mod ecc;
 mod ecc_report;
 mod error;
@@ -55,10 +56,12 @@ enum Command {
     Rm(files::Rm),
     Mkdir(files::Mkdir),
     Mv(files::Mv),
+    Cp(dedup::Cp),
     Attr(attributes::Attr),
     Info(image::Info),
     Status(content::Status),
     Recompress(content::Recompress),
+    Dedup(dedup::Dedup),
     Fsck(image::Fsck),
     Snap(snap::Snap),
 }
@@ -99,10 +102,12 @@ impl Command {
             Self::Rm(command) => command.run(),
             Self::Mkdir(command) => command.run(),
             Self::Mv(command) => command.run(),
+            Self::Cp(command) => command.run(),
             Self::Attr(command) => command.run(output),
             Self::Info(command) => command.run(output),
             Self::Status(command) => command.run(output),
             Self::Recompress(command) => command.run(output),
+            Self::Dedup(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
             Self::Snap(command) => command.run(output),
         }

@@ -8,6 +8,7 @@ use k7fs_sim::host::{self, Access, ExportReport, ImportOptions, OpenImage, Tree}
 
 use super::CliError;
 use super::content::parse_codec;
+use super::dedup::DedupOptions;
 use super::image::{ChipOption, IndexOption};
 use super::output::message;
 use super::progress::Bar;
@@ -17,7 +18,7 @@ use super::progress::Bar;
 /// Adds, changes and removes; each file is one transaction. Keeps names, contents, holes, symbolic and hard links,
 /// FIFOs, sockets, device nodes, modes, owners, modification times (to 100 ns) and extended attributes: those of
 /// `user.` always, others as far as this process may read them. A tree that does not fit is refused before
-/// anything is written, unless it is compressed on the way.
+/// anything is written, unless it is compressed or compared with what is there on the way.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Keep what the volume has and DIR has not
@@ -26,6 +27,8 @@ pub(super) struct Import {
     /// Compress what is written with this instead of the volume's own codec: store, zstd or lzma2
     #[arg(long, value_name = "CODEC", value_parser = parse_codec)]
     codec: Option<CodecId>,
+    #[command(flatten)]
+    dedup: DedupOptions,
     #[command(flatten)]
     chip: ChipOption,
     #[command(flatten)]
@@ -48,7 +51,7 @@ impl Import {
         let mut image = OpenImage::open(&self.image, Access::Write, self.chip.spec()?)?;
         image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("import");
-        let options = ImportOptions { merge: self.merge, codec: self.codec };
+        let options = ImportOptions { merge: self.merge, codec: self.codec, dedup: self.dedup.policy()? };
         image.with(|volume| host::import(volume, &tree, options, &mut bar))?;
         Ok(())
     }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Seek;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CodecId, Device, Kind, Metadata, Volume};
+use k7fs_core::{CodecId, DedupPolicy, Device, Error, Kind, Metadata, Volume};
 
+use super::dedup::Deduplicator;
 use super::error::HostError;
 use super::facts::{apply, update};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::source::{Plain, Source, Sparse};
-use super::store::{Content, compare, store_with};
+use super::store::{Content, compare, fill_with, store_with};
 use super::tree::{Node, NodeKind, Tree};
 
 /// How to import.
@@ -21,6 +23,8 @@ pub struct ImportOptions {
     pub merge: bool,
     /// What content is compressed with; the volume's own codec where it is `None`.
     pub codec: Option<CodecId>,
+    /// What new content is compared with; the volume's own policy where it is `None`.
+    pub dedup: Option<DedupPolicy>,
 }
 
 /// What an import did.
@@ -46,19 +50,31 @@ pub fn import<F: Flash>(
 ) -> Result<ImportReport, HostError> {
     let codec = options.codec.unwrap_or(volume.info().codec);
     volume.set_codec(codec).map_err(HostError::object("/"))?;
-    let plan = Plan::new(volume, tree, options.merge, codec)?;
+    let policy = options.dedup.unwrap_or(volume.info().dedup);
+    // What is there already, only looking tells.
+    let sizes_known = codec == CodecId::Store && policy == DedupPolicy::Off;
+    let plan = Plan::new(volume, tree, options.merge, sizes_known)?;
     progress.total(tree.content_bytes());
     let mut report = ImportReport { objects: tree.nodes.len() as u64, ..ImportReport::default() };
     for (path, kind) in &plan.removals {
         remove(volume, path, *kind)?;
         report.removed += 1;
     }
+    let dedup = Deduplicator::new(volume, policy)?;
     let mut existing = plan.existing;
     for (path, _) in &plan.removals {
         existing.remove(path);
     }
-    let mut importer =
-        Importer { volume, existing, by_inode: BTreeMap::new(), claimed: BTreeMap::new(), progress, report, options };
+    let mut importer = Importer {
+        volume,
+        existing,
+        by_inode: BTreeMap::new(),
+        claimed: BTreeMap::new(),
+        progress,
+        report,
+        options,
+        dedup,
+    };
     for node in &tree.nodes {
         importer.put(node)?;
     }
@@ -83,6 +99,7 @@ struct Importer<'i, 'b, F> {
     progress: &'i mut dyn Progress,
     report: ImportReport,
     options: ImportOptions,
+    dedup: Deduplicator,
 }
 
 impl<F: Flash> Importer<'_, '_, F> {
@@ -192,7 +209,7 @@ impl<F: Flash> Importer<'_, '_, F> {
             self.update(node)?;
             self.progress.done(path, size);
         } else {
-            self.write_file(node, has_holes, foreign, existing.is_none() || foreign)?;
+            self.write_file(node, size, has_holes, foreign, existing.is_none() || foreign)?;
         }
         if existing.is_none() && shared.is_none() {
             // A new object has a number of its own; no name that is still to come stands for it.
@@ -201,9 +218,23 @@ impl<F: Flash> Importer<'_, '_, F> {
         self.claim(path, shared)
     }
 
-    fn write_file(&mut self, node: &Node, has_holes: bool, fresh: bool, is_new: bool) -> Result<(), HostError> {
+    fn write_file(
+        &mut self, node: &Node, size: u64, has_holes: bool, fresh: bool, is_new: bool,
+    ) -> Result<(), HostError> {
         let path = node.path.as_str();
-        let file = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        let mut file = File::open(&node.host).map_err(HostError::io(&node.host))?;
+        if self.dedup.cuts() {
+            return self.write_chunks(node, &mut file, fresh, is_new);
+        }
+        self.dedup.forget_file(path);
+        let found = self.dedup.same_file(self.volume, size, &mut file).map_err(content_error(node))?;
+        if let Some((same, hash)) = found {
+            if !same.is_empty() && same != path {
+                return self.copy_file(node, &same, size, fresh, is_new);
+            }
+            file.rewind().map_err(HostError::io(&node.host))?;
+            self.dedup.note_file(size, hash, path);
+        }
         let mut source: Box<dyn Source> = if has_holes { Box::new(Sparse::new(file)) } else { Box::new(Plain(file)) };
         let mut bytes = 0;
         let progress = &mut *self.progress;
@@ -213,6 +244,47 @@ impl<F: Flash> Importer<'_, '_, F> {
         };
         let finish = |volume: &mut Volume<'_, F>| apply(volume, node, is_new);
         store_with(self.volume, path, fresh, &mut *source, &mut moved, finish).map_err(content_error(node))?;
+        self.report.content_bytes += bytes;
+        self.report.written += 1;
+        Ok(())
+    }
+
+    /// Refers to the content of a file that is there already.
+    fn copy_file(&mut self, node: &Node, same: &str, size: u64, fresh: bool, is_new: bool) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let copied = self.volume.transaction(|volume| {
+            if fresh {
+                volume.remove_file(path)?;
+            }
+            volume.copy(same, path)?;
+            apply(volume, node, is_new)
+        });
+        copied.map_err(HostError::object(path))?;
+        self.progress.done(path, size);
+        self.report.written += 1;
+        Ok(())
+    }
+
+    /// Stores a file in chunks, those that are new.
+    fn write_chunks(&mut self, node: &Node, file: &mut File, fresh: bool, is_new: bool) -> Result<(), HostError> {
+        let path = node.path.as_str();
+        let mut bytes = 0;
+        let (progress, dedup) = (&mut *self.progress, &mut self.dedup);
+        let mut moved = |count| {
+            bytes += count;
+            progress.done(path, count);
+        };
+        let copy = |volume: &mut Volume<'_, F>, to: &k7fs_core::File, failed: &mut Option<_>| {
+            dedup.append_all(volume, to, file, &mut moved).map_err(|error| match error {
+                Content::Volume(error) => error,
+                Content::Source(error) => {
+                    *failed = Some(error);
+                    Error::Busy
+                }
+            })
+        };
+        let finish = |volume: &mut Volume<'_, F>| apply(volume, node, is_new);
+        fill_with(self.volume, path, fresh, copy, finish).map_err(content_error(node))?;
         self.report.content_bytes += bytes;
         self.report.written += 1;
         Ok(())

@@ -1,6 +1,7 @@
 //! A host's side of volumes: image files, and directory trees that go in and come out.
 
 mod clock;
+mod dedup;
 mod error;
 mod export;
 mod facts;
@@ -19,6 +20,7 @@ mod volume;
 mod walk;
 
 pub use clock::{now, utc};
+pub use dedup::{Merged, merge_files};
 pub use error::HostError;
 pub use export::{ExportReport, export};
 pub use facts::{Attributes, attributes};

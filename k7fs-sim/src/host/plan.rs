@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CodecId, Kind, Metadata, Volume};
+use k7fs_core::{Kind, Metadata, Volume};
 
 use super::error::HostError;
 use super::tree::{Node, NodeKind, Tree};
@@ -35,7 +35,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Compares volume and tree by names and kinds, and refuses what cannot end well.
     pub(super) fn new<F: Flash>(
-        volume: &mut Volume<'_, F>, tree: &Tree, merge: bool, codec: CodecId,
+        volume: &mut Volume<'_, F>, tree: &Tree, merge: bool, sizes_known: bool,
     ) -> Result<Self, HostError> {
         let costs = Costs::of(volume);
         let entries = walk(volume, "/")?;
@@ -52,8 +52,8 @@ impl Plan {
                 _ => removals.push((entry.path.clone(), kind)),
             }
         }
-        // What will be left of compressed content, only compressing it tells.
-        if codec == CodecId::Store {
+        // What will be left of content that is compressed or shared, only doing it tells.
+        if sizes_known {
             check_fit(volume, tree, costs, kept_bytes)?;
         }
         let existing = entries.into_iter().map(|entry| (entry.path, entry.metadata)).collect();

@@ -47,13 +47,29 @@ pub fn store_with<F: Flash>(
     volume: &mut Volume<'_, F>, path: &str, fresh: bool, source: &mut dyn Source, moved: &mut dyn FnMut(u64),
     finish: impl FnOnce(&mut Volume<'_, F>) -> Result<(), Error>,
 ) -> Result<(), Content> {
+    let copy = |volume: &mut Volume<'_, F>, file: &k7fs_core::File, failed: &mut _| {
+        copy_in(volume, file, source, moved, failed)
+    };
+    fill_with(volume, path, fresh, copy, finish)
+}
+
+/// Makes the file at `path` what `copy` writes to it, in one transaction with `finish`. A failure of the source is left in the last
+/// argument of `copy`, which then fails in any way.
+///
+/// # Errors
+/// As [`store`], and those of `finish`.
+pub(super) fn fill_with<F: Flash>(
+    volume: &mut Volume<'_, F>, path: &str, fresh: bool,
+    copy: impl FnOnce(&mut Volume<'_, F>, &k7fs_core::File, &mut Option<io::Error>) -> Result<(), Error>,
+    finish: impl FnOnce(&mut Volume<'_, F>) -> Result<(), Error>,
+) -> Result<(), Content> {
     let mut failed = None;
     let result = volume.transaction(|volume| {
         if fresh {
             volume.remove_file(path)?;
         }
         let file = volume.open(path, OpenOptions::new().write(true).create(true).truncate(true))?;
-        let copied = copy_in(volume, &file, source, moved, &mut failed);
+        let copied = copy(volume, &file, &mut failed);
         let closed = volume.close(file);
         copied?;
         closed?;

@@ -1,0 +1,88 @@
+//! `dedup` and `cp`: content that is there once.
+
+use clap::Args;
+use k7fs_core::{ChunkSizes, DedupPolicy, Kind};
+use k7fs_sim::host::{Access, HostError, absolute, join, merge_files};
+
+use super::image::ImageArgument;
+use super::{CliError, Output};
+
+/// What new content is compared with.
+#[derive(Debug, Args)]
+pub(super) struct DedupOptions {
+    /// Refer to content that is there already instead of writing it: off, file, block or chunk
+    #[arg(long, value_name = "POLICY", value_parser = ["off", "file", "block", "chunk"])]
+    dedup: Option<String>,
+    /// The shortest, average and longest chunk in bytes, instead of 16384,65536,262144
+    #[arg(long, value_name = "MIN,AVERAGE,MAX", value_parser = parse_sizes, requires = "dedup")]
+    chunk_sizes: Option<ChunkSizes>,
+}
+
+fn parse_sizes(text: &str) -> Result<ChunkSizes, String> {
+    let sizes: Vec<u32> =
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| "three numbers are needed")?;
+    let [min, average, max] = sizes[..] else { return Err("three numbers are needed".to_owned()) };
+    let sizes = ChunkSizes { min, average, max };
+    sizes.check().map_err(|error| error.to_string())?;
+    Ok(sizes)
+}
+
+impl DedupOptions {
+    pub(super) fn policy(&self) -> Result<Option<DedupPolicy>, CliError> {
+        let sizes = self.chunk_sizes.unwrap_or_default();
+        let policy = self.dedup.as_deref().map(|name| match name {
+            "file" => DedupPolicy::File,
+            "block" => DedupPolicy::Block,
+            "chunk" => DedupPolicy::Chunk(sizes),
+            _ => DedupPolicy::Off,
+        });
+        if self.chunk_sizes.is_some() && !matches!(policy, Some(DedupPolicy::Chunk(_))) {
+            return Err(CliError::Usage("--chunk-sizes goes with --dedup chunk".to_owned()));
+        }
+        Ok(policy)
+    }
+}
+
+/// Let files with the same content share it
+///
+/// Each file is a commit of its own: what was done stays done when this is stopped.
+#[derive(Debug, Args)]
+pub(super) struct Dedup {
+    #[command(flatten)]
+    image: ImageArgument,
+}
+
+impl Dedup {
+    pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        let mut image = self.image.open(Access::Write)?;
+        let done = image.with(|volume| merge_files(volume))?;
+        output.line(&format!("{} of {} files share content now, {} bytes", done.merged, done.files, done.bytes))
+    }
+}
+
+/// Make a copy of a file that costs nothing until one of both is written to
+#[derive(Debug, Args)]
+pub(super) struct Cp {
+    #[command(flatten)]
+    image: ImageArgument,
+    /// The file
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// The copy; a directory takes it in under the same name
+    #[arg(value_name = "TO")]
+    to: String,
+}
+
+impl Cp {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        let mut image = self.image.open(Access::Write)?;
+        let (from, mut to) = (absolute(&self.from)?, absolute(&self.to)?);
+        image.with(|volume| {
+            if volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory) {
+                to = join(&to, from.rsplit('/').next().unwrap_or_default());
+            }
+            volume.copy(&from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
+        })?;
+        Ok(())
+    }
+}
