@@ -347,6 +347,9 @@ fn packing_options_outside_their_bounds_are_refused() {
     };
     mkfs(&["--hash", "xxh3-64"], 1, &["xxh3-64", "forced"]);
     mkfs(&["--hash", "md5"], 2, &["blake3-256, blake3-128, xxh3-64"]);
+    mkfs(&["--dedup", "all"], 2, &["off, file, block, chunk"]);
+    mkfs(&["--dedup", "chunk", "--chunk-sizes", "65536,16384,262144"], 2, &["65536", "MIN <= AVERAGE"]);
+    mkfs(&["--dedup", "file", "--chunk-sizes", "1024,4096,16384"], 2, &["--dedup chunk"]);
     mkfs(&["--codec", "gzip"], 2, &["store, zstd, lzma2"]);
     mkfs(&["--block-size", "2048"], 1, &["2048", "power of two from 4 KiB to 32 MiB"]);
     mkfs(&["--block-size", "12288"], 1, &["12288", "power of two"]);

@@ -120,10 +120,14 @@ fn content_is_packed_as_asked() {
             "codec",
             "compressed_blocks",
             "compression_ratio",
+            "dedup",
+            "dedup_ratio",
             "hash",
+            "indexes",
             "logical_bytes",
             "physical_bytes",
             "stored_bytes",
+            "unique_blocks",
             "verified"
         ]
     );
@@ -142,6 +146,71 @@ fn content_is_packed_as_asked() {
     let out = scratch.path("out");
     ok(&[s("export"), image.as_os_str(), out.as_os_str()]);
     assert!(fs::read(out.join("text")).unwrap() == text && fs::read(out.join("d/text")).unwrap() == text[..9000]);
+}
+
+/// Content of which the second half is the first again, behind an insertion.
+fn repeated() -> Vec<u8> {
+    let mut value = 1_u32;
+    let mut noise = || {
+        value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (value >> 24) as u8
+    };
+    let half: Vec<u8> = (0..100_000).map(|_| noise()).collect();
+    [&half[..], b"inserted", &half[..]].concat()
+}
+
+#[test]
+fn content_that_is_there_is_referred_to() {
+    let scratch = Scratch::new();
+    let long = repeated();
+    let tree = scratch.tree("tree", &[("a", &long), ("b", &long), ("c", b"small"), ("z", &[0; 40_000])]);
+    let image = scratch.image("W25Q16JV");
+    let status =
+        || -> Value { serde_json::from_str(&ok(&[s("status"), image.as_os_str(), s("--json"), s("-")])).unwrap() };
+    // How often what is there is shown, for each policy: the second file, and with chunks half of the first.
+    for (policy, at_least, at_most) in [("off", 0.9, 1.3), ("file", 1.9, 2.4), ("block", 1.9, 2.5), ("chunk", 2.8, 4.9)]
+    {
+        for hash in ["blake3-256", "xxh3-64"] {
+            let mkfs = format!("mkfs --chip W25Q16JV --force --hash {hash} --dedup {policy}");
+            let sizes = (policy == "chunk").then_some(["--chunk-sizes", "1024,4096,16384"]).into_iter().flatten();
+            let mkfs: Vec<&std::ffi::OsStr> = mkfs.split(' ').chain(sizes).map(s).chain([image.as_os_str()]).collect();
+            ok(&mkfs);
+            ok(&[s("import"), tree.as_os_str(), image.as_os_str()]);
+            let ratio = status()["dedup_ratio"].as_f64().unwrap();
+            assert!((at_least..at_most).contains(&ratio), "{policy}: {ratio}");
+            ok(&[s("fsck"), s("--deep"), image.as_os_str()]);
+            let out = scratch.path(&format!("out-{policy}-{hash}"));
+            ok(&[s("export"), image.as_os_str(), out.as_os_str()]);
+            for name in ["a", "b", "c", "z"] {
+                assert!(fs::read(out.join(name)).unwrap() == fs::read(tree.join(name)).unwrap(), "{policy}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_files_are_merged_and_copies_share() {
+    let scratch = Scratch::new();
+    let long = repeated();
+    let tree = scratch.tree("tree", &[("a", &long), ("d/b", &long), ("c", b"small")]);
+    let image = scratch.image("W25Q16JV");
+    let used = || -> u64 {
+        let info: Value = serde_json::from_str(&ok(&[s("status"), image.as_os_str(), s("--json"), s("-")])).unwrap();
+        info["physical_bytes"].as_u64().unwrap()
+    };
+    ok(&[s("import"), tree.as_os_str(), image.as_os_str()]);
+    let apart = used();
+    assert!(ok(&[s("dedup"), image.as_os_str()]).starts_with("1 of 3 files share content now, 200008 bytes"));
+    ok(&[s("cp"), image.as_os_str(), s("/a"), s("/d/copy")]);
+    let shared = used();
+    assert!(shared < apart * 6 / 10, "{apart} bytes, then {shared}");
+    ok(&[s("put"), image.as_os_str(), tree.join("c").as_os_str(), s("/a")]);
+    ok(&[s("rm"), image.as_os_str(), s("/d/b")]);
+    assert_eq!(common::k7fs().args([s("cat"), image.as_os_str(), s("/d/copy")]).output().unwrap().stdout, long);
+    ok(&[s("fsck"), image.as_os_str()]);
+    ok(&[s("rm"), image.as_os_str(), s("/d/copy")]);
+    assert!(used() < apart / 4, "what nobody refers to any more is gone");
+    ok(&[s("fsck"), image.as_os_str()]);
 }
 
 #[test]

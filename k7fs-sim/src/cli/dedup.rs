@@ -55,6 +55,7 @@ pub(super) struct Dedup {
 impl Dedup {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
+        #[expect(clippy::redundant_closure, reason = "the function alone is not general enough in its lifetimes")]
         let done = image.with(|volume| merge_files(volume))?;
         output.line(&format!("{} of {} files share content now, {} bytes", done.merged, done.files, done.bytes))
     }
