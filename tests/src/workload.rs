@@ -108,12 +108,39 @@ pub fn named() -> Vec<Workload> {
                 .collect::<Vec<_>>(),
             [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
         ),
+        workload("remove a tree", some_tree(), [rmtree("/d"), write("/a", 9, 30)]),
+        workload(
+            "remove a tree in a transaction",
+            some_tree(),
+            [
+                Operation::Transaction { operations: vec![rename("/d/e", "/e"), rmtree("/d"), mkdir("/d")], commit: true },
+                Operation::Transaction { operations: vec![rmtree("/e"), write("/a", 3, 9)], commit: false },
+                rmtree("/e"),
+            ],
+        ),
+        workload(
+            "remove a tree with open files",
+            [some_tree(), vec![open(0, "/d/long", OpenMode::ReadWrite), open(1, "/d/e/a", OpenMode::ReadWrite)]].concat(),
+            [rmtree("/d"), write_at(1, 10, 3, 20), Operation::Close { slot: 0 }, Operation::Close { slot: 1 }],
+        ),
         workload(
             "symbolic links",
             [write("/a", 1, 1)],
             [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
         ),
     ]
+}
+
+/// A directory `/d` with everything that removing it must deal with: content in one piece and in many, attributes, directories
+/// with and without names, and a file that has a name outside.
+fn some_tree() -> Vec<Operation> {
+    [
+        vec![mkdir("/d"), mkdir("/d/e"), mkdir("/d/e/f"), mkdir("/d/g"), write("/d/e/a", 1, 60), write("/d/e/f/b", 2, 9)],
+        vec![write("/out", 4, 40), link("/out", "/d/e/in"), attribute("/d/e", "note", 5, 900), write("/d/long", 6, 3000)],
+        (0..10).map(|part| update("/d/long", part * 5000, part, 20)).collect(),
+        (0..12).map(|index| write(&format!("/d/g/{index}"), index, 12)).collect(),
+    ]
+    .concat()
 }
 
 /// Hand-written workloads over indexes: each way in which one becomes another's parent, and each in which one goes.
@@ -198,6 +225,11 @@ pub fn indexes() -> Vec<Workload> {
                 back("s"),
                 trim("b"),
             ],
+        ),
+        workload(
+            "remove a tree that a snapshot has",
+            [some_tree(), vec![snapshot("s"), write("/d/e/new", 7, 30)]].concat(),
+            [rmtree("/d"), snapshot("t"), back("s"), rmtree("/d/e"), trim("t"), trim("s")],
         ),
         workload(
             "more versions than one step takes",
@@ -359,6 +391,15 @@ fn rmdir(path: &str) -> Operation {
 /// Removes a file.
 pub fn unlink(path: &str) -> Operation {
     Operation::RemoveFile { path: path.to_owned() }
+}
+
+/// Removes a directory with everything below it.
+pub fn rmtree(path: &str) -> Operation {
+    Operation::RemoveTree { path: path.to_owned() }
+}
+
+fn update(path: &str, offset: u64, seed: u64, length: u32) -> Operation {
+    Operation::Update { path: path.to_owned(), offset, content: Content::seeded(seed, length) }
 }
 
 /// Sets an attribute.

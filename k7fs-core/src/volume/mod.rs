@@ -147,7 +147,11 @@ impl<'b, F: Flash> Volume<'b, F> {
             if !self.tree.log.signature.is_writable() {
                 return Err(Error::ReadOnly);
             }
-            self.run_jobs()?;
+            match self.run_jobs_that_fit() {
+                // What cannot be read stays where it is, like the rest of its object.
+                Err(error) if error.is_damage() => {}
+                result => result?,
+            }
             // A device that never unmounts must not let the log's tail grow from start to start.
             match self.tree.make_room(&Demand::default(), false) {
                 Ok(()) | Err(inner::Error::NoSpace) => {}

@@ -7,6 +7,7 @@ use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
+use crate::log::ITEM_HEADER_BYTES_MAX;
 use crate::tree::{Demand, Entry};
 
 /// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
@@ -14,6 +15,11 @@ pub(super) const NAME_ROWS: usize = 6;
 /// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents and
 /// attributes.
 pub(super) const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE + ATTRIBUTES_AT_ONCE;
+
+/// Rows that one step of emptying a directory fills, where the table is large.
+const DROPPED_ROWS: usize = 48;
+/// Bytes that deleting a key appends at most, as a row.
+const DROPPED_ROW_BYTES: u64 = ITEM_HEADER_BYTES_MAX as u64;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,11 @@ fn check_name(name: &str) -> Result<(), inner::Error> {
         return Err(inner::Error::NameInvalid);
     }
     Ok(())
+}
+
+/// In a directory that nothing leads to any more, an object that is missing is no harm.
+fn unless_missing(result: Result<(), inner::Error>) -> Result<(), inner::Error> {
+    if result == Err(inner::Error::NotFound) { Ok(()) } else { result }
 }
 
 /// The names in a path; empty ones are passed over. By hand, because the panic paths of `str::split` stay linked.
@@ -288,15 +299,79 @@ impl<F: Flash> Volume<'_, F> {
         }
     }
 
+    /// Removes a directory with everything below it; works on a full volume.
+    ///
+    /// One commit takes the directory away and leaves a job, which is worked off in bounded steps before this returns; after a
+    /// power cut a writable mount goes on with it. Files that have names elsewhere keep those, files that are open stay until they
+    /// are closed. In a transaction the steps follow its commit: until then files that have a name elsewhere count all of their names.
+    ///
+    /// # Errors
+    /// `NotADirectory`, `NotFound`, `Busy` for the root, those of the path. `NoSpace` where other indexes hold on to what
+    /// goes and not even the first commit fits; where space runs out later the tree is gone, and what is left of it
+    /// is deleted with the next transaction or mount that finds room.
+    pub fn remove_tree(&mut self, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        match self.resolve(path)? {
+            Target::Root => Err(Error::Busy),
+            Target::Missing { .. } => Err(Error::NotFound),
+            Target::Found { name, .. } if name.kind != Kind::Directory => Err(Error::NotADirectory),
+            Target::Found { directory, name } => {
+                self.take_name(directory, name)?;
+                if self.in_transaction { Ok(()) } else { Ok(self.run_jobs_that_fit()?) }
+            }
+        }
+    }
+
     fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
+        self.take_name(directory, name)?;
+        self.finish_unlinked(name.object)
+    }
+
+    /// One commit that takes a name away, and with the last one the object, or leaves a job for that.
+    fn take_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
         self.begin_names(0, UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
             volume.unlink(directory, &name)?;
             volume.count_entry(directory, -1)
         })?;
-        self.commit_unless_running()?;
-        self.finish_unlinked(name.object)
+        self.commit_unless_running()
+    }
+
+    /// Takes some of the names at or after a position from a directory that has none itself, and tells where to go on. What that
+    /// leaves without a name goes too; what is large, open or a directory with names leaves a job.
+    pub(super) fn drop_some_names(&mut self, directory: u64, from: u64) -> Result<Option<u64>, inner::Error> {
+        let rows = if self.tree.has_room_for(4 * DROPPED_ROWS) { DROPPED_ROWS } else { 1 };
+        let bytes = (rows + UNLINK_ROWS) as u64 * DROPPED_ROW_BYTES + BOOKKEEPING_BYTES;
+        let demand = Demand { bytes, growth: 0, rows: rows + UNLINK_ROWS };
+        self.tree.make_room(&demand, self.in_transaction)?;
+        self.change(|volume| volume.drop_names(directory, from, rows))
+    }
+
+    /// As many names as fill so many rows, and one that may fill more.
+    fn drop_names(&mut self, directory: u64, from: u64, rows: usize) -> Result<Option<u64>, inner::Error> {
+        let mut from = Some(name_key(directory, from));
+        let mut entry = Entry::EMPTY;
+        let (rows_before, mut taken) = (self.tree.log.table.len(), 0);
+        while let Some(at) = from {
+            let is_enough = taken > 0 && (taken >= rows || self.tree.log.table.len() >= rows_before + rows);
+            if is_enough {
+                break;
+            }
+            if !self.tree.next(&at, &mut entry)? || !entry.key.is_beside(&at) {
+                from = None;
+                break;
+            }
+            let name = self.read_target(entry.key.position, &entry.content)?;
+            self.tree.delete(name_key(directory, name.position))?;
+            unless_missing(self.unlink(directory, &name))?;
+            taken += 1;
+            from = entry.key.position.checked_add(1).map(|next| name_key(directory, next));
+        }
+        if taken > 0 {
+            unless_missing(self.count_entry(directory, -(taken as i64)))?;
+        }
+        Ok(from.map(|next| next.position))
     }
 
     /// Takes one name from an object, and the object with its last one.
@@ -314,6 +389,7 @@ impl<F: Flash> Volume<'_, F> {
         if self.in_transaction || self.is_open(object) { Ok(()) } else { self.run_job(object) }
     }
 
+    /// Whether a directory has no names.
     pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
         let from = name_key(directory, 0);
         let mut entry = Entry::EMPTY;

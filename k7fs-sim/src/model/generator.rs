@@ -75,7 +75,8 @@ impl Generator {
             46..52 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.offset() },
             52..56 => Operation::Create { path: self.any_path(tree) },
             56..64 => Operation::CreateDirectory { path: self.any_path(tree) },
-            64..68 => Operation::RemoveDirectory { path: self.existing(tree, Kind::Directory) },
+            64..66 => Operation::RemoveDirectory { path: self.existing(tree, Kind::Directory) },
+            66..68 => Operation::RemoveTree { path: self.existing(tree, Kind::Directory) },
             68..76 => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
             76..90 => Operation::Rename { from: self.anything(tree), to: self.any_path(tree) },
             90..94 => Operation::Symlink { target: self.any_path(tree), path: self.any_path(tree) },
@@ -200,6 +201,7 @@ impl Generator {
             0 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.random.below(64) },
             4 => self.dropping_attribute(tree),
             1 => Operation::Close { slot: self.slot() },
+            2 if self.random.percent(20) => Operation::RemoveTree { path: self.existing(tree, Kind::Directory) },
             _ => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
         }
     }

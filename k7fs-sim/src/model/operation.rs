@@ -154,6 +154,10 @@ pub enum Operation {
     RemoveFile {
         path: String,
     },
+    /// Removes a directory with everything below it.
+    RemoveTree {
+        path: String,
+    },
     Rename {
         from: String,
         to: String,

@@ -188,6 +188,7 @@ impl Oracle {
             _ if shares => false,
             Operation::RemoveFile { .. }
             | Operation::RemoveDirectory { .. }
+            | Operation::RemoveTree { .. }
             | Operation::RemoveAttribute { .. }
             | Operation::ListRemoving { .. } => true,
             Operation::Resize { .. } | Operation::SetLength { .. } => {
@@ -218,6 +219,7 @@ impl Oracle {
             | Operation::CreateDirectory { .. }
             | Operation::RemoveDirectory { .. }
             | Operation::RemoveFile { .. }
+            | Operation::RemoveTree { .. }
             | Operation::Symlink { .. }
             | Operation::HardLink { .. }
             | Operation::CreateSpecial { .. }

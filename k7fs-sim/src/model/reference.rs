@@ -240,6 +240,7 @@ impl Model {
             Operation::CreateDirectory { path } => self.create_directory(path)?,
             Operation::RemoveDirectory { path } => self.remove_directory(path)?,
             Operation::RemoveFile { path } => self.remove_file(path)?,
+            Operation::RemoveTree { path } => self.remove_tree(path)?,
             Operation::Rename { from, to } => self.rename(from, to)?,
             Operation::Symlink { target, path } => self.symlink(target, path)?,
             Operation::HardLink { existing, new } => self.hard_link(existing, new)?,
@@ -472,6 +473,25 @@ impl Model {
         Ok(())
     }
 
+    fn remove_tree(&mut self, path: &str) -> Result<(), Error> {
+        let place = self.place(path)?;
+        let node = self.find(path)?;
+        self.directory(node)?;
+        self.entries_mut(place.directory).remove(&place.name);
+        let mut directories = vec![node];
+        while let Some(directory) = directories.pop() {
+            let Some(Node::Directory { entries }) = self.nodes.remove(&directory) else { continue };
+            for node in entries.into_values() {
+                match self.nodes[&node].kind() {
+                    Kind::Directory => directories.push(node),
+                    _ => *self.links_mut(node) -= 1,
+                }
+            }
+        }
+        self.drop_unreferenced();
+        Ok(())
+    }
+
     fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         let source = self.place(from)?;
         let node = self.find(from)?;
@@ -584,6 +604,7 @@ impl Operation {
                 | Operation::CreateDirectory { .. }
                 | Operation::RemoveDirectory { .. }
                 | Operation::RemoveFile { .. }
+                | Operation::RemoveTree { .. }
                 | Operation::Rename { .. }
                 | Operation::Symlink { .. }
                 | Operation::HardLink { .. }

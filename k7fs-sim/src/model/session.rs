@@ -57,6 +57,7 @@ impl Session {
             Operation::CreateDirectory { path } => volume.create_dir(path),
             Operation::RemoveDirectory { path } => volume.remove_dir(path),
             Operation::RemoveFile { path } => volume.remove_file(path),
+            Operation::RemoveTree { path } => volume.remove_tree(path),
             Operation::Rename { from, to } => volume.rename(from, to),
             Operation::Symlink { target, path } => volume.symlink(target, path),
             Operation::HardLink { existing, new } => volume.hard_link(existing, new),

@@ -126,7 +126,7 @@ impl<F: Flash> Volume<'_, F> {
         })?;
         self.commit()?;
         self.enter_index(next.id)?;
-        Ok(self.run_jobs()?)
+        Ok(self.run_jobs_that_fit()?)
     }
 
     /// Gives up an index. What no other one sees is deleted, in steps, before this returns or with the next mount.
@@ -186,7 +186,7 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::Busy);
         }
         self.commit()?;
-        self.run_jobs()?;
+        self.run_jobs_that_fit()?;
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: INDEX_ROWS };
         self.tree.make_room(&demand, false)?;
         Ok(self.index_header()?)
@@ -196,6 +196,8 @@ impl<F: Flash> Volume<'_, F> {
     fn begin_new_index(&mut self, name: &str) -> Result<Header, Error> {
         check_index_name(name)?;
         let header = self.begin_indexes()?;
+        // Only those of open files are left then: few enough to be copied.
+        self.run_jobs()?;
         if self.find_index(name)?.is_some() {
             return Err(Error::IndexExists);
         }
