@@ -36,11 +36,11 @@ pub use error::{Error, GeometryField};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use page::{ReadStatistics, WeakPage};
 pub use volume::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, DEPTH_MAX, Device,
-    DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind,
-    LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, Nt, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix,
-    RESERVED_ATTRIBUTES, RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes,
-    buffer_bytes_with,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, DEPTH_MAX,
+    DefragmentCursor, Device, DirCursor, DirEntry, ENTRIES_MAX, FILE_SIZE_MAX, Fault, FaultKind, File, FileIo,
+    FormatOptions, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, Nt, OPEN_FILES_MAX,
+    OpenOptions, PATH_BYTES_MAX, Posix, RESERVED_ATTRIBUTES, RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage,
+    Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };
 #[cfg(feature = "indexes")]
 pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};

@@ -113,15 +113,27 @@ pub fn named() -> Vec<Workload> {
             "remove a tree in a transaction",
             some_tree(),
             [
-                Operation::Transaction { operations: vec![rename("/d/e", "/e"), rmtree("/d"), mkdir("/d")], commit: true },
+                Operation::Transaction {
+                    operations: vec![rename("/d/e", "/e"), rmtree("/d"), mkdir("/d")],
+                    commit: true,
+                },
                 Operation::Transaction { operations: vec![rmtree("/e"), write("/a", 3, 9)], commit: false },
                 rmtree("/e"),
             ],
         ),
         workload(
             "remove a tree with open files",
-            [some_tree(), vec![open(0, "/d/long", OpenMode::ReadWrite), open(1, "/d/e/a", OpenMode::ReadWrite)]].concat(),
+            [some_tree(), vec![open(0, "/d/long", OpenMode::ReadWrite), open(1, "/d/e/a", OpenMode::ReadWrite)]]
+                .concat(),
             [rmtree("/d"), write_at(1, 10, 3, 20), Operation::Close { slot: 0 }, Operation::Close { slot: 1 }],
+        ),
+        workload(
+            "defragment",
+            (0..14)
+                .map(|part| update("/a", part * 500 % 3000, part, 200))
+                .chain((0..5).map(|part| update("/b", (4 - part) * 4096, part, 4096)))
+                .collect::<Vec<_>>(),
+            [Operation::Defragment, update("/a", 100, 3, 50), Operation::Defragment],
         ),
         workload(
             "symbolic links",
@@ -135,10 +147,22 @@ pub fn named() -> Vec<Workload> {
 /// with and without names, and a file that has a name outside.
 fn some_tree() -> Vec<Operation> {
     [
-        vec![mkdir("/d"), mkdir("/d/e"), mkdir("/d/e/f"), mkdir("/d/g"), write("/d/e/a", 1, 60), write("/d/e/f/b", 2, 9)],
-        vec![write("/out", 4, 40), link("/out", "/d/e/in"), attribute("/d/e", "note", 5, 900), write("/d/long", 6, 3000)],
-        (0..10).map(|part| update("/d/long", part * 5000, part, 20)).collect(),
-        (0..12).map(|index| write(&format!("/d/g/{index}"), index, 12)).collect(),
+        vec![
+            mkdir("/d"),
+            mkdir("/d/e"),
+            mkdir("/d/e/f"),
+            mkdir("/d/g"),
+            write("/d/e/a", 1, 60),
+            write("/d/e/f/b", 2, 9),
+        ],
+        vec![
+            write("/out", 4, 40),
+            link("/out", "/d/e/in"),
+            attribute("/d/e", "note", 5, 900),
+            write("/d/long", 6, 3000),
+        ],
+        (0..9).map(|part| update("/d/long", part * 5000, part, 20)).collect(),
+        (0..4).map(|index| write(&format!("/d/g/{index}"), index, 12)).collect(),
     ]
     .concat()
 }

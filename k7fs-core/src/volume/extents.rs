@@ -15,7 +15,7 @@ use crate::tree::{Content, Entry, KIND_EXTENT};
 /// Extents in a logical block before the small ones are merged.
 const FRAGMENTS_MAX: usize = 16;
 /// Extents that one look at a logical block takes in.
-const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
+pub(super) const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
 /// Extents are joined with what is appended to them up to this part of a page.
 const JOINED_PART: u64 = 4;
 /// A run of neighbours this long is worth merging.
@@ -29,10 +29,10 @@ pub(super) const PIECE_ROWS_MAX: usize = FRAGMENTS_SEEN + PIECE_ROWS_MIN;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) start: u64,
-    address: Address,
-    len: u32,
+    pub(super) address: Address,
+    pub(super) len: u32,
     /// No other index sees it: it was written by this one.
-    is_own: bool,
+    pub(super) is_own: bool,
 }
 
 impl Extent {

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod check;
+mod defragment;
 mod depth;
 mod extents;
 mod file;
@@ -11,6 +12,7 @@ mod io;
 mod metadata;
 mod namespace;
 mod nt;
+mod resize;
 mod types;
 
 #[cfg(feature = "indexes")]
@@ -19,8 +21,8 @@ pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
 pub use metadata::{Nt, Posix};
 pub use types::{
-    AttributeCursor, AttributeEntry, CheckSummary, Device, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions,
-    Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
+    AttributeCursor, AttributeEntry, CheckSummary, DefragmentCursor, Device, DirCursor, DirEntry, Fault, FaultKind,
+    File, FormatOptions, Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
 use crate::ecc::Tier;
@@ -40,6 +42,8 @@ pub const PATH_BYTES_MAX: usize = 4096;
 pub const DEPTH_MAX: u32 = 128;
 /// Bytes of a file, at most.
 pub const FILE_SIZE_MAX: u64 = 1 << 48;
+/// Entries of a directory, at most.
+pub const ENTRIES_MAX: u32 = (1 << 24) - 1;
 /// Names of a file, at most.
 pub const LINKS_MAX: u32 = 65_535;
 /// Bytes of an attribute's name, at most.
@@ -312,7 +316,9 @@ impl<'b, F: Flash> Volume<'b, F> {
 
     /// What the volume was made for.
     pub fn info(&self) -> VolumeInfo {
-        VolumeInfo::of(&self.tree.log.signature)
+        let mut info = VolumeInfo::of(&self.tree.log.signature);
+        info.geometry.block_count = self.tree.log.pages.space.block_count;
+        info
     }
 
     fn now(&self) -> Timestamp {

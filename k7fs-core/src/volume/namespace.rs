@@ -4,10 +4,11 @@ use super::attributes::ATTRIBUTES_AT_ONCE;
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
-use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
+use super::{DEPTH_MAX, ENTRIES_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::ITEM_HEADER_BYTES_MAX;
+use crate::sabotage::{Step, is_off};
 use crate::tree::{Demand, Entry};
 
 /// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
@@ -43,6 +44,11 @@ fn check_name(name: &str) -> Result<(), inner::Error> {
         return Err(inner::Error::NameInvalid);
     }
     Ok(())
+}
+
+/// Entries of a directory, at most.
+fn entries_max() -> u64 {
+    if is_off(Step::Entries) { 8 } else { ENTRIES_MAX.into() }
 }
 
 /// In a directory that nothing leads to any more, an object that is missing is no harm.
@@ -131,6 +137,11 @@ impl<F: Flash> Volume<'_, F> {
         self.tree.make_room(&demand, self.in_transaction)
     }
 
+    /// Refuses one more entry in a directory that has as many as it may.
+    fn refuse_full(&mut self, directory: u64) -> Result<(), inner::Error> {
+        if self.inode(directory)?.size < entries_max() { Ok(()) } else { Err(inner::Error::DirectoryFull) }
+    }
+
     /// Counts an entry in or out of a directory.
     fn count_entry(&mut self, directory: u64, delta: i64) -> Result<(), inner::Error> {
         let mut inode = self.inode(directory)?;
@@ -151,6 +162,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_with(
         &mut self, directory: u64, position: u64, name: &str, mut inode: Inode, content: &[u8],
     ) -> Result<u64, inner::Error> {
+        self.refuse_full(directory)?;
         self.begin_names(content.len() as u64 + name.len() as u64 + 128, NAME_ROWS)?;
         let object = self.free_object()?;
         inode.size = content.len() as u64;
@@ -197,7 +209,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Creates an empty directory. Durable on return, outside a transaction.
     ///
     /// # Errors
-    /// `AlreadyExists`, `NotFound` and `NotADirectory` for its parent, `PathTooDeep`, `NoSpace`, those of the path.
+    /// `AlreadyExists`, `NotFound` and `NotADirectory` for its parent, `DirectoryFull`, `PathTooDeep`, `NoSpace`, those of the path.
     pub fn create_dir(&mut self, path: &str) -> Result<(), Error> {
         self.writable()?;
         let (directory, position, name) = self.free_place(path)?;
@@ -241,7 +253,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Gives a file or symbolic link one more name. Durable on return, outside a transaction.
     ///
     /// # Errors
-    /// `IsADirectory`, `AlreadyExists`, `TooManyLinks`, `NoSpace`, those of the paths.
+    /// `IsADirectory`, `AlreadyExists`, `TooManyLinks`, `DirectoryFull`, `NoSpace`, those of the paths.
     pub fn hard_link(&mut self, existing: &str, new: &str) -> Result<(), Error> {
         self.writable()?;
         let (object, mut inode) = self.existing(existing)?;
@@ -252,6 +264,7 @@ impl<F: Flash> Volume<'_, F> {
         if inode.links >= LINKS_MAX {
             return Err(Error::TooManyLinks);
         }
+        self.refuse_full(directory)?;
         self.begin_names(name.len() as u64 + 64, NAME_ROWS)?;
         inode.links += 1;
         if inode.place == NamePlace::UNKNOWN {
@@ -302,7 +315,8 @@ impl<F: Flash> Volume<'_, F> {
     /// Removes a directory with everything below it; works on a full volume.
     ///
     /// One commit takes the directory away and leaves a job, which is worked off in bounded steps before this returns; after a
-    /// power cut a writable mount goes on with it. Files that have names elsewhere keep those, files that are open stay until they
+    /// power cut a writable mount goes on with it (before one has, files that have names elsewhere may count more names than they have).
+    /// Files that have names elsewhere keep those, files that are open stay until they
     /// are closed. In a transaction the steps follow its commit: until then files that have a name elsewhere count all of their names.
     ///
     /// # Errors
@@ -402,7 +416,7 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// `RenameIntoItself` where a directory would end up below itself, `DirectoryNotEmpty`, `IsADirectory`, `NotADirectory`,
     /// `PathTooDeep` (also for what is below a directory; finding out looks at all of it, where a directory moves down),
-    /// `NoSpace` where the new name is longer, `Busy` for the root, those of the paths.
+    /// `NoSpace` where the new name is longer, `DirectoryFull`, `Busy` for the root, those of the paths.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         self.writable()?;
         let (from_directory, source) = match self.resolve(from)? {
@@ -438,6 +452,9 @@ impl<F: Flash> Volume<'_, F> {
         if source.kind == Kind::Directory && depth > old_depth {
             // What is below it moves down with it.
             self.refuse_deeper(source.object, (DEPTH_MAX as usize).saturating_sub(depth))?;
+        }
+        if from_directory != to_directory && replaced.is_none() {
+            self.refuse_full(to_directory)?;
         }
         // A longer name is growth; any other rename works on a full volume.
         let old_len = components(from).last().map_or(0, str::len);

@@ -60,6 +60,7 @@ impl Generator {
             30..36 => self.transaction(&tree, model),
             36..44 => self.reading(&tree),
             44..46 => Operation::Sync,
+            46 if self.random.percent(50) => Operation::Defragment,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },
             _ => self.changing(&tree),
         }

@@ -263,6 +263,8 @@ pub enum Operation {
     SetDefaultIndex {
         name: String,
     },
+    /// Defragments all files of the index that is worked on.
+    Defragment,
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.

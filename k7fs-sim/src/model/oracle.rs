@@ -226,6 +226,7 @@ impl Oracle {
             | Operation::SetAttribute { .. }
             | Operation::RemoveAttribute { .. }
             | Operation::SetStream { .. }
+            | Operation::Defragment
             | Operation::Sync
             | Operation::Remount => true,
             // Each commits what was written before, but for a name that stays as it is.

@@ -256,7 +256,7 @@ impl Model {
             | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
-            Operation::Sync => {}
+            Operation::Sync | Operation::Defragment => {}
             Operation::Remount | Operation::Restart => *self = self.clone().after_mount(),
             Operation::Open { .. }
             | Operation::WriteAt { .. }
@@ -613,6 +613,7 @@ impl Operation {
                 | Operation::RemoveAttribute { .. }
                 | Operation::SetStream { .. }
                 | Operation::SetShortName { .. }
+                | Operation::Defragment
         )
     }
 }

@@ -83,6 +83,7 @@ impl Session {
             Operation::RenameIndex { from, to } => volume.rename_index(from, to),
             Operation::SetDefaultIndex { name } => volume.set_default_index(name),
             Operation::Sync => volume.sync(),
+            Operation::Defragment => defragment(volume),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),
             Operation::Open { .. }
@@ -190,6 +191,12 @@ fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> R
         }
         _ => Ok(Outcome::Skipped),
     }
+}
+
+fn defragment<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let mut cursor = volume.defragment_all()?;
+    while volume.next_defragment(&mut cursor)?.is_some() {}
+    Ok(())
 }
 
 /// Lists a directory, sorted, and removes the files in `removed` as soon as it meets them.

@@ -37,7 +37,14 @@ struct Files<'f> {
 
 /// Every path with what it names, `/` included.
 pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -> Result<BTreeMap<String, Entry>> {
-    let mut files = Files { values, signature, is_snapshot, entries: BTreeMap::new(), names: BTreeMap::new(), to_go: BTreeMap::new() };
+    let mut files = Files {
+        values,
+        signature,
+        is_snapshot,
+        entries: BTreeMap::new(),
+        names: BTreeMap::new(),
+        to_go: BTreeMap::new(),
+    };
     let root = files.inode(ROOT)?;
     if root.entry.kind != Kind::Directory {
         return Err("the root is no directory".to_owned());
@@ -46,7 +53,8 @@ pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -
     files.directory(ROOT, "", &mut BTreeSet::from([ROOT]))?;
     files.find_names_to_go()?;
     for (path, entry) in &files.entries {
-        let names = files.names.get(&entry.object).copied().unwrap_or(1) + files.to_go.get(&entry.object).copied().unwrap_or(0);
+        let names =
+            files.names.get(&entry.object).copied().unwrap_or(1) + files.to_go.get(&entry.object).copied().unwrap_or(0);
         if entry.links != names {
             return Err(format!("{path} has {names} names and {} links", entry.links));
         }
