@@ -128,6 +128,16 @@ pub fn named() -> Vec<Workload> {
             [rmtree("/d"), write_at(1, 10, 3, 20), Operation::Close { slot: 0 }, Operation::Close { slot: 1 }],
         ),
         workload(
+            "fewer blocks and more",
+            [some_tree(), (0..30).map(|index| write("/a", index, 700)).collect(), vec![unlink("/a")]].concat(),
+            [
+                Operation::LeaveBlocks { count: 4 },
+                Operation::EraseAhead { count: 3 },
+                write("/a", 9, 800),
+                Operation::LeaveBlocks { count: 0 },
+            ],
+        ),
+        workload(
             "defragment",
             (0..14)
                 .map(|part| update("/a", part * 500 % 3000, part, 200))

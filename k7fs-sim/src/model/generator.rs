@@ -59,6 +59,8 @@ impl Generator {
             0..30 => self.slot_operation(&tree, model),
             30..36 => self.transaction(&tree, model),
             36..44 => self.reading(&tree),
+            44 if self.random.percent(30) => Operation::LeaveBlocks { count: self.random.below(6) as u32 },
+            45 if self.random.percent(30) => Operation::EraseAhead { count: self.random.below(12) as u32 },
             44..46 => Operation::Sync,
             46 if self.random.percent(50) => Operation::Defragment,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },

@@ -265,6 +265,14 @@ pub enum Operation {
     },
     /// Defragments all files of the index that is worked on.
     Defragment,
+    /// Gives the volume all blocks of the chip but for so many.
+    LeaveBlocks {
+        count: u32,
+    },
+    /// Erases free blocks ahead.
+    EraseAhead {
+        count: u32,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.

@@ -227,6 +227,7 @@ impl Oracle {
             | Operation::RemoveAttribute { .. }
             | Operation::SetStream { .. }
             | Operation::Defragment
+            | Operation::LeaveBlocks { .. }
             | Operation::Sync
             | Operation::Remount => true,
             // Each commits what was written before, but for a name that stays as it is.

@@ -83,6 +83,8 @@ impl Session {
             Operation::RenameIndex { from, to } => volume.rename_index(from, to),
             Operation::SetDefaultIndex { name } => volume.set_default_index(name),
             Operation::Sync => volume.sync(),
+            Operation::LeaveBlocks { count } => leave_blocks(volume, *count),
+            Operation::EraseAhead { count } => volume.erase_ahead(*count).map(drop),
             Operation::Defragment => defragment(volume),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),
@@ -190,6 +192,15 @@ fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> R
             walk(volume, path, &removed).map(Outcome::Names)
         }
         _ => Ok(Outcome::Skipped),
+    }
+}
+
+fn leave_blocks<F: Flash>(volume: &mut Volume<'_, F>, count: u32) -> Result<(), Error> {
+    let blocks = volume.flash_mut().geometry().block_count;
+    match volume.resize(blocks.saturating_sub(count)) {
+        // How much a volume takes is its own business.
+        Err(Error::ResizeTooSmall { .. }) => Err(Error::NoSpace),
+        result => result,
     }
 }
 
