@@ -158,7 +158,7 @@ fn expect_files_and_space(volume: Volume<'_, SimFlash>, objects: u64, free: u64)
 #[test]
 fn a_tree_is_removed_from_a_full_volume() {
     for name in ["nor-256-4k", "nor-128-2k", "nor-1024-8k", "nand-2048-64"] {
-        let flash = Case::named(name).formatted(20, seed());
+        let flash = Case::named(name).formatted(40, seed());
         let mut buffer = buffer_for(&flash);
         let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
         let free = volume.usage().expect("is usable").free_bytes;

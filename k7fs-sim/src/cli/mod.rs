@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod report;
 mod snap;
+mod space;
 mod torture;
 mod tree;
 
@@ -58,6 +59,8 @@ enum Command {
     Info(image::Info),
     Fsck(image::Fsck),
     Snap(snap::Snap),
+    Defragment(space::Defragment),
+    Resize(space::Resize),
 }
 
 /// Runs the command with the process's arguments.
@@ -100,6 +103,8 @@ impl Command {
             Self::Info(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
             Self::Snap(command) => command.run(output),
+            Self::Defragment(command) => command.run(output),
+            Self::Resize(command) => command.run(output),
         }
     }
 }
