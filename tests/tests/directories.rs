@@ -164,7 +164,9 @@ fn a_tree_is_removed_from_a_full_volume() {
         let free = volume.usage().expect("is usable").free_bytes;
         volume.create_dir("/d").expect("creates");
         volume.write("/kept", &[7; 300]).expect("fits");
-        volume.hard_link("/kept", "/d/link").expect("fits");
+        volume.create_dir("/d/deep").expect("fits");
+        volume.create_dir("/d/deep/deeper").expect("fits");
+        volume.hard_link("/kept", "/d/deep/deeper/link").expect("fits");
         let mut count = 0;
         loop {
             let directory = format!("/d/{}", count / 8);
