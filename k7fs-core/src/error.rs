@@ -89,6 +89,16 @@ pub enum Error {
         /// Blocks needed.
         blocks_min: u32,
     },
+    /// What the volume holds does not fit so few blocks.
+    ResizeTooSmall {
+        /// The fewest blocks that it fits.
+        blocks_min: u32,
+    },
+    /// The chip does not have so many blocks.
+    ResizeTooLarge {
+        /// Blocks of the chip.
+        blocks_max: u32,
+    },
     /// A name has no bytes, or a path is empty.
     NameEmpty,
     /// A name is longer than 255 bytes.
@@ -135,6 +145,11 @@ pub enum Error {
     FileTooLarge,
     /// The object has [`crate::LINKS_MAX`] names already.
     TooManyLinks,
+    /// The directory has as many entries as one may have.
+    DirectoryFull {
+        /// Entries of a directory, at most: [`crate::ENTRIES_MAX`].
+        entries_max: u32,
+    },
     /// The caller's buffer cannot hold the whole result.
     ResultTooLarge {
         /// Bytes needed.
@@ -234,6 +249,7 @@ pub(crate) mod inner {
         AttributeNameEmpty,
         AttributeNameTooLong,
         AttributeTooLarge,
+        DirectoryFull,
         RenameIntoItself,
         OffsetOverflow,
         FileTooLarge,
@@ -295,6 +311,7 @@ impl From<inner::Error> for Error {
             inner::Error::AttributeNameEmpty => Error::AttributeNameEmpty,
             inner::Error::AttributeNameTooLong => Error::AttributeNameTooLong,
             inner::Error::AttributeTooLarge => Error::AttributeTooLarge,
+            inner::Error::DirectoryFull => Error::DirectoryFull { entries_max: crate::ENTRIES_MAX },
             inner::Error::RenameIntoItself => Error::RenameIntoItself,
             inner::Error::OffsetOverflow => Error::OffsetOverflow,
             inner::Error::FileTooLarge => Error::FileTooLarge,
@@ -351,6 +368,10 @@ impl core::fmt::Display for Error {
             Error::UnsupportedGeometry { field, chip } => write!(f, "{field:?} {chip} is not supported"),
             Error::BufferTooSmall { needed, given } => write!(f, "the buffer has {given} bytes, {needed} are needed"),
             Error::VolumeTooSmall { blocks_min } => write!(f, "a volume needs at least {blocks_min} blocks"),
+            Error::ResizeTooSmall { blocks_min } => {
+                write!(f, "what the volume holds takes at least {blocks_min} blocks")
+            }
+            Error::ResizeTooLarge { blocks_max } => write!(f, "the chip has only {blocks_max} blocks"),
             Error::NameEmpty => f.write_str("the name is empty"),
             Error::NameTooLong => f.write_str("the name is longer than 255 bytes"),
             Error::NameInvalid => f.write_str("the name contains '/' or NUL, or is '.' or '..'"),
@@ -374,6 +395,9 @@ impl core::fmt::Display for Error {
             Error::OffsetOverflow => f.write_str("the offset is out of range"),
             Error::FileTooLarge => f.write_str("the file is too large"),
             Error::TooManyLinks => f.write_str("too many links"),
+            Error::DirectoryFull { entries_max } => {
+                write!(f, "the directory has {entries_max} entries, which is the most")
+            }
             Error::ResultTooLarge { needed } => write!(f, "the result needs {needed} bytes"),
             Error::ReadOnly => f.write_str("read-only"),
             Error::WriteOnly => f.write_str("the handle is write-only"),

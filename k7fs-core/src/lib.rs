@@ -40,10 +40,11 @@ pub use identify::{IDENTIFY_BYTES, identify};
 pub use page::{ReadStatistics, WeakPage};
 pub use volume::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, Chunk, ChunkSizes,
-    ContentCursor, ContentStatus, DEPTH_MAX, DedupPolicy, Device, DirCursor, DirEntry, FILE_SIZE_MAX, Fault, FaultKind,
-    File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata, MountOptions, NAME_BYTES_MAX, Nt,
-    OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix, RESERVED_ATTRIBUTES, Recompressed, RetentionPolicy,
-    STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+    ContentCursor, ContentStatus, DEPTH_MAX, DedupPolicy, DefragmentCursor, Device, DirCursor, DirEntry, ENTRIES_MAX,
+    FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata,
+    MountOptions, NAME_BYTES_MAX, Nt, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix, RESERVED_ATTRIBUTES,
+    Recompressed, RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes,
+    buffer_bytes_with,
 };
 #[cfg(feature = "indexes")]
 pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};

@@ -21,6 +21,8 @@ pub enum Step {
     CommitOrder,
     /// Spreading names over their directory: without it most of them collide, which must do no harm.
     NameHash,
+    /// Room for more than eight entries in a directory.
+    Entries,
 }
 
 /// Switches a step off, or on again, for the whole process.

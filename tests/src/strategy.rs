@@ -80,6 +80,7 @@ fn changing(bytes_max: u32) -> impl Strategy<Value = Operation> {
         1 => path().prop_map(|path| Operation::Create { path }),
         3 => path().prop_map(|path| Operation::CreateDirectory { path }),
         1 => path().prop_map(|path| Operation::RemoveDirectory { path }),
+        1 => path().prop_map(|path| Operation::RemoveTree { path }),
         2 => path().prop_map(|path| Operation::RemoveFile { path }),
         4 => (path(), path()).prop_map(|(from, to)| Operation::Rename { from, to }),
         1 => (path(), path()).prop_map(|(target, path)| Operation::Symlink { target, path }),

@@ -108,6 +108,43 @@ pub fn named() -> Vec<Workload> {
                 .collect::<Vec<_>>(),
             [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
         ),
+        workload("remove a tree", some_tree(), [rmtree("/d"), write("/a", 9, 30)]),
+        workload(
+            "remove a tree in a transaction",
+            some_tree(),
+            [
+                Operation::Transaction {
+                    operations: vec![rename("/d/e", "/e"), rmtree("/d"), mkdir("/d")],
+                    commit: true,
+                },
+                Operation::Transaction { operations: vec![rmtree("/e"), write("/a", 3, 9)], commit: false },
+                rmtree("/e"),
+            ],
+        ),
+        workload(
+            "remove a tree with open files",
+            [some_tree(), vec![open(0, "/d/long", OpenMode::ReadWrite), open(1, "/d/e/a", OpenMode::ReadWrite)]]
+                .concat(),
+            [rmtree("/d"), write_at(1, 10, 3, 20), Operation::Close { slot: 0 }, Operation::Close { slot: 1 }],
+        ),
+        workload(
+            "fewer blocks and more",
+            [some_tree(), (0..30).map(|index| write("/a", index, 700)).collect(), vec![unlink("/a")]].concat(),
+            [
+                Operation::LeaveBlocks { count: 4 },
+                Operation::EraseAhead { count: 3 },
+                write("/a", 9, 800),
+                Operation::LeaveBlocks { count: 0 },
+            ],
+        ),
+        workload(
+            "defragment",
+            (0..14)
+                .map(|part| update("/a", part * 500 % 3000, part, 200))
+                .chain((0..5).map(|part| update("/b", (4 - part) * 4096, part, 4096)))
+                .collect::<Vec<_>>(),
+            [Operation::Defragment, update("/a", 100, 3, 50), Operation::Defragment],
+        ),
         workload(
             "symbolic links",
             [write("/a", 1, 1)],
@@ -239,6 +276,30 @@ pub fn sharing_sequences(length: u32) -> Vec<Workload> {
     (0..count.pow(length)).map(sequence).collect()
 }
 
+/// A directory `/d` with everything that removing it must deal with: content in one piece and in many, attributes, directories
+/// with and without names, and a file that has a name outside.
+fn some_tree() -> Vec<Operation> {
+    [
+        vec![
+            mkdir("/d"),
+            mkdir("/d/e"),
+            mkdir("/d/e/f"),
+            mkdir("/d/g"),
+            write("/d/e/a", 1, 60),
+            write("/d/e/f/b", 2, 9),
+        ],
+        vec![
+            write("/out", 4, 40),
+            link("/out", "/d/e/in"),
+            attribute("/d/e", "note", 5, 900),
+            write("/d/long", 6, 3000),
+        ],
+        (0..9).map(|part| update("/d/long", part * 5000, part, 20)).collect(),
+        (0..4).map(|index| write(&format!("/d/g/{index}"), index, 12)).collect(),
+    ]
+    .concat()
+}
+
 /// Hand-written workloads over indexes: each way in which one becomes another's parent, and each in which one goes.
 pub fn indexes() -> Vec<Workload> {
     vec![
@@ -321,6 +382,11 @@ pub fn indexes() -> Vec<Workload> {
                 back("s"),
                 trim("b"),
             ],
+        ),
+        workload(
+            "remove a tree that a snapshot has",
+            [some_tree(), vec![snapshot("s"), write("/d/e/new", 7, 30)]].concat(),
+            [rmtree("/d"), snapshot("t"), back("s"), rmtree("/d/e"), trim("t"), trim("s")],
         ),
         workload(
             "more versions than one step takes",
@@ -484,6 +550,15 @@ pub fn unlink(path: &str) -> Operation {
     Operation::RemoveFile { path: path.to_owned() }
 }
 
+/// Removes a directory with everything below it.
+pub fn rmtree(path: &str) -> Operation {
+    Operation::RemoveTree { path: path.to_owned() }
+}
+
+fn update(path: &str, offset: u64, seed: u64, length: u32) -> Operation {
+    Operation::Update { path: path.to_owned(), offset, content: Content::seeded(seed, length) }
+}
+
 /// Sets an attribute.
 pub fn attribute(path: &str, name: &str, seed: u64, length: u32) -> Operation {
     Operation::SetAttribute { path: path.to_owned(), name: name.to_owned(), content: Content::seeded(seed, length) }
@@ -519,10 +594,6 @@ pub fn chunk(path: &str, seed: u64, length: u32) -> Operation {
 
 fn merge(first: &str, second: &str) -> Operation {
     Operation::Deduplicate { first: first.to_owned(), second: second.to_owned() }
-}
-
-fn update(path: &str, offset: u64, seed: u64, length: u32) -> Operation {
-    Operation::Update { path: path.to_owned(), offset, content: Content::seeded(seed, length) }
 }
 
 /// Takes a snapshot.

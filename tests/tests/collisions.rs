@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use k7fs_core::sabotage::{Step as Switch, set_off};
-use k7fs_core::{Error, MountOptions, Volume};
+use k7fs_core::{ENTRIES_MAX, Error, MountOptions, Volume};
 use k7fs_sim::model::Space;
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::seed::{mix, replay, say, seed};
@@ -79,5 +79,41 @@ fn a_hash_takes_as_many_names_as_there_are_ties() {
         check(&mut volume).expect("no faults");
         volume.remove_file("/file").expect("removes all of them");
         check(&mut volume).expect("no faults");
+    });
+}
+
+#[test]
+fn a_directory_takes_so_many_entries_and_no_more() {
+    colliding(|| {
+        // Sixteen million entries take hours to make: here eight are the most.
+        set_off(Switch::Entries, true);
+        let mut flash = Case::named("nor-256-4k").formatted(20, seed());
+        let mut buffer = buffer_for(&flash);
+        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("mounts");
+        let full = Error::DirectoryFull { entries_max: ENTRIES_MAX };
+        volume.create_dir("/d").expect("creates");
+        volume.write("/file", b"content").expect("writes");
+        for index in 0..8 {
+            volume.write(&format!("/d/{index}"), &[]).expect("there is room");
+        }
+        assert_eq!(volume.write("/d/more", &[]), Err(full));
+        assert_eq!(volume.create_dir("/d/more"), Err(full));
+        assert_eq!(volume.symlink("/file", "/d/more"), Err(full));
+        assert_eq!(volume.hard_link("/file", "/d/more"), Err(full));
+        assert_eq!(volume.rename("/file", "/d/more"), Err(full));
+        assert!(full.to_string().contains("16777215"), "{full}");
+        // A refusal ends nothing, not even a transaction.
+        let done = volume.transaction(|volume| {
+            assert_eq!(volume.write("/d/more", &[]), Err(full));
+            volume.write("/d/0", b"replaced")?;
+            volume.rename("/file", "/d/1")?;
+            volume.rename("/d/2", "/d/still eight")
+        });
+        assert_eq!(done, Ok(()));
+        assert_eq!(volume.metadata("/d").expect("is there").size, 8);
+        volume.remove_file("/d/0").expect("removes");
+        assert_eq!(volume.write("/d/more", &[]), Ok(()));
+        check(&mut volume).expect("no faults");
+        set_off(Switch::Entries, false);
     });
 }

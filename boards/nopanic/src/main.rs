@@ -13,8 +13,8 @@ use core::hint::black_box;
 use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
 use k7fs_core::{
-    Codec, CodecError, CodecId, Codecs, ContentCursor, Device, Error, FormatOptions, HashId, Kind, MountOptions, Nt,
-    OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
+    ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Device, Error, FormatOptions, HashId,
+    Kind, MountOptions, Nt, OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
 };
 
 use chips::{NandChip, NorChip, anything};
@@ -75,6 +75,7 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
         verified: anything::<u8>() != 0,
         codec: if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Zstd },
         all_codecs: anything::<u8>() != 0,
+        dedup: DedupPolicy::Chunk(ChunkSizes { min: anything(), average: anything(), max: anything() }),
         second_copies: anything::<u8>() != 0,
         time: time(),
     };
@@ -96,6 +97,9 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let _ = black_box(use_stream(&mut volume));
     let _ = black_box(use_names(&mut volume));
     let _ = black_box(use_directories(&mut volume));
+    let _ = black_box(use_sharing(&mut volume));
+    let _ = black_box(volume.transaction(|volume| use_sharing(volume)));
+    let _ = black_box(use_space(&mut volume));
     let _ = black_box(use_attributes(&mut volume));
     let _ = black_box(use_metadata(&mut volume));
     let _ = black_box(use_nt(&mut volume));
@@ -195,6 +199,30 @@ fn use_directories<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     let name = space.get_mut(..anything()).unwrap_or_default();
     while let Some(entry) = volume.next_entry(&mut cursor, name)? {
         black_box(entry);
+    }
+    Ok(())
+}
+
+fn use_sharing<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let mut space = [0; 512];
+    let bytes = space.get_mut(..anything()).unwrap_or_default();
+    let _ = black_box(volume.copy(path(), path()));
+    let _ = black_box(volume.deduplicate(path(), path()));
+    let _ = black_box(volume.next_chunk(anything()));
+    let _ = black_box(volume.read_chunk(anything(), anything(), bytes));
+    let file = volume.open(path(), options())?;
+    let _ = black_box(volume.append_chunk(&file, bytes));
+    let _ = black_box(volume.append_shared(&file, anything()));
+    volume.close(file)
+}
+
+fn use_space<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let _ = black_box(volume.remove_tree(path()));
+    let _ = black_box(volume.erase_ahead(anything()));
+    let _ = black_box(volume.resize(anything()));
+    let mut cursor = if anything::<u8>() == 0 { volume.defragment(path())? } else { volume.defragment_all()? };
+    while let Some(bytes) = volume.next_defragment(&mut cursor)? {
+        black_box(bytes);
     }
     Ok(())
 }

@@ -121,25 +121,61 @@ pub(crate) struct Alloc<'b> {
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     dirty: u16,
     live_total: u64,
-    /// Blocks of each state, by its code.
-    counts: [u16; STATES],
+    /// Free blocks from here on are not given out.
+    end: u32,
+    /// Blocks of each state, by its code; then free ones that are not given out.
+    counts: [u16; STATES + 1],
 }
 
 impl<'b> Alloc<'b> {
     pub(crate) fn new(bytes: &'b mut [u8], space: &Space) -> Self {
-        let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
         Self {
             bytes,
             blocks: space.block_count,
             unit_shift: Self::unit_shift(space),
             erase_base: 0,
-            // About a page each: fewer would write more at a checkpoint, more would read more at a mount.
-            segment_blocks: space.block_count.div_ceil(most).max(space.payload / 4).max(64),
+            segment_blocks: Self::segment_blocks(space),
             segments: [Segment::NONE; SEGMENTS_MAX],
             dirty: u16::MAX,
             live_total: 0,
-            counts: [0; STATES],
+            end: space.block_count,
+            counts: [0; STATES + 1],
         }
+    }
+
+    /// Blocks of a segment: about a page each. Fewer would write more at a checkpoint, more would read more at a mount.
+    fn segment_blocks(space: &Space) -> u32 {
+        let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
+        space.block_count.div_ceil(most).max(space.payload / 4).max(64)
+    }
+
+    /// The volume has another number of blocks. What is known of the others stays, but the segments are all to be written again.
+    pub(crate) fn set_blocks(&mut self, space: &Space) {
+        for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
+            self.subtract(space.block_of(address), len);
+        }
+        self.segments = [Segment::NONE; SEGMENTS_MAX];
+        for block in self.blocks..space.block_count {
+            self.set_word(block, 0);
+        }
+        self.blocks = space.block_count;
+        self.segment_blocks = Self::segment_blocks(space);
+        self.dirty = u16::MAX;
+        self.set_end(self.blocks);
+    }
+
+    /// From now on blocks from `end` on are not given out.
+    pub(crate) fn set_end(&mut self, end: u32) {
+        self.end = end;
+        self.counts = [0; STATES + 1];
+        for block in 0..self.blocks {
+            self.add_to_count(block, self.state(block), 1);
+        }
+    }
+
+    /// All of the table is to be written again.
+    pub(crate) fn touch_all(&mut self) {
+        self.dirty = u16::MAX;
     }
 
     /// Everything free, as after a format.
@@ -149,8 +185,7 @@ impl<'b> Alloc<'b> {
         self.dirty = u16::MAX;
         self.live_total = 0;
         self.erase_base = 0;
-        self.counts = [0; STATES];
-        self.add_to_count(BlockState::Free, self.blocks as u16);
+        self.set_end(self.blocks);
     }
 
     fn word(&self, block: u32) -> u32 {
@@ -184,8 +219,8 @@ impl<'b> Alloc<'b> {
     pub(crate) fn set_state(&mut self, block: u32, state: BlockState) {
         if block < self.blocks {
             // Modulo 2^16, one less is so many more.
-            self.add_to_count(self.state(block), u16::MAX);
-            self.add_to_count(state, 1);
+            self.add_to_count(block, self.state(block), u16::MAX);
+            self.add_to_count(block, state, 1);
         }
         self.set_word(block, self.word(block) & !7 | state.code());
         self.touch(block);
@@ -354,9 +389,9 @@ impl<'b> Alloc<'b> {
         }
     }
 
-    /// The free block that was erased least.
-    pub(crate) fn least_worn_free(&self) -> Option<u32> {
-        let free = (0..self.blocks).filter(|block| self.state(*block) == BlockState::Free);
+    /// The free block that was erased least, of those that are wanted.
+    pub(crate) fn least_worn_free(&self, wanted: impl Fn(u32) -> bool) -> Option<u32> {
+        let free = (0..self.end.min(self.blocks)).filter(|block| self.is_free(*block) && wanted(*block));
         free.min_by_key(|block| self.word(*block) >> 16)
     }
 
@@ -364,8 +399,14 @@ impl<'b> Alloc<'b> {
         self.counts.get(state.code() as usize).copied().unwrap_or(0).into()
     }
 
-    fn add_to_count(&mut self, state: BlockState, blocks: u16) {
-        if let Some(count) = self.counts.get_mut(state.code() as usize) {
+    /// Whether a block may be taken.
+    pub(crate) fn is_free(&self, block: u32) -> bool {
+        block < self.end && self.state(block) == BlockState::Free
+    }
+
+    fn add_to_count(&mut self, block: u32, state: BlockState, blocks: u16) {
+        let kept_back = state == BlockState::Free && block >= self.end;
+        if let Some(count) = self.counts.get_mut(if kept_back { STATES } else { state.code() as usize }) {
             *count = count.wrapping_add(blocks);
         }
     }

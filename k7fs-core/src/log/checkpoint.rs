@@ -3,7 +3,7 @@
 //! ```text
 //! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
 //! commit tag 4 bytes, transaction, moved page+1, next object, generation, leaves, segment count, {address, length} each,
-//! jump count, {from, to} each
+//! jump count, {from, to} each, blocks where the volume has another number of them than its signature says
 //! ```
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
@@ -110,6 +110,8 @@ pub(crate) struct Checkpoint {
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
     pub(crate) jumps: Jumps,
+    /// Blocks of the volume; 0 for as many as the signature says.
+    pub(crate) blocks: u32,
 }
 
 impl Checkpoint {
@@ -132,6 +134,7 @@ impl Checkpoint {
             leaves: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Jumps::default(),
+            blocks: 0,
         }
     }
 
@@ -175,6 +178,9 @@ impl Checkpoint {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
         }
+        if self.blocks != 0 {
+            writer.uleb(self.blocks.into());
+        }
         writer.finish()
     }
 
@@ -212,6 +218,9 @@ impl Checkpoint {
         let jumps = reader.uleb();
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
             checkpoint.jumps.push((reader.uleb32(), reader.uleb32())).ok()?;
+        }
+        if reader.position() < bytes.len() {
+            checkpoint.blocks = reader.uleb32();
         }
         reader.finish(())
     }

@@ -424,7 +424,7 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Takes a free block and erases it. Blocks that fail are marked and the next one is tried.
     pub(super) fn take_free(&mut self) -> Result<u32, Error> {
         for _ in 0..RETRIES_MAX {
-            let block = self.alloc.least_worn_free().ok_or(Error::NoSpace)?;
+            let block = self.next_free()?;
             if self.erase_for_use(block)? {
                 return Ok(block);
             }
@@ -432,8 +432,19 @@ impl<'b, F: Flash> Log<'b, F> {
         Err(Error::WornOut)
     }
 
-    /// Erases a block and counts it; `false` where it failed and is bad from now on.
+    /// The free block that is taken next: one that was erased ahead, else the one that was erased least.
+    fn next_free(&self) -> Result<u32, Error> {
+        let ahead = self.erased.iter().map(|block| u32::from(*block)).find(|block| self.alloc.is_free(*block));
+        ahead.or_else(|| self.alloc.least_worn_free(|_| true)).ok_or(Error::NoSpace)
+    }
+
+    /// Erases a block and counts it, if it was not erased ahead; `false` where it failed and is bad from now on.
     fn erase_for_use(&mut self, block: u32) -> Result<bool, Error> {
+        if let Some(at) = self.erased.iter().position(|erased| u32::from(*erased) == block) {
+            self.erased.swap_remove(at);
+            self.alloc.set_state(block, BlockState::Tail);
+            return Ok(true);
+        }
         self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
         // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
         let erased = (is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?;
@@ -466,7 +477,7 @@ impl<'b, F: Flash> Log<'b, F> {
         };
         let next = match id {
             HeadId::Front => {
-                let next = self.alloc.least_worn_free().ok_or(Error::NoSpace);
+                let next = self.next_free();
                 if let Ok(next) = next {
                     self.alloc.set_state(next, BlockState::Tail);
                 } else {

@@ -23,6 +23,7 @@ mod mount;
 mod packed;
 mod relocate;
 mod replay;
+mod resize;
 mod signature;
 mod table;
 mod tail;
@@ -32,7 +33,7 @@ pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX, MayHave};
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
-pub(crate) use mount::MountReport;
+pub(crate) use mount::{BLOCKS_MIN, MountReport};
 pub(crate) use packed::{PACKED_HEAD_BYTES_MAX, PackedHead};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Age, Beside, Packed, Place, Row, Table};
@@ -84,10 +85,15 @@ pub(crate) struct Log<'b, F> {
     merge_start: Option<TailStart>,
     /// Blocks that failed under a head since the mount, the last few.
     relocations: heapless::Vec<Relocation, RELOCATIONS_MAX>,
+    /// Blocks that this mount has erased ahead of their use: only it knows, so that an erase that was cut is repeated.
+    erased: heapless::Vec<u16, ERASED_MAX>,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,
 }
+
+/// Blocks erased ahead, at most.
+pub(crate) const ERASED_MAX: usize = 8;
 
 /// Where the log's tail begins, and what was committed before.
 #[derive(Clone, Copy, Debug)]
@@ -302,6 +308,7 @@ impl<F: Flash> Log<'_, F> {
             next_object: self.next_object,
             leaves: self.checkpoint.leaves,
             segments: self.alloc.segments,
+            blocks: self.stated_blocks(),
             ..Checkpoint::new()
         };
         if behind || self.transaction_start.is_some() {

@@ -124,6 +124,7 @@ impl<'b, F: Flash> Log<'b, F> {
             may_have: super::MayHave::default(),
             merge_start: None,
             relocations: heapless::Vec::new(),
+            erased: heapless::Vec::new(),
             commits_in_tail: 0,
             pages_in_tail: 0,
             pages,
@@ -167,7 +168,8 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
-        let tail_checkpoint = self.find_checkpoint(fixed != FixedSet::Lost)?;
+        let found = self.find_checkpoint(fixed != FixedSet::Lost);
+        let tail_checkpoint = self.adopt_size(found)?;
         self.load_alloc()?;
         // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
         self.claim_blocks();
@@ -203,6 +205,9 @@ impl<'b, F: Flash> Log<'b, F> {
         self.anchors = Anchors::default();
         self.checkpoint = Checkpoint::new();
         self.relocations.clear();
+        self.erased.clear();
+        // How many of them are the volume's, its checkpoint will tell.
+        self.pages.space.block_count = self.pages.flash.geometry().block_count;
         self.merge_start = None;
         self.transaction_start = None;
         self.commits_in_tail = 0;
@@ -436,7 +441,6 @@ fn check_same_geometry(signature: &Signature, chip: &Geometry) -> Result<(), cra
         (GeometryField::PageSize, volume.page_size, chip.page_size),
         (GeometryField::SpareSize, volume.spare_size, chip.spare_size),
         (GeometryField::PagesPerBlock, volume.pages_per_block, chip.pages_per_block),
-        (GeometryField::BlockCount, volume.block_count, chip.block_count),
     ] {
         if volume != chip {
             return Err(crate::Error::WrongGeometry { field, volume, chip });

@@ -62,7 +62,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Moves everything that is alive out of a block; `false` where the table has no more room.
-    fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
+    pub(super) fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
         let whole = self.move_items(victim)?;
         self.refer_to_moved()?;
         self.log_commit()?;

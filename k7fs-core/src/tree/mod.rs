@@ -6,6 +6,7 @@ mod check;
 mod cleaner;
 mod merge;
 mod node;
+mod resize;
 mod space;
 mod versions;
 mod view;

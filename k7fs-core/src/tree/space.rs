@@ -40,34 +40,35 @@ impl<F: Flash> Tree<'_, F> {
     fn checkpoint_blocks(&self) -> u32 {
         let rows = self.rows_max() as u32;
         let leaves = rows.min(self.log.checkpoint.leaves + 1 + rows / 16);
-        self.blocks_for_nodes(leaves, self.root_level)
+        self.blocks_for_nodes(leaves, self.root_level, self.log.alloc.blocks())
     }
 
-    /// Blocks for so many leaves, the inner nodes above them, twice, and the allocation table.
-    fn blocks_for_nodes(&self, leaves: u32, root_level: u8) -> u32 {
+    /// Blocks for so many leaves, the inner nodes above them, twice, and the allocation table of so many blocks.
+    fn blocks_for_nodes(&self, leaves: u32, root_level: u8, blocks: u32) -> u32 {
         let space = self.log.pages.space;
         let node = self.log.signature.node_bytes_max;
         // Inner nodes fan out at least sixteen-fold; a root that is a leaf is written twice as well.
         let inner = leaves.div_ceil(16) + u32::from(root_level);
         // What a hostile checkpoint says of leaves and nodes may be anything.
         let nodes = leaves.saturating_add(inner.saturating_mul(2)).saturating_mul(node.saturating_add(48));
-        let bytes = nodes.saturating_add(self.log.alloc.blocks() * 4 + 256);
+        let bytes = nodes.saturating_add(blocks * 4 + 256);
         // Whole nodes leave a rest at the end of each block.
         let usable = space.block_payload().saturating_sub(node / 4 + 64).max(node).max(1);
         bytes.div_ceil(usable) + 1
     }
 
-    /// Blocks that are never the user's: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks' move.
-    pub(super) fn reserve_blocks(&self) -> u32 {
+    /// Blocks that are never the user's, of so many: for the worst checkpoint, the heads, the cleaner, the checkpoint blocks'
+    /// move.
+    fn reserve_blocks(&self, blocks: u32) -> u32 {
         // Small blocks: several are under way at once before one comes back.
         let small = self.log.pages.space.block_payload() < 16 << 10;
-        let under_way = if small { 2 + self.log.alloc.blocks() / 64 } else { 0 };
+        let under_way = if small { 2 + blocks / 64 } else { 0 };
         // One level above the leaves, whatever the tree is now: what the user may fill does not change with its shape.
-        self.blocks_for_nodes(self.leaves_expected(), 1) + 7 + under_way
+        self.blocks_for_nodes(self.leaves_expected(blocks), 1, blocks) + 7 + under_way
     }
 
     /// Bytes of capacity that make a volume worth the name.
-    fn capacity_min(&self) -> u32 {
+    pub(super) fn capacity_min(&self) -> u32 {
         let block_payload = self.log.pages.space.block_payload();
         block_payload * if block_payload < 16 << 10 { 6 } else { 2 }
     }
@@ -88,29 +89,38 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn capacity_bytes(&self) -> u64 {
         let alloc = &self.log.alloc;
         let out = alloc.count(BlockState::Bad) + alloc.count(BlockState::Anchor) + alloc.count(BlockState::Failing);
-        let usable = alloc.blocks().saturating_sub(out).saturating_sub(self.reserve_blocks());
+        self.capacity_of(alloc.blocks(), out)
+    }
+
+    /// The same for so many blocks, some of which are none of the user's.
+    pub(super) fn capacity_of(&self, blocks: u32, out: u32) -> u64 {
+        let usable = blocks.saturating_sub(out).saturating_sub(self.reserve_blocks(blocks));
         // Headers, padding and what the cleaner cannot gain any more: with few blocks it moves few at a time, and must gain
         // more from each to pay for the checkpoint.
-        let sixteenths = if alloc.blocks() < 128 { 11 } else { 13 };
+        let sixteenths = if blocks < 128 { 11 } else { 13 };
         u64::from(usable) * u64::from(self.log.pages.space.block_payload()) * sixteenths / 16
     }
 
     /// Bytes in use, changes not merged yet included.
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.log.alloc.live_bytes() + self.leaf_room() + self.committed_bytes + self.pending_bytes
+        self.used_of(self.log.alloc.blocks())
+    }
+
+    /// The same if the volume had so many blocks.
+    pub(super) fn used_of(&self, blocks: u32) -> u64 {
+        self.log.alloc.live_bytes() + self.leaf_room(blocks) + self.committed_bytes + self.pending_bytes
     }
 
     /// Room for writing leaves again. The reserve has it for the leaves that a volume of middling files has; many small
     /// files make more of them, and every one takes its place twice: where it lies, and at the next checkpoint.
-    fn leaf_room(&self) -> u64 {
-        let more = self.log.checkpoint.leaves.saturating_sub(self.leaves_expected());
+    fn leaf_room(&self, blocks: u32) -> u64 {
+        let more = self.log.checkpoint.leaves.saturating_sub(self.leaves_expected(blocks));
         u64::from(more) * self.log.alloc.cost(self.log.signature.node_bytes_max)
     }
 
     /// About so many leaves a volume of this size has when it is full.
-    fn leaves_expected(&self) -> u32 {
+    fn leaves_expected(&self, blocks: u32) -> u32 {
         let rows = self.log.table.capacity() as u32;
-        let blocks = self.log.alloc.blocks();
         (blocks * (self.log.pages.space.block_payload() / 2048).max(1) / 24 + 2).min(rows * 3 / 4)
     }
 
@@ -281,7 +291,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Blocks that a checkpoint of the present table would take.
     pub(super) fn checkpoint_blocks_now(&self) -> u32 {
         let rows = self.log.table.len() as u32 + 2;
-        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1), self.root_level)
+        self.blocks_for_nodes(rows.min(self.log.checkpoint.leaves + 1), self.root_level, self.log.alloc.blocks())
     }
 
     #[inline(never)]
@@ -462,7 +472,7 @@ impl<F: Flash> Tree<'_, F> {
 }
 
 /// A failure in the middle of a change of state: memory and chip no longer agree, the chip is right.
-fn poisoned(error: Error) -> Error {
+pub(super) fn poisoned(error: Error) -> Error {
     match error {
         Error::NoSpace => Error::NeedsRemount,
         error => error,

@@ -16,7 +16,7 @@ use crate::tree::{Content, Entry, KIND_EXTENT};
 /// Extents in a logical block before the small ones are merged.
 const FRAGMENTS_MAX: usize = 16;
 /// Extents that one look at a logical block takes in.
-const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
+pub(super) const FRAGMENTS_SEEN: usize = FRAGMENTS_MAX + 4;
 /// Extents are joined with what is appended to them up to this part of a page.
 const JOINED_PART: u64 = 4;
 /// The smallest window: 4 KiB.

@@ -3,7 +3,7 @@
 use super::extents::{PIECE_ROWS_MAX, Piece, extent_key};
 use super::inode::{Inode, inode_key, job_key};
 use super::namespace::Target;
-use super::sharing::{DEPTH_MAX, content_key};
+use super::sharing::content_key;
 use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
 use crate::error::{Error, inner};
@@ -357,7 +357,8 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
         let content = inode.content(object);
         let few = self.few_extents(content, 0)? && (!inode.attributes || self.few_attributes(object)?);
-        if self.is_open(object) || !few {
+        let has_names = inode.kind == Kind::Directory && !self.is_empty(object)?;
+        if self.is_open(object) || !few || has_names {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
         }
@@ -412,6 +413,12 @@ impl<F: Flash> Volume<'_, F> {
             self.commit_unless_running()?;
         }
         if kind == JOB_DELETE {
+            // Those of a directory that was removed with what is below it.
+            let mut names = Some(0);
+            while let Some(from) = names {
+                names = self.drop_some_names(object, from)?;
+                self.commit_unless_running()?;
+            }
             self.drop_all_attributes(object)?;
         }
         self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 }, self.in_transaction)?;
@@ -434,25 +441,26 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.next_part(object, length)?.is_some())
     }
 
+    /// As [`Self::run_jobs`], but what there is no space for waits for the next time.
+    pub(super) fn run_jobs_that_fit(&mut self) -> Result<(), inner::Error> {
+        match self.run_jobs() {
+            Err(inner::Error::NoSpace) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Works off what earlier commits left to be done, but for objects that are open.
     pub(super) fn run_jobs(&mut self) -> Result<(), inner::Error> {
-        if !self.tree.log.may_have.jobs {
-            return Ok(());
-        }
-        // Deleting content may leave more of it that nobody refers to, at any number.
-        for _ in 0..=DEPTH_MAX {
-            if !self.run_jobs_once()? {
-                break;
-            }
-        }
+        // The job of a directory or of shared content leaves others, for what is below it.
+        while self.tree.log.may_have.jobs && self.run_all_jobs()? {}
         Ok(())
     }
 
-    /// One pass over all jobs; `true` where there may be new ones.
-    fn run_jobs_once(&mut self) -> Result<bool, inner::Error> {
+    /// Goes through the jobs there are; tells whether one was worked off.
+    fn run_all_jobs(&mut self) -> Result<bool, inner::Error> {
         let mut from = Key { index: u32::MAX, ..job_key(0) };
         let mut entry = Entry::EMPTY;
-        let (mut has_jobs, mut again) = (false, false);
+        let (mut has_jobs, mut any_done) = (false, false);
         while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_JOB {
             let key = entry.key;
             from = key.successor();
@@ -460,21 +468,24 @@ impl<F: Flash> Volume<'_, F> {
                 #[cfg(feature = "indexes")]
                 self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
                 has_jobs |= cfg!(not(feature = "indexes"));
+                any_done |= cfg!(feature = "indexes");
             } else if !self.index_record(key.index)?.is_writable() {
                 // A snapshot stays as it is; what goes on from it has the same job.
                 has_jobs = true;
             } else if key.index != self.tree.view.id() {
                 self.as_index(key.index, |volume| volume.run_job_at(key))?;
-                again |= self.tree.log.may_have.sharing;
+                any_done = true;
             } else if key.position == 0 && self.is_open(key.object) {
                 has_jobs = true;
             } else {
                 self.run_job_at(key)?;
-                again |= self.tree.log.may_have.sharing;
+                any_done = true;
             }
         }
-        self.tree.log.may_have.jobs = has_jobs || again;
-        Ok(again)
+        if !any_done {
+            self.tree.log.may_have.jobs = has_jobs;
+        }
+        Ok(any_done)
     }
 
     /// Reads a whole file into `bytes` and tells its length.

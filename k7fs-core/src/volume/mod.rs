@@ -4,6 +4,7 @@ mod attributes;
 mod check;
 mod copy;
 mod dedup;
+mod defragment;
 mod depth;
 mod extents;
 mod file;
@@ -15,6 +16,7 @@ mod namespace;
 mod nt;
 mod packed;
 mod recompress;
+mod resize;
 mod sharing;
 mod status;
 mod types;
@@ -29,8 +31,8 @@ pub use metadata::{Nt, Posix};
 pub use recompress::{ContentCursor, Recompressed};
 pub use status::ContentStatus;
 pub use types::{
-    AttributeCursor, AttributeEntry, CheckSummary, Device, DirCursor, DirEntry, Fault, FaultKind, File, FormatOptions,
-    Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
+    AttributeCursor, AttributeEntry, CheckSummary, DefragmentCursor, Device, DirCursor, DirEntry, Fault, FaultKind,
+    File, FormatOptions, Kind, Metadata, MountOptions, OpenOptions, Timestamp, Usage, VolumeInfo,
 };
 
 use crate::codec::{CodecId, Codecs, PACKED};
@@ -52,6 +54,8 @@ pub const PATH_BYTES_MAX: usize = 4096;
 pub const DEPTH_MAX: u32 = 128;
 /// Bytes of a file, at most.
 pub const FILE_SIZE_MAX: u64 = 1 << 48;
+/// Entries of a directory, at most.
+pub const ENTRIES_MAX: u32 = (1 << 24) - 1;
 /// Names of a file, at most.
 pub const LINKS_MAX: u32 = 65_535;
 /// Bytes of an attribute's name, at most.
@@ -216,7 +220,11 @@ impl<'b, F: Flash> Volume<'b, F> {
             return Err(Error::BufferTooSmall { needed, given });
         }
         if !self.options.read_only {
-            self.run_jobs()?;
+            match self.run_jobs_that_fit() {
+                // What cannot be read stays where it is, like the rest of its object.
+                Err(error) if error.is_damage() => {}
+                result => result?,
+            }
             // A device that never unmounts must not let the log's tail grow from start to start.
             match self.tree.make_room(&Demand::default(), false) {
                 Ok(()) | Err(inner::Error::NoSpace) => {}
@@ -379,7 +387,9 @@ impl<'b, F: Flash> Volume<'b, F> {
 
     /// What the volume was made for.
     pub fn info(&self) -> VolumeInfo {
-        VolumeInfo::of(&self.tree.log.signature)
+        let mut info = VolumeInfo::of(&self.tree.log.signature);
+        info.geometry.block_count = self.tree.log.pages.space.block_count;
+        info
     }
 
     fn now(&self) -> Timestamp {

@@ -4,16 +4,23 @@ use super::attributes::ATTRIBUTES_AT_ONCE;
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
-use super::{DEPTH_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
+use super::{DEPTH_MAX, ENTRIES_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
 use crate::error::{Error, inner};
 use crate::flash::Flash;
+use crate::log::ITEM_HEADER_BYTES_MAX;
+use crate::sabotage::{Step, is_off};
 use crate::tree::{Demand, Entry};
 
 /// Rows that a new name needs at most: name, inode, directory, two of content, one more directory.
 pub(super) const NAME_ROWS: usize = 6;
 /// Rows that taking a name away needs at most: name, inode, directory, a job or the object's extents and
 /// attributes.
-pub(super) const UNLINK_ROWS: usize = 5 + EXTENTS_AT_ONCE + ATTRIBUTES_AT_ONCE;
+pub(super) const UNLINK_ROWS: usize = 6 + EXTENTS_AT_ONCE + ATTRIBUTES_AT_ONCE;
+
+/// Rows that one step of emptying a directory fills, where the table is large.
+const DROPPED_ROWS: usize = 48;
+/// Bytes that deleting a key appends at most, as a row.
+const DROPPED_ROW_BYTES: u64 = ITEM_HEADER_BYTES_MAX as u64;
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +44,16 @@ fn check_name(name: &str) -> Result<(), inner::Error> {
         return Err(inner::Error::NameInvalid);
     }
     Ok(())
+}
+
+/// Entries of a directory, at most.
+fn entries_max() -> u64 {
+    if is_off(Step::Entries) { 8 } else { ENTRIES_MAX.into() }
+}
+
+/// In a directory that nothing leads to any more, an object that is missing is no harm.
+fn unless_missing(result: Result<(), inner::Error>) -> Result<(), inner::Error> {
+    if result == Err(inner::Error::NotFound) { Ok(()) } else { result }
 }
 
 /// The names in a path; empty ones are passed over. By hand, because the panic paths of `str::split` stay linked.
@@ -120,6 +137,11 @@ impl<F: Flash> Volume<'_, F> {
         self.tree.make_room(&demand, self.in_transaction)
     }
 
+    /// Refuses one more entry in a directory that has as many as it may.
+    fn refuse_full(&mut self, directory: u64) -> Result<(), inner::Error> {
+        if self.inode(directory)?.size < entries_max() { Ok(()) } else { Err(inner::Error::DirectoryFull) }
+    }
+
     /// Counts an entry in or out of a directory.
     fn count_entry(&mut self, directory: u64, delta: i64) -> Result<(), inner::Error> {
         let mut inode = self.inode(directory)?;
@@ -140,6 +162,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn create_with(
         &mut self, directory: u64, position: u64, name: &str, mut inode: Inode, content: &[u8],
     ) -> Result<u64, inner::Error> {
+        self.refuse_full(directory)?;
         let len = content.len() as u64;
         let growth = len + self.packing_bytes(len) + name.len() as u64 + 128;
         self.begin_names(growth, NAME_ROWS + self.record_rows(len))?;
@@ -197,7 +220,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Creates an empty directory. Durable on return, outside a transaction.
     ///
     /// # Errors
-    /// `AlreadyExists`, `NotFound` and `NotADirectory` for its parent, `PathTooDeep`, `NoSpace`, those of the path.
+    /// `AlreadyExists`, `NotFound` and `NotADirectory` for its parent, `DirectoryFull`, `PathTooDeep`, `NoSpace`, those of the path.
     pub fn create_dir(&mut self, path: &str) -> Result<(), Error> {
         self.writable()?;
         let (directory, position, name) = self.free_place(path)?;
@@ -241,7 +264,7 @@ impl<F: Flash> Volume<'_, F> {
     /// Gives a file or symbolic link one more name. Durable on return, outside a transaction.
     ///
     /// # Errors
-    /// `IsADirectory`, `AlreadyExists`, `TooManyLinks`, `NoSpace`, those of the paths.
+    /// `IsADirectory`, `AlreadyExists`, `TooManyLinks`, `DirectoryFull`, `NoSpace`, those of the paths.
     pub fn hard_link(&mut self, existing: &str, new: &str) -> Result<(), Error> {
         self.writable()?;
         let (object, mut inode) = self.existing(existing)?;
@@ -252,6 +275,7 @@ impl<F: Flash> Volume<'_, F> {
         if inode.links >= LINKS_MAX {
             return Err(Error::TooManyLinks);
         }
+        self.refuse_full(directory)?;
         self.begin_names(name.len() as u64 + 64, NAME_ROWS)?;
         inode.links += 1;
         if inode.place == NamePlace::UNKNOWN {
@@ -299,15 +323,80 @@ impl<F: Flash> Volume<'_, F> {
         }
     }
 
+    /// Removes a directory with everything below it; works on a full volume.
+    ///
+    /// One commit takes the directory away and leaves a job, which is worked off in bounded steps before this returns; after a
+    /// power cut a writable mount goes on with it (before one has, files that have names elsewhere may count more names than they have).
+    /// Files that have names elsewhere keep those, files that are open stay until they
+    /// are closed. In a transaction the steps follow its commit: until then files that have a name elsewhere count all of their names.
+    ///
+    /// # Errors
+    /// `NotADirectory`, `NotFound`, `Busy` for the root, those of the path. `NoSpace` where other indexes hold on to what
+    /// goes and not even the first commit fits; where space runs out later the tree is gone, and what is left of it
+    /// is deleted with the next transaction or mount that finds room.
+    pub fn remove_tree(&mut self, path: &str) -> Result<(), Error> {
+        self.writable()?;
+        match self.resolve(path)? {
+            Target::Root => Err(Error::Busy),
+            Target::Missing { .. } => Err(Error::NotFound),
+            Target::Found { name, .. } if name.kind != Kind::Directory => Err(Error::NotADirectory),
+            Target::Found { directory, name } => {
+                self.take_name(directory, name)?;
+                if self.in_transaction { Ok(()) } else { Ok(self.run_jobs_that_fit()?) }
+            }
+        }
+    }
+
     fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
+        self.take_name(directory, name)?;
+        self.finish_unlinked(name.object)
+    }
+
+    /// One commit that takes a name away, and with the last one the object, or leaves a job for that.
+    fn take_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {
         self.begin_names(0, UNLINK_ROWS)?;
         self.change(|volume| {
             volume.tree.delete(name_key(directory, name.position))?;
             volume.unlink(directory, &name)?;
             volume.count_entry(directory, -1)
         })?;
-        self.commit_unless_running()?;
-        self.finish_unlinked(name.object)
+        self.commit_unless_running()
+    }
+
+    /// Takes some of the names at or after a position from a directory that has none itself, and tells where to go on. What that
+    /// leaves without a name goes too; what is large, open or a directory with names leaves a job.
+    pub(super) fn drop_some_names(&mut self, directory: u64, from: u64) -> Result<Option<u64>, inner::Error> {
+        let rows = if self.tree.has_room_for(4 * DROPPED_ROWS) { DROPPED_ROWS } else { 1 };
+        let bytes = (rows + UNLINK_ROWS) as u64 * DROPPED_ROW_BYTES + BOOKKEEPING_BYTES;
+        let demand = Demand { bytes, growth: 0, rows: rows + UNLINK_ROWS };
+        self.tree.make_room(&demand, self.in_transaction)?;
+        self.change(|volume| volume.drop_names(directory, from, rows))
+    }
+
+    /// As many names as fill so many rows, and one that may fill more.
+    fn drop_names(&mut self, directory: u64, from: u64, rows: usize) -> Result<Option<u64>, inner::Error> {
+        let mut from = Some(name_key(directory, from));
+        let mut entry = Entry::EMPTY;
+        let (rows_before, mut taken) = (self.tree.log.table.len(), 0);
+        while let Some(at) = from {
+            let is_enough = taken > 0 && (taken >= rows || self.tree.log.table.len() >= rows_before + rows);
+            if is_enough {
+                break;
+            }
+            if !self.tree.next(&at, &mut entry)? || !entry.key.is_beside(&at) {
+                from = None;
+                break;
+            }
+            let name = self.read_target(entry.key.position, &entry.content)?;
+            self.tree.delete(name_key(directory, name.position))?;
+            unless_missing(self.unlink(directory, &name))?;
+            taken += 1;
+            from = entry.key.position.checked_add(1).map(|next| name_key(directory, next));
+        }
+        if taken > 0 {
+            unless_missing(self.count_entry(directory, -(taken as i64)))?;
+        }
+        Ok(from.map(|next| next.position))
     }
 
     /// Takes one name from an object, and the object with its last one.
@@ -329,6 +418,7 @@ impl<F: Flash> Volume<'_, F> {
         self.run_released()
     }
 
+    /// Whether a directory has no names.
     pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
         let from = name_key(directory, 0);
         let mut entry = Entry::EMPTY;
@@ -341,7 +431,7 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// `RenameIntoItself` where a directory would end up below itself, `DirectoryNotEmpty`, `IsADirectory`, `NotADirectory`,
     /// `PathTooDeep` (also for what is below a directory; finding out looks at all of it, where a directory moves down),
-    /// `NoSpace` where the new name is longer, `Busy` for the root, those of the paths.
+    /// `NoSpace` where the new name is longer, `DirectoryFull`, `Busy` for the root, those of the paths.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         self.writable()?;
         let (from_directory, source) = match self.resolve(from)? {
@@ -377,6 +467,9 @@ impl<F: Flash> Volume<'_, F> {
         if source.kind == Kind::Directory && depth > old_depth {
             // What is below it moves down with it.
             self.refuse_deeper(source.object, (DEPTH_MAX as usize).saturating_sub(depth))?;
+        }
+        if from_directory != to_directory && replaced.is_none() {
+            self.refuse_full(to_directory)?;
         }
         // A longer name is growth; any other rename works on a full volume.
         let old_len = components(from).last().map_or(0, str::len);

@@ -279,6 +279,19 @@ pub struct AttributeEntry<'n> {
     pub size: u32,
 }
 
+/// How far defragmenting has come. Survives any change, like a [`DirCursor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DefragmentCursor {
+    pub(crate) object: u64,
+    /// The next byte to look at.
+    pub(crate) offset: u64,
+    /// What lies before this was found to be fragmented.
+    pub(crate) until: u64,
+    /// Whether other objects follow.
+    pub(crate) is_volume: bool,
+}
+
 /// How full the volume is, and what the mount saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -214,17 +214,18 @@ impl Rm {
         if !self.recursive {
             return Err(HostError::Object { path: path.to_owned(), error: Error::IsADirectory });
         }
-        for entry in walk(volume, path)?.iter().rev() {
+        if path != "/" {
+            return volume.remove_tree(path).map_err(HostError::object(path));
+        }
+        // The root itself stays.
+        for entry in list(volume, path)? {
             let removed = match entry.metadata.kind {
-                Kind::Directory => volume.remove_dir(&entry.path),
+                Kind::Directory => volume.remove_tree(&entry.path),
                 _ => volume.remove_file(&entry.path),
             };
             removed.map_err(HostError::object(&entry.path))?;
         }
-        if path == "/" {
-            return Ok(());
-        }
-        volume.remove_dir(path).map_err(HostError::object(path))
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod report;
 mod snap;
+mod space;
 mod torture;
 mod tree;
 
@@ -64,6 +65,8 @@ enum Command {
     Dedup(dedup::Dedup),
     Fsck(image::Fsck),
     Snap(snap::Snap),
+    Defragment(space::Defragment),
+    Resize(space::Resize),
 }
 
 /// Runs the command with the process's arguments.
@@ -110,6 +113,8 @@ impl Command {
             Self::Dedup(command) => command.run(output),
             Self::Fsck(command) => command.run(output),
             Self::Snap(command) => command.run(output),
+            Self::Defragment(command) => command.run(output),
+            Self::Resize(command) => command.run(output),
         }
     }
 }

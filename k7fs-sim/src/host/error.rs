@@ -93,6 +93,11 @@ pub enum HostError {
         /// The image file.
         image: PathBuf,
     },
+    /// A volume cannot grow over what lies behind it in the image.
+    DataBehind {
+        /// The image file.
+        image: PathBuf,
+    },
     /// A name on the host is not UTF-8, which a volume's names must be.
     NotUtf8 {
         /// The file on the host.
@@ -194,6 +199,7 @@ impl core::fmt::Display for HostError {
             Self::VolumeExists { image } => {
                 write!(f, "{}: holds a K7FS volume; --force replaces it", host(image))
             }
+            Self::DataBehind { image } => write!(f, "{}: holds data behind the volume", host(image)),
             Self::DataExists { image } => write!(f, "{}: holds data; --force replaces it", host(image)),
             Self::NotUtf8 { path } => write!(f, "{}: the name is not UTF-8", escaped(path)),
             Self::TargetNotUtf8 { path } => write!(f, "{}: the link's target is not UTF-8", host(path)),

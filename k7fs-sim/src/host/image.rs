@@ -103,8 +103,12 @@ impl Image {
     /// # Errors
     /// `Io`.
     pub fn is_filled_with(&self, value: u8) -> Result<bool, HostError> {
+        self.is_filled(0, value)
+    }
+
+    fn is_filled(&self, start: u64, value: u8) -> Result<bool, HostError> {
         let mut chunk = vec![0; 1 << 20];
-        let mut offset = 0;
+        let mut offset = start;
         while offset < self.bytes {
             let length = usize::try_from(self.bytes - offset).unwrap_or(usize::MAX).min(chunk.len());
             read_at(&self.file, offset, &mut chunk[..length]).map_err(HostError::io(&self.path))?;
@@ -114,6 +118,14 @@ impl Image {
             offset += length as u64;
         }
         Ok(true)
+    }
+
+    /// Whether all bytes from one on are erased.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn is_erased_from(&self, start: u64) -> Result<bool, HostError> {
+        self.is_filled(start, 0xff)
     }
 
     /// Makes the image an erased chip of `bytes` bytes.
@@ -130,6 +142,23 @@ impl Image {
             write_at(&self.file, offset, &chunk[..length]).map_err(HostError::io(&self.path))?;
             offset += length as u64;
         }
+        Ok(())
+    }
+
+    /// Cuts the image off, or makes it longer by erased bytes.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn set_bytes(&mut self, bytes: u64) -> Result<(), HostError> {
+        let erased = vec![0xff; 1 << 20];
+        let mut offset = self.bytes;
+        while offset < bytes {
+            let length = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(erased.len());
+            write_at(&self.file, offset, &erased[..length]).map_err(HostError::io(&self.path))?;
+            offset += length as u64;
+        }
+        self.file.set_len(bytes).map_err(HostError::io(&self.path))?;
+        self.bytes = bytes;
         Ok(())
     }
 
@@ -160,6 +189,13 @@ pub struct ImageFlash {
 }
 
 impl ImageFlash {
+    /// Takes `geometry`'s bytes from `offset` of the image, or the whole blocks that there are.
+    pub fn shortened(image: Image, offset: u64, geometry: Geometry) -> Self {
+        let mut flash = Self { image, offset, geometry, host_error: None };
+        flash.set_blocks(geometry.block_count);
+        flash
+    }
+
     /// Takes `geometry`'s bytes from `offset` of the image.
     ///
     /// # Errors
@@ -176,6 +212,27 @@ impl ImageFlash {
     /// The image.
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// The image, to make it longer or shorter.
+    pub fn image_mut(&mut self) -> &mut Image {
+        &mut self.image
+    }
+
+    /// The byte of the image where the volume begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whole blocks from there to the end of the image.
+    pub fn blocks_in_image(&self) -> u32 {
+        let one = volume_bytes(&Geometry { block_count: 1, ..self.geometry }).max(1);
+        u32::try_from(self.image.bytes.saturating_sub(self.offset) / one).unwrap_or(u32::MAX)
+    }
+
+    /// Shows so many blocks, at most those in the image.
+    pub fn set_blocks(&mut self, blocks: u32) {
+        self.geometry.block_count = blocks.min(self.blocks_in_image());
     }
 
     /// The host's error behind the last failure, if the host caused it.

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use k7fs_core::ecc::Tier;
-use k7fs_core::flash::Geometry;
-use k7fs_core::{Error, FormatOptions, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with};
+use k7fs_core::flash::{Flash, Geometry};
+use k7fs_core::{
+    Error, FormatOptions, GeometryField, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+};
 
 use super::clock::now;
 use super::error::HostError;
@@ -15,6 +17,9 @@ use crate::codec::HostCodecs;
 
 /// Bytes of the longest logical block.
 const LOGICAL_BLOCK_MAX: u32 = 32 << 20;
+
+/// Blocks of a volume, at most.
+const BLOCKS_MAX: u32 = 65_535;
 
 /// An image whose volume has been found, locked until it is dropped.
 #[derive(Debug)]
@@ -35,12 +40,51 @@ impl OpenImage {
     /// match; `Volume` with `NotAVolume`, `DamagedSignature` or `UnknownFeature`.
     pub fn open(path: &Path, access: Access, chip: Option<&ChipSpec>) -> Result<Self, HostError> {
         let image = Image::open(path, access)?;
-        let (flash, info) = locate(image, chip)?;
-        let geometry = k7fs_core::flash::Flash::geometry(&flash);
+        let (mut flash, mut info) = locate(image, chip)?;
+        let blocks = find_size(&mut flash)?;
+        if let Some((info, blocks)) = info.as_mut().zip(blocks) {
+            info.geometry.block_count = blocks;
+        }
+        let buffer = buffer_for(&flash);
         // Without a readable signature the largest block that there may be.
-        let block = info.map_or(LOGICAL_BLOCK_MAX, |info: VolumeInfo| info.logical_block_size);
-        let (buffer, codecs) = (vec![0; buffer_bytes_with(&geometry, Tier::Full)], HostCodecs::new(block));
+        let codecs = HostCodecs::new(info.map_or(LOGICAL_BLOCK_MAX, |info: VolumeInfo| info.logical_block_size));
         Ok(Self { flash, buffer, access, info, codecs, index: None })
+    }
+
+    /// Gives the volume as many blocks as fit so many bytes, and the image just these.
+    ///
+    /// A command that is killed on the way leaves a volume of the old size or the new, perhaps in an image that is larger.
+    ///
+    /// # Errors
+    /// `Volume` with what the core says, `DataBehind` where something else lies behind the volume, `Io`.
+    pub fn resize(&mut self, bytes: u64) -> Result<u32, HostError> {
+        let path = self.flash.image().path().to_path_buf();
+        let block_bytes = volume_bytes(&Geometry { block_count: 1, ..self.flash.geometry() });
+        let blocks = u32::try_from(bytes / block_bytes).unwrap_or(u32::MAX);
+        let before = self.with(|volume| Ok(volume.info().geometry.block_count))?;
+        let end = |blocks: u32| self.flash.offset() + u64::from(blocks) * block_bytes;
+        let (old_end, new_end, image_end) = (end(before), end(blocks), self.flash.image().bytes());
+        if blocks > before {
+            // As after a command that was killed, erased bytes may be there already.
+            if !self.flash.image().is_erased_from(old_end)? {
+                return Err(HostError::DataBehind { image: path });
+            }
+            if blocks > BLOCKS_MAX {
+                return Err(HostError::volume(&path)(Error::ResizeTooLarge { blocks_max: BLOCKS_MAX }));
+            }
+            self.flash.image_mut().set_bytes(new_end.max(image_end))?;
+            self.flash.set_blocks(blocks);
+            self.buffer = buffer_for(&self.flash);
+        }
+        let resized = self.with(|volume| volume.resize(blocks).map_err(HostError::volume(&path)));
+        if resized.is_ok() && (blocks > before || image_end == old_end) {
+            self.flash.image_mut().set_bytes(new_end)?;
+        } else if resized.is_err() && blocks > before {
+            self.flash.image_mut().set_bytes(image_end)?;
+        }
+        self.flash.set_blocks(if resized.is_ok() { blocks } else { before });
+        self.flash.image().sync()?;
+        resized.map(|()| blocks)
     }
 
     /// Works on this index from now on, instead of the default one.
@@ -98,7 +142,37 @@ impl OpenImage {
     }
 }
 
-/// Finds the volume in an image.
+fn buffer_for(flash: &ImageFlash) -> Vec<u8> {
+    vec![0; buffer_bytes_with(&flash.geometry(), Tier::Full)]
+}
+
+/// A volume that was resized has another number of blocks than its signature says: only a mount tells. `None` where it fails for
+/// another reason, which whoever mounts next hears of.
+fn find_size(flash: &mut ImageFlash) -> Result<Option<u32>, HostError> {
+    for _ in 0..2 {
+        let mut buffer = buffer_for(flash);
+        let options = MountOptions { read_only: true, clock: None };
+        let mounted = Volume::mount(&mut *flash, &mut buffer, options).map(|volume| volume.info().geometry.block_count);
+        match mounted {
+            Ok(blocks) => {
+                flash.set_blocks(blocks);
+                return Ok(Some(blocks));
+            }
+            Err(Error::WrongGeometry { field: GeometryField::BlockCount, volume, .. }) => {
+                let needed = volume_bytes(&Geometry { block_count: volume, ..flash.geometry() });
+                if volume > flash.blocks_in_image() {
+                    let bytes = flash.image().bytes().saturating_sub(flash.offset());
+                    return Err(HostError::Truncated { image: flash.image().path().to_path_buf(), bytes, needed });
+                }
+                flash.set_blocks(volume);
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(None)
+}
+
+/// Finds the volume in an image, as large as its signature says.
 ///
 /// # Errors
 /// As [`OpenImage::open`].
@@ -116,7 +190,7 @@ pub fn locate(image: Image, chip: Option<&ChipSpec>) -> Result<(ImageFlash, Opti
             // the chip and starts where it is first seen.
             let whole = image.bytes() <= volume_bytes(&found.info.geometry);
             let offset = if whole { 0 } else { found.position };
-            return Ok((ImageFlash::new(image, offset, found.info.geometry)?, Some(found.info)));
+            return Ok((ImageFlash::shortened(image, offset, found.info.geometry), Some(found.info)));
         }
         // What makes the volume foreign is readable; another geometry would not help.
         (Err(Error::NotAVolume | Error::DamagedSignature), Some(chip)) => {

@@ -59,7 +59,10 @@ impl Generator {
             0..30 => self.slot_operation(&tree, model),
             30..36 => self.transaction(&tree, model),
             36..44 => self.reading(&tree),
+            44 if self.random.percent(30) => Operation::LeaveBlocks { count: self.random.below(6) as u32 },
+            45 if self.random.percent(30) => Operation::EraseAhead { count: self.random.below(12) as u32 },
             44..46 => Operation::Sync,
+            46 if self.random.percent(50) => Operation::Defragment,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },
             _ => self.changing(&tree),
         }
@@ -76,7 +79,8 @@ impl Generator {
             46..52 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.offset() },
             52..56 => Operation::Create { path: self.any_path(tree) },
             56..64 => Operation::CreateDirectory { path: self.any_path(tree) },
-            64..68 => Operation::RemoveDirectory { path: self.existing(tree, Kind::Directory) },
+            64..66 => Operation::RemoveDirectory { path: self.existing(tree, Kind::Directory) },
+            66..68 => Operation::RemoveTree { path: self.existing(tree, Kind::Directory) },
             68..76 => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
             76..90 => Operation::Rename { from: self.anything(tree), to: self.any_path(tree) },
             90..94 => Operation::Symlink { target: self.any_path(tree), path: self.any_path(tree) },
@@ -218,6 +222,7 @@ impl Generator {
             0 => Operation::Resize { path: self.existing(tree, Kind::File), length: self.random.below(64) },
             4 => self.dropping_attribute(tree),
             1 => Operation::Close { slot: self.slot() },
+            2 if self.random.percent(20) => Operation::RemoveTree { path: self.existing(tree, Kind::Directory) },
             _ => Operation::RemoveFile { path: self.existing(tree, Kind::File) },
         }
     }

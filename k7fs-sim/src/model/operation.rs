@@ -178,6 +178,10 @@ pub enum Operation {
     RemoveFile {
         path: String,
     },
+    /// Removes a directory with everything below it.
+    RemoveTree {
+        path: String,
+    },
     Rename {
         from: String,
         to: String,
@@ -283,6 +287,16 @@ pub enum Operation {
     SetDefaultIndex {
         name: String,
     },
+    /// Defragments all files of the index that is worked on.
+    Defragment,
+    /// Gives the volume all blocks of the chip but for so many.
+    LeaveBlocks {
+        count: u32,
+    },
+    /// Erases free blocks ahead.
+    EraseAhead {
+        count: u32,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.
@@ -342,6 +356,7 @@ impl Operation {
                 | Operation::CreateDirectory { .. }
                 | Operation::RemoveDirectory { .. }
                 | Operation::RemoveFile { .. }
+                | Operation::RemoveTree { .. }
                 | Operation::Rename { .. }
                 | Operation::Symlink { .. }
                 | Operation::HardLink { .. }
@@ -350,6 +365,7 @@ impl Operation {
                 | Operation::RemoveAttribute { .. }
                 | Operation::SetStream { .. }
                 | Operation::SetShortName { .. }
+                | Operation::Defragment
         )
     }
 

@@ -64,6 +64,7 @@ impl Session {
             Operation::CreateDirectory { path } => volume.create_dir(path),
             Operation::RemoveDirectory { path } => volume.remove_dir(path),
             Operation::RemoveFile { path } => volume.remove_file(path),
+            Operation::RemoveTree { path } => volume.remove_tree(path),
             Operation::Rename { from, to } => volume.rename(from, to),
             Operation::Symlink { target, path } => volume.symlink(target, path),
             Operation::HardLink { existing, new } => volume.hard_link(existing, new),
@@ -89,6 +90,9 @@ impl Session {
             Operation::RenameIndex { from, to } => volume.rename_index(from, to),
             Operation::SetDefaultIndex { name } => volume.set_default_index(name),
             Operation::Sync => volume.sync(),
+            Operation::LeaveBlocks { count } => leave_blocks(volume, *count),
+            Operation::EraseAhead { count } => volume.erase_ahead(*count).map(drop),
+            Operation::Defragment => defragment(volume),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),
             Operation::Open { .. }
@@ -213,6 +217,21 @@ fn run_reading<F: Flash>(volume: &mut Volume<'_, F>, operation: &Operation) -> R
         }
         _ => Ok(Outcome::Skipped),
     }
+}
+
+fn leave_blocks<F: Flash>(volume: &mut Volume<'_, F>, count: u32) -> Result<(), Error> {
+    let blocks = volume.flash_mut().geometry().block_count;
+    match volume.resize(blocks.saturating_sub(count)) {
+        // How much a volume takes is its own business.
+        Err(Error::ResizeTooSmall { .. }) => Err(Error::NoSpace),
+        result => result,
+    }
+}
+
+fn defragment<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
+    let mut cursor = volume.defragment_all()?;
+    while volume.next_defragment(&mut cursor)?.is_some() {}
+    Ok(())
 }
 
 /// Lists a directory, sorted, and removes the files in `removed` as soon as it meets them.

@@ -41,19 +41,30 @@ struct Files<'f> {
     is_snapshot: bool,
     entries: BTreeMap<String, Entry>,
     names: BTreeMap<u64, u32>,
+    /// Names below directories that a job deletes, by object.
+    to_go: BTreeMap<u64, u32>,
 }
 
 /// Every path with what it names, `/` included.
 pub(super) fn files(values: &Values, signature: &Signature, is_snapshot: bool) -> Result<BTreeMap<String, Entry>> {
-    let mut files = Files { values, signature, is_snapshot, entries: BTreeMap::new(), names: BTreeMap::new() };
+    let mut files = Files {
+        values,
+        signature,
+        is_snapshot,
+        entries: BTreeMap::new(),
+        names: BTreeMap::new(),
+        to_go: BTreeMap::new(),
+    };
     let root = files.inode(ROOT)?;
     if root.entry.kind != Kind::Directory {
         return Err("the root is no directory".to_owned());
     }
     files.entries.insert("/".to_owned(), root.entry);
     files.directory(ROOT, "", &mut BTreeSet::from([ROOT]))?;
+    files.find_names_to_go()?;
     for (path, entry) in &files.entries {
-        let names = files.names.get(&entry.object).copied().unwrap_or(1);
+        let names =
+            files.names.get(&entry.object).copied().unwrap_or(1) + files.to_go.get(&entry.object).copied().unwrap_or(0);
         if entry.links != names {
             return Err(format!("{path} has {names} names and {} links", entry.links));
         }
@@ -79,6 +90,28 @@ impl Files<'_> {
             let object = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
             if value[0] & 0x3F == ATTRIBUTE_VALUE && finished(&object) && !named.contains(&object) {
                 return Err(format!("object {object} is the value of no attribute"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names in directories that no path leads to must be below one that a job deletes.
+    fn find_names_to_go(&mut self) -> Result<()> {
+        let shown: BTreeSet<u64> = self.entries.values().map(|entry| entry.object).collect();
+        let mut parents = BTreeMap::new();
+        for (at, value) in self.values.range(key(2, 0, 0, u32::MAX)..key(3, 0, 0, u32::MAX)) {
+            let directory = u64::from_be_bytes(at[1..9].try_into().expect("eight bytes"));
+            if !shown.contains(&directory) {
+                let child = Cursor::new(&value[1..], 0).number()?;
+                *self.to_go.entry(child).or_default() += 1;
+                parents.insert(child, directory);
+                self.inode(directory)?;
+            }
+        }
+        for directory in parents.values() {
+            let above = std::iter::successors(Some(directory), |at| parents.get(at)).last().expect("there is one");
+            if !self.is_snapshot && !self.values.contains_key(&key(5, *above, 0, 1)) {
+                return Err(format!("nothing leads to directory {above}, and no job deletes it"));
             }
         }
         Ok(())

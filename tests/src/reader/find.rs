@@ -65,6 +65,7 @@ pub(super) fn body(page: &Page, kind: u8) -> Result<Option<&[u8]>> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub(super) volume_id: [u8; 16],
+    pub(super) blocks: u32,
     pub(super) hash_id: u64,
     /// Every byte of content carries a hash.
     pub(super) verified: bool,
@@ -94,6 +95,9 @@ impl Signature {
             block_count: cursor.small()?,
             bad_blocks_max: cursor.small()?,
         };
+        // How many blocks it has now, the checkpoint says.
+        let blocks = shape.block_count;
+        let shape = Geometry { block_count: geometry.block_count, ..shape };
         if incompatible != 0 || longest != 10 || medium != u64::from(geometry.is_nand()) || shape != geometry {
             return Err(format!("the signature is for another chip or reader: {shape:?}"));
         }
@@ -111,6 +115,7 @@ impl Signature {
         let second_copies = options & 1 == 1;
         Ok(Self {
             volume_id,
+            blocks,
             hash_id,
             verified: options & 2 != 0,
             logical_block_log2,
@@ -184,6 +189,8 @@ pub(super) struct Checkpoint {
     pub(super) transaction: u64,
     pub(super) segments: Vec<(u64, usize)>,
     pub(super) jumps: Vec<(u32, u32)>,
+    /// Blocks of the volume, where the signature says another number.
+    pub(super) blocks: Option<u32>,
 }
 
 impl Checkpoint {
@@ -207,7 +214,8 @@ impl Checkpoint {
         let segments = segments.collect::<Result<_>>()?;
         let jumps = (0..cursor.number()?).map(|_| Ok((cursor.small()?, cursor.small()?)));
         let jumps = jumps.collect::<Result<_>>()?;
-        Ok(Self { clean, tail_sequence, root, front_block, last_commit, tag, transaction, segments, jumps })
+        let blocks = if cursor.at() < bytes.len() { Some(cursor.small()?) } else { None };
+        Ok(Self { clean, tail_sequence, root, front_block, last_commit, tag, transaction, segments, jumps, blocks })
     }
 
     /// The newest of some checkpoint blocks.
@@ -228,9 +236,11 @@ impl Checkpoint {
 }
 
 /// The erase count of every block, from the allocation table.
-pub(super) fn erase_counts(pages: &Pages<'_>, checkpoint: &Checkpoint) -> Result<Vec<u64>> {
+pub(super) fn erase_counts(pages: &Pages<'_>, blocks: u32, checkpoint: &Checkpoint) -> Result<Vec<u64>> {
     let payload = pages.payload_bytes() as u32;
-    let blocks = pages.geometry.block_count;
+    if blocks > pages.geometry.block_count {
+        return Err(format!("the volume has {blocks} blocks, the chip fewer"));
+    }
     let per_segment = 64.max(payload / 4).max(blocks.div_ceil(if payload < 128 { 4 } else { 16 }));
     let mut counts = Vec::new();
     for (index, (address, length)) in checkpoint.segments.iter().enumerate() {

@@ -93,7 +93,7 @@ pub fn read(image: &[u8], geometry: Geometry) -> Result<(Indexes, Seen)> {
     let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
     let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
     let checkpoint = Checkpoint::find(&pages, &blocks)?;
-    find::erase_counts(&pages, &checkpoint)?;
+    find::erase_counts(&pages, checkpoint.blocks.unwrap_or(signature.blocks), &checkpoint)?;
     let mut seen = Seen { clean: checkpoint.clean, jumps: checkpoint.jumps.len() as u32, ..Seen::default() };
     let mut values = tree::walk(&pages, &signature, &checkpoint, &mut seen)?;
     for (key, value) in log::Log::new(&pages, &checkpoint, &signature).replay(&mut seen)? {

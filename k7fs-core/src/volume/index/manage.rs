@@ -132,7 +132,7 @@ impl<F: Flash> Volume<'_, F> {
         })?;
         self.commit()?;
         self.enter_index(next.id)?;
-        Ok(self.run_jobs()?)
+        Ok(self.run_jobs_that_fit()?)
     }
 
     /// Gives up an index. What no other one sees is deleted, in steps, before this returns or with the next mount.
@@ -195,7 +195,7 @@ impl<F: Flash> Volume<'_, F> {
             return Err(Error::Busy);
         }
         self.commit()?;
-        self.run_jobs()?;
+        self.run_jobs_that_fit()?;
         Ok(self.index_header()?)
     }
 
@@ -203,6 +203,8 @@ impl<F: Flash> Volume<'_, F> {
     fn begin_new_index(&mut self, name: &str) -> Result<Header, Error> {
         check_index_name(name)?;
         let header = self.begin_indexes()?;
+        // Only those of open files are left then: few enough to be copied.
+        self.run_jobs()?;
         if self.find_index(name)?.is_some() {
             return Err(Error::IndexExists);
         }

@@ -47,6 +47,7 @@ impl Model {
             Operation::CreateDirectory { path } => self.create_directory(path)?,
             Operation::RemoveDirectory { path } => self.remove_directory(path)?,
             Operation::RemoveFile { path } => self.remove_file(path)?,
+            Operation::RemoveTree { path } => self.remove_tree(path)?,
             Operation::Rename { from, to } => self.rename(from, to)?,
             Operation::Symlink { target, path } => self.symlink(target, path)?,
             Operation::HardLink { existing, new } => self.hard_link(existing, new)?,
@@ -62,7 +63,8 @@ impl Model {
             | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
-            Operation::Sync => {}
+            Operation::Sync | Operation::Defragment => {}
+            Operation::LeaveBlocks { .. } | Operation::EraseAhead { .. } => {}
             Operation::Remount | Operation::Restart => *self = self.clone().after_mount(),
             Operation::Open { .. }
             | Operation::WriteAt { .. }
@@ -283,6 +285,25 @@ impl Model {
         }
         self.entries_mut(place.directory).remove(&place.name);
         *self.links_mut(node) -= 1;
+        self.drop_unreferenced();
+        Ok(())
+    }
+
+    fn remove_tree(&mut self, path: &str) -> Result<(), Error> {
+        let place = self.place(path)?;
+        let node = self.find(path)?;
+        self.directory(node)?;
+        self.entries_mut(place.directory).remove(&place.name);
+        let mut directories = vec![node];
+        while let Some(directory) = directories.pop() {
+            let Some(Node::Directory { entries }) = self.nodes.remove(&directory) else { continue };
+            for node in entries.into_values() {
+                match self.nodes[&node].kind() {
+                    Kind::Directory => directories.push(node),
+                    _ => *self.links_mut(node) -= 1,
+                }
+            }
+        }
         self.drop_unreferenced();
         Ok(())
     }

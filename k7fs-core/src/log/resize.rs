@@ -1,0 +1,110 @@
+//! A volume with another number of blocks than its signature says: the checkpoint states it, and what is beyond stays untouched.
+
+use super::heads::Doubt;
+use super::mount::BLOCKS_MIN;
+use super::{BlockState, HeadId, Log};
+use crate::error::GeometryField;
+use crate::error::inner::Error;
+use crate::flash::Flash;
+
+impl<F: Flash> Log<'_, F> {
+    /// What a checkpoint says of the number of blocks.
+    pub(super) fn stated_blocks(&self) -> u32 {
+        let blocks = self.pages.space.block_count;
+        if blocks == self.signature.geometry.block_count { 0 } else { blocks }
+    }
+
+    /// Takes the volume's number of blocks from the checkpoint that a mount has found, or has looked for in vain: perhaps
+    /// because the chip ends before it.
+    #[inline(never)]
+    pub(super) fn adopt_size(&mut self, found: Result<bool, Error>) -> Result<bool, crate::Error> {
+        let chip = self.pages.flash.geometry().block_count;
+        let signed = self.signature.geometry.block_count;
+        let volume = match (found.is_ok(), self.checkpoint.blocks) {
+            (true, blocks) if blocks != 0 => blocks,
+            _ => signed,
+        };
+        let is_missing = matches!(found, Ok(_) | Err(Error::DamagedSignature | Error::Corrupt { .. }));
+        if volume > chip && is_missing {
+            return Err(crate::Error::WrongGeometry { field: GeometryField::BlockCount, volume, chip });
+        }
+        let tail_checkpoint = found?;
+        let beyond = self.anchors.checkpoints.iter().flatten().any(|anchor| anchor.block >= volume);
+        if volume < BLOCKS_MIN || beyond {
+            return Err(crate::Error::Corrupt { page: 0 });
+        }
+        self.set_block_count(volume);
+        Ok(tail_checkpoint)
+    }
+
+    fn set_block_count(&mut self, blocks: u32) {
+        self.pages.space.block_count = blocks;
+        let space = self.pages.space;
+        self.alloc.set_blocks(&space);
+    }
+
+    /// The volume has so many blocks from the next checkpoint on. New ones are free unless they are marked bad.
+    pub(crate) fn resize(&mut self, blocks: u32) -> Result<(), Error> {
+        let before = self.alloc.blocks();
+        self.set_block_count(blocks);
+        for block in before..blocks {
+            if self.pages.flash.is_bad(block)? {
+                self.alloc.set_state(block, BlockState::Bad);
+            }
+        }
+        self.erased.retain(|block| u32::from(*block) < blocks);
+        Ok(())
+    }
+
+    /// A block from `end` on that is in use, or may be.
+    pub(crate) fn occupied_from(&self, end: u32) -> Option<u32> {
+        let in_use = |block: &u32| !matches!(self.alloc.state(*block), BlockState::Free | BlockState::Bad);
+        (end..self.alloc.blocks()).find(in_use)
+    }
+
+    /// Heads and checkpoint blocks leave what lies from `end` on. `true` where there was something to leave: then a checkpoint must
+    /// follow. Nothing may be behind the last one.
+    pub(crate) fn leave_blocks(&mut self, end: u32) -> Result<bool, Error> {
+        let beyond = |block: Option<u32>| block.is_some_and(|block| block >= end);
+        let mut leaves = false;
+        if beyond(self.moved.block) {
+            self.flush_partial(HeadId::Moved)?;
+            self.moved.close();
+            leaves = true;
+        }
+        if beyond(self.front.block) || beyond(self.front.next) {
+            // A chain of its own begins: the checkpoint that follows leads to it.
+            self.flush_partial(HeadId::Front)?;
+            self.front.close();
+            self.front.first_sequence = 0;
+            self.alloc.touch_all();
+            leaves = true;
+        }
+        let full = self.pages.space.pages_per_block;
+        for anchor in self.anchors.checkpoints.iter_mut().flatten().filter(|anchor| anchor.block >= end) {
+            (anchor.next_page, anchor.doubt) = (full, Doubt::None);
+            leaves = true;
+        }
+        Ok(leaves)
+    }
+
+    /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
+    pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
+        let is_new = |block: u32| !self.erased.iter().any(|erased| u32::from(*erased) == block);
+        let planned = self.front.next.filter(|next| is_new(*next));
+        let Some(block) = planned.or_else(|| self.alloc.least_worn_free(is_new)) else { return Ok(false) };
+        if self.erased.is_full() {
+            return Ok(false);
+        }
+        self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+        if self.pages.erase(block)? {
+            let _ = self.erased.push(block as u16);
+            return Ok(true);
+        }
+        // A planned successor fails once more when it is opened, and is replaced then.
+        if planned.is_none() {
+            self.retire(block);
+        }
+        Ok(planned.is_none())
+    }
+}
