@@ -158,8 +158,9 @@ pub fn named() -> Vec<Workload> {
 fn some_tree() -> Vec<Operation> {
     [
         vec![
+            mkdir("/e"),
             mkdir("/d"),
-            mkdir("/d/e"),
+            rename("/e", "/d/e"),
             mkdir("/d/e/f"),
             mkdir("/d/g"),
             write("/d/e/a", 1, 60),
