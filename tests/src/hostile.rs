@@ -488,6 +488,13 @@ fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.remove_attribute("/d/medium", "user.note");
     let _ = volume.set_short_name("/d/medium", "MEDIUM~2");
     let _ = volume.remove_file("/d/many");
+    let _ = volume.erase_ahead(2);
+    if let Ok(mut cursor) = volume.defragment_all() {
+        while let Ok(Some(_)) = volume.next_defragment(&mut cursor) {}
+    }
+    let blocks = volume.info().geometry.block_count;
+    let _ = volume.resize(blocks - 1);
+    let _ = volume.resize(blocks);
     let _ = volume.create_snapshot("new");
     let _ = volume.write("/new", &[8; 70]);
     let _ = volume.create_branch("t", "newer");
@@ -496,6 +503,7 @@ fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.roll_back_to("newest");
     let _ = volume.trim_index("newest");
     let _ = volume.trim_index("b");
+    let _ = volume.remove_tree("/d");
     let _ = volume.sync();
 }
 

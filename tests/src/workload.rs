@@ -281,8 +281,9 @@ pub fn sharing_sequences(length: u32) -> Vec<Workload> {
 fn some_tree() -> Vec<Operation> {
     [
         vec![
+            mkdir("/e"),
             mkdir("/d"),
-            mkdir("/d/e"),
+            rename("/e", "/d/e"),
             mkdir("/d/e/f"),
             mkdir("/d/g"),
             write("/d/e/a", 1, 60),

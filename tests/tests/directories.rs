@@ -162,11 +162,14 @@ fn a_tree_is_removed_from_a_full_volume() {
         let mut buffer = buffer_for(&flash);
         let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
         let free = volume.usage().expect("is usable").free_bytes;
+        // Older objects below younger ones: what jobs leave to be done comes before them in the order of keys.
+        volume.create_dir("/deeper").expect("fits");
+        volume.create_dir("/deep").expect("fits");
         volume.create_dir("/d").expect("creates");
         volume.write("/kept", &[7; 300]).expect("fits");
-        volume.create_dir("/d/deep").expect("fits");
-        volume.create_dir("/d/deep/deeper").expect("fits");
-        volume.hard_link("/kept", "/d/deep/deeper/link").expect("fits");
+        volume.hard_link("/kept", "/deeper/link").expect("fits");
+        volume.rename("/deeper", "/deep/deeper").expect("fits");
+        volume.rename("/deep", "/d/deep").expect("fits");
         let mut count = 0;
         loop {
             let directory = format!("/d/{}", count / 8);

@@ -181,7 +181,9 @@ impl DefragmentCursor {
         if end > start && end < u64::MAX {
             self.offset = end;
         } else {
-            (self.object, self.offset) = (self.object.saturating_add(1), 0);
+            // No content has the number 0: behind the last object there is nothing.
+            (self.object, self.offset) = (self.object.wrapping_add(1), 0);
+            self.is_volume &= self.object != 0;
         }
     }
 }
