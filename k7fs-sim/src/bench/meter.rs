@@ -17,7 +17,7 @@ pub struct Phase {
     pub chip: &'static str,
     /// Bytes of the volume's blocks.
     pub block_size: u32,
-    /// The workload's name: W1 to W6, or `snap`.
+    /// The workload's name: W1 to W6, `snap` or `claims`.
     pub workload: &'static str,
     /// What one operation is.
     pub operation: String,

@@ -1,6 +1,7 @@
 //! Workloads in device time, and what the time goes to.
 //!
 //! ```text
+//! claims   what another file system states of itself
 //! files    W1 to W5: whole workloads on a fresh volume
 //! indexes  snapshots of a volume with many files
 //! mount    W6 and the cost of mounting, at 10, 50 and 90 % full
@@ -10,6 +11,7 @@
 //!
 //! All times are the simulated chip's: the host's speed does not matter, and the same seed gives the same report.
 
+mod claims;
 mod files;
 mod indexes;
 mod meter;
@@ -44,11 +46,14 @@ pub enum Workload {
     Mount,
     /// Snapshots of up to 20,000 files: taking, comparing, going back, trimming.
     Snap,
+    /// Format, mount, create, read, write, snapshot, beside what NexFS states.
+    Claims,
 }
 
 impl Workload {
     /// Every workload, in order.
-    pub const ALL: [Self; 8] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6, Self::Mount, Self::Snap];
+    pub const ALL: [Self; 9] =
+        [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6, Self::Mount, Self::Snap, Self::Claims];
 }
 
 /// What to measure.
@@ -128,6 +133,7 @@ fn run_one(subject: &Subject, workload: Workload, seed: u64, report: &mut Report
         Workload::W5 => report.phases.extend(files::many(subject, seed)?),
         Workload::W6 => report.phases.extend(mount::first_writes(subject, seed)?),
         Workload::Snap => report.phases.extend(indexes::snapshots(subject, seed)?),
+        Workload::Claims => report.phases.extend(claims::claims(subject, seed)?),
         Workload::Mount => report.mounts.extend(mount::mounts(subject, seed)?),
     }
     Ok(())

@@ -40,6 +40,7 @@ enum WorkloadName {
     W6,
     Mount,
     Snap,
+    Claims,
     All,
 }
 
@@ -54,6 +55,7 @@ impl WorkloadName {
             Self::W6 => vec![Workload::W6],
             Self::Mount => vec![Workload::Mount],
             Self::Snap => vec![Workload::Snap],
+            Self::Claims => vec![Workload::Claims],
             Self::All => Workload::ALL.to_vec(),
         }
     }
