@@ -108,6 +108,17 @@ pub fn named() -> Vec<Workload> {
                 .collect::<Vec<_>>(),
             [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
         ),
+        workload(
+            "symbolic links",
+            [write("/a", 1, 1)],
+            [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
+        ),
+    ]
+}
+
+/// Trees and blocks that go, and content that is put together again: many operations each, with many places to cut.
+pub fn space() -> Vec<Workload> {
+    vec![
         workload("remove a tree", some_tree(), [rmtree("/d"), write("/a", 9, 30)]),
         workload(
             "remove a tree in a transaction",
@@ -144,11 +155,6 @@ pub fn named() -> Vec<Workload> {
                 .chain((0..5).map(|part| update("/b", (4 - part) * 4096, part, 4096)))
                 .collect::<Vec<_>>(),
             [Operation::Defragment, update("/a", 100, 3, 50), Operation::Defragment],
-        ),
-        workload(
-            "symbolic links",
-            [write("/a", 1, 1)],
-            [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
         ),
     ]
 }

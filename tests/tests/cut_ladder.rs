@@ -131,9 +131,15 @@ fn jobs(seed: u64) -> Vec<Job> {
         job("nor-256-4k", long.into_iter().step_by(5).collect(), 1, few),
     ];
     // A thousand bytes to a page make many kinds of tears, and few pages to a workload; pages of 128 bytes the contrary.
-    for name in ["nor-256-4k-zstd", "nor-512-4k-verified-lzma2", "nor-128-2k-verified", "nand-2048-64-verified-zstd"] {
-        jobs.push(job(name, vec![workload::packed()], 4, few));
-        jobs.push(job(name, workload::named().into_iter().step_by(2).collect(), 8, few));
+    let packed = [
+        ("nor-256-4k-zstd", 4),
+        ("nor-512-4k-verified-lzma2", 8),
+        ("nor-128-2k-verified", 64),
+        ("nand-2048-64-verified-zstd", 4),
+    ];
+    for (name, every) in packed {
+        jobs.push(job(name, vec![workload::packed()], every, few));
+        jobs.push(job(name, workload::named().into_iter().step_by(2).collect(), 2 * every, few));
     }
     let geometries = [
         ("nor-256-4k", 1),
@@ -145,6 +151,7 @@ fn jobs(seed: u64) -> Vec<Job> {
     ];
     for (name, every) in geometries {
         jobs.push(job(name, workload::named(), every, some));
+        jobs.push(job(name, workload::space(), 64 * every, some));
         jobs.push(job(name, sequences.clone(), every, few));
     }
     jobs
