@@ -277,6 +277,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Writes the first changed part of the allocation table from a segment on; the next segment, or `None` at the end.
+    #[inline(never)]
     pub(crate) fn write_next_segment(&mut self, from: usize) -> Result<Option<usize>, Error> {
         for segment in from..self.alloc.segment_count() {
             if self.alloc.is_dirty(segment) {
@@ -288,6 +289,7 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Writes a checkpoint with this root, and lets go of what only the last one needed.
+    #[inline(never)]
     pub(crate) fn finish_merge(&mut self, root: Option<Place>, root_level: u8) -> Result<(), Error> {
         self.flush_partial(HeadId::Moved)?;
         self.flush_partial(HeadId::Front)?;

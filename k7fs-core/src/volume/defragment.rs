@@ -15,6 +15,8 @@ use crate::tree::{Demand, Entry, KIND_EXTENT};
 const STRETCH_BYTES: u64 = 32 << 10;
 /// Extents so many pages behind each other are in order: commits and nodes may have come between them.
 const NEAR_PAGES: u32 = 8;
+/// Places in a stretch where the order breaks off without harm: a checkpoint may have been written there, a block may end.
+const BREAKS_MAX: u32 = 2;
 /// Extents of a stretch that are looked at.
 const STRETCH_EXTENTS_MAX: usize = 256;
 
@@ -104,19 +106,20 @@ impl<F: Flash> Volume<'_, F> {
     fn is_fragmented(&mut self, object: u64, start: u64, end: u64) -> Result<bool, inner::Error> {
         let mut before: Option<Extent> = None;
         let mut from = start;
-        let mut found = false;
+        let (mut found, mut breaks) = (false, 0);
         for _ in 0..STRETCH_EXTENTS_MAX {
             let Some(extent) = self.next_extent(object, from)?.filter(|extent| extent.start < end) else { break };
             if !extent.is_own || self.compressed(&extent)?.is_some() {
                 return Ok(false);
             }
             if let Some(before) = before {
-                found |= self.belong_together(&before, &extent) || !self.is_near(&before, &extent);
+                found |= self.belong_together(&before, &extent);
+                breaks += u32::from(!self.is_near(&before, &extent));
             }
             from = extent.start.saturating_add(1);
             before = Some(extent);
         }
-        Ok(found)
+        Ok(found || breaks > BREAKS_MAX)
     }
 
     /// Whether two neighbours could be one record.

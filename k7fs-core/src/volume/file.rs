@@ -393,22 +393,13 @@ impl<F: Flash> Volume<'_, F> {
         self.run_job_at(job_key(object))
     }
 
+    #[inline(never)]
     fn run_job_at(&mut self, key: Key) -> Result<(), inner::Error> {
         if !self.tree.log.may_have.jobs {
             return Ok(());
         }
         let object = key.object;
-        let mut bytes = [0u8; JOB_BYTES_MAX];
-        let mut reader = match self.tree.load(&key, &mut bytes) {
-            Err(inner::Error::NotFound) => return Ok(()),
-            value => Reader::new(value?),
-        };
-        let job = (reader.byte(), reader.uleb());
-        let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
-        let content = match kind {
-            JOB_CONTENT => object,
-            _ => self.inode(object).map_or(object, |inode| inode.content(object)),
-        };
+        let Some(Job { kind, length, content }) = self.read_job(&key)? else { return Ok(()) };
         while self.drop_some_extents(content, length)? {
             self.commit_unless_running()?;
         }
@@ -422,14 +413,38 @@ impl<F: Flash> Volume<'_, F> {
             self.drop_all_attributes(object)?;
         }
         self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 }, self.in_transaction)?;
+        self.forget_job(key, (kind == JOB_DELETE).then_some(content))?;
+        self.commit_unless_running()
+    }
+
+    /// Reads a job. Apart from what works it off, because the stack is deep there.
+    #[inline(never)]
+    fn read_job(&mut self, key: &Key) -> Result<Option<Job>, inner::Error> {
+        let mut bytes = [0u8; JOB_BYTES_MAX];
+        let mut reader = match self.tree.load(key, &mut bytes) {
+            Err(inner::Error::NotFound) => return Ok(None),
+            value => Reader::new(value?),
+        };
+        let job = (reader.byte(), reader.uleb());
+        let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
+        let object = key.object;
+        let content = match kind {
+            JOB_CONTENT => object,
+            _ => self.inode(object).map_or(object, |inode| inode.content(object)),
+        };
+        Ok(Some(Job { kind, length, content }))
+    }
+
+    /// Deletes a job that is done, and the object whose content this was.
+    #[inline(never)]
+    fn forget_job(&mut self, key: Key, deleted: Option<u64>) -> Result<(), inner::Error> {
         self.change(|volume| {
-            if kind == JOB_DELETE {
+            if let Some(content) = deleted {
                 volume.drop_content_record(content)?;
-                volume.tree.delete(inode_key(object))?;
+                volume.tree.delete(inode_key(key.object))?;
             }
             volume.tree.delete(key)
-        })?;
-        self.commit_unless_running()
+        })
     }
 
     /// Forgets that content belongs to an object that is deleted.
@@ -459,21 +474,18 @@ impl<F: Flash> Volume<'_, F> {
     /// Goes through the jobs there are; tells whether one was worked off.
     fn run_all_jobs(&mut self) -> Result<bool, inner::Error> {
         let mut from = Key { index: u32::MAX, ..job_key(0) };
-        let mut entry = Entry::EMPTY;
         let (mut has_jobs, mut any_done) = (false, false);
-        while self.tree.next_version(&from, &mut entry)? && entry.key.kind == KIND_JOB {
-            let key = entry.key;
+        while let Some((key, is_resting)) = self.next_job(&from)? {
             from = key.successor();
             if key.object == TRIMMED_INDEX {
                 #[cfg(feature = "indexes")]
                 self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
                 has_jobs |= cfg!(not(feature = "indexes"));
                 any_done |= cfg!(feature = "indexes");
-            } else if !self.index_record(key.index)?.is_writable() {
-                // A snapshot stays as it is; what goes on from it has the same job.
+            } else if is_resting {
                 has_jobs = true;
             } else if key.index != self.tree.view.id() {
-                self.as_index(key.index, |volume| volume.run_job_at(key))?;
+                self.run_job_elsewhere(key)?;
                 any_done = true;
             } else if key.position == 0 && self.is_open(key.object) {
                 has_jobs = true;
@@ -486,6 +498,23 @@ impl<F: Flash> Volume<'_, F> {
             self.tree.log.may_have.jobs = has_jobs;
         }
         Ok(any_done)
+    }
+
+    #[inline(never)]
+    fn run_job_elsewhere(&mut self, key: Key) -> Result<(), inner::Error> {
+        self.as_index(key.index, |volume| volume.run_job_at(key))
+    }
+
+    /// The first job at or after a key, and whether it rests: a snapshot stays as it is, and what goes on from it has the same job.
+    #[inline(never)]
+    fn next_job(&mut self, from: &Key) -> Result<Option<(Key, bool)>, inner::Error> {
+        let mut entry = Entry::EMPTY;
+        if !self.tree.next_version(from, &mut entry)? || entry.key.kind != KIND_JOB {
+            return Ok(None);
+        }
+        let key = entry.key;
+        let rests = key.object != TRIMMED_INDEX && !self.index_record(key.index)?.is_writable();
+        Ok(Some((key, rests)))
     }
 
     /// Reads a whole file into `bytes` and tells its length.
@@ -582,6 +611,15 @@ impl<F: Flash> Volume<'_, F> {
         })?;
         self.commit_unless_running()
     }
+}
+
+/// Work that a commit has left.
+struct Job {
+    kind: u8,
+    /// Content goes from here on.
+    length: u64,
+    /// The number that it is under.
+    content: u64,
 }
 
 /// Bytes of the longest job.

@@ -97,6 +97,7 @@ impl Part {
 
 impl<F: Flash> Volume<'_, F> {
     /// The first part that reaches beyond an offset.
+    #[inline(never)]
     pub(super) fn next_part(&mut self, object: u64, offset: u64) -> Result<Option<Part>, Error> {
         if !self.tree.log.may_have.sharing {
             return Ok(None);
@@ -116,6 +117,7 @@ impl<F: Flash> Volume<'_, F> {
         Part::decode(&entry.key, bytes).ok_or(Error::Corrupt { page: 0 })
     }
 
+    #[inline(never)]
     pub(super) fn put_part(&mut self, object: u64, part: &Part) -> Result<(), Error> {
         let mut bytes = [0u8; PART_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
@@ -126,6 +128,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// What is known about an object's content beside what its inode says; `None` where nothing is.
+    #[inline(never)]
     pub(super) fn content_record(&mut self, object: u64) -> Result<Option<ContentRecord>, Error> {
         let mut entry = Entry::EMPTY;
         if !self.tree.log.may_have.sharing || !self.tree.get(&content_key(object), &mut entry)? {
@@ -150,6 +153,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(Some(ContentRecord::Shared(Body { references: first, depth, len, hash })))
     }
 
+    #[inline(never)]
     pub(super) fn put_content(&mut self, object: u64, record: &ContentRecord) -> Result<(), Error> {
         let mut bytes = [0u8; CONTENT_BYTES_MAX];
         let mut writer = Writer::new(&mut bytes);
@@ -190,6 +194,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Finds what is seen at an offset below the extents of an object, for up to `len` bytes.
+    #[inline(never)]
     fn find_below(&mut self, object: u64, offset: u64, len: u64) -> Result<Below, Error> {
         let (mut object, mut at, mut len) = (object, offset, len);
         for _ in 0..=DEPTH_MAX {
@@ -300,6 +305,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Deletes some parts from an offset on; `false` where none are left.
+    #[inline(never)]
     pub(super) fn drop_parts(&mut self, object: u64, offset: u64) -> Result<bool, Error> {
         self.shorten_part(object, offset)?;
         for _ in 0..PARTS_AT_ONCE {
