@@ -30,6 +30,22 @@ struct Job {
     plan: Plan,
 }
 
+/// Whether the run follows more of what lies within recovery.
+const CAMPAIGN: bool = cfg!(feature = "campaign");
+
+/// One in so many double cuts.
+fn every(in_campaign: u64, otherwise: u64) -> u64 {
+    if CAMPAIGN { in_campaign } else { otherwise }
+}
+
+impl Job {
+    /// For workloads that need some room.
+    fn with_spare(name: &str, workloads: Vec<Workload>, double_every: u64, seed: u64) -> Self {
+        let plan = Plan { double_every, triple_every: if CAMPAIGN { 64 } else { 0 }, seed };
+        Self { case: Case::named(name), spare_blocks: 14, workloads, plan }
+    }
+}
+
 #[test]
 fn every_cut_leaves_a_state_that_was_promised() {
     climb_all("cut ladder", &jobs(seed()), DISTINCT_MIN);
@@ -65,12 +81,7 @@ fn climb_all(what: &str, jobs: &[Job], distinct_min: usize) {
 
 /// The jobs over operations on shared content; with `--features campaign` longer, and with more double cuts.
 fn sharing_jobs(seed: u64) -> Vec<Job> {
-    let campaign = cfg!(feature = "campaign");
-    let job = |name, workloads, double_every: u64| {
-        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 0 }, seed };
-        Job { case: Case::named(name), spare_blocks: 14, workloads, plan }
-    };
-    let every = |few, many| if campaign { few } else { many };
+    let job = |name, workloads, double_every| Job::with_spare(name, workloads, double_every, seed);
     let mut jobs = Vec::new();
     for (name, few, many) in
         [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-256-4k-verified", 4, 64), ("nand-2048-64", 2, 16)]
@@ -78,7 +89,7 @@ fn sharing_jobs(seed: u64) -> Vec<Job> {
         jobs.extend(workload::sharing().into_iter().map(|workload| job(name, vec![workload], every(few, many))));
         jobs.push(job(name, workload::sharing_sequences(2), every(2, 64)));
     }
-    if campaign {
+    if CAMPAIGN {
         let long = workload::sharing_sequences(3).into_iter().step_by(7);
         jobs.push(job("nor-256-4k", long.collect(), 16));
     }
@@ -87,12 +98,7 @@ fn sharing_jobs(seed: u64) -> Vec<Job> {
 
 /// The jobs over operations on indexes; with `--features campaign` on more chips, longer, and with more double cuts.
 fn index_jobs(seed: u64) -> Vec<Job> {
-    let campaign = cfg!(feature = "campaign");
-    let job = |name, workloads, double_every: u64| {
-        let plan = Plan { double_every, triple_every: if campaign { 64 } else { 0 }, seed };
-        Job { case: Case::named(name), spare_blocks: 14, workloads, plan }
-    };
-    let every = |few, many| if campaign { few } else { many };
+    let job = |name, workloads, double_every| Job::with_spare(name, workloads, double_every, seed);
     let mut jobs = Vec::new();
     for (name, few, many) in
         [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 256), ("nand-2048-64", 2, 16)]
@@ -100,7 +106,7 @@ fn index_jobs(seed: u64) -> Vec<Job> {
         jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], every(few, many))));
     }
     jobs.push(job("nor-256-4k", workload::index_sequences(2), every(2, 16)));
-    if campaign {
+    if CAMPAIGN {
         jobs.push(job("nor-512-4k", workload::index_sequences(2), 4));
         jobs.push(job("nand-2048-64", workload::index_sequences(2), 8));
         let long = workload::index_sequences(3).into_iter().step_by(7);
