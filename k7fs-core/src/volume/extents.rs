@@ -322,7 +322,7 @@ impl<F: Flash> Volume<'_, F> {
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
         let is_packed = self.is_verified() || PACKED && run.iter().any(|extent| extent.packed.is_some());
-        if is_packed || self.has_parts(object)? {
+        if is_packed || self.has_parts(object, 0)? {
             return self.merge_packed_run(object, run);
         }
         let parts = run.iter().scan(first.start, |at, extent| {

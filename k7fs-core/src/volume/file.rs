@@ -321,7 +321,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
-        if self.next_part(object, length)?.is_some() {
+        if self.has_parts(object, length)? {
             return Ok(false);
         }
         let mut from = length;
@@ -340,7 +340,7 @@ impl<F: Flash> Volume<'_, F> {
         for dropped in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, length)? {
                 Some(extent) => self.tree.delete(extent_key(object, extent.start))?,
-                None if dropped > 0 => return self.has_more_parts(object, length),
+                None if dropped > 0 => return self.has_parts(object, length),
                 None => return self.drop_parts(object, length),
             }
         }
@@ -450,10 +450,6 @@ impl<F: Flash> Volume<'_, F> {
     /// Forgets that content belongs to an object that is deleted.
     fn drop_content_record(&mut self, content: u64) -> Result<(), inner::Error> {
         if self.content_record(content)?.is_some() { self.tree.delete(content_key(content)) } else { Ok(()) }
-    }
-
-    fn has_more_parts(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
-        Ok(self.next_part(object, length)?.is_some())
     }
 
     /// As [`Self::run_jobs`], but what there is no space for waits for the next time.
@@ -572,7 +568,7 @@ impl<F: Flash> Volume<'_, F> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
         let content = inode.content(object);
-        if self.has_parts(content)? {
+        if self.has_parts(content, 0)? {
             // What it shares is given up, and so is not overwritten.
             self.atomically(size, |volume| {
                 inode.size = 0;

@@ -295,16 +295,20 @@ impl<F: Flash> Volume<'_, F> {
     /// `DirectoryNotEmpty`, `NotADirectory`, `Busy` for the root, those of the path.
     pub fn remove_dir(&mut self, path: &str) -> Result<(), Error> {
         self.writable()?;
+        let (directory, name) = self.removable_directory(path)?;
+        if !self.is_empty(name.object)? {
+            return Err(Error::DirectoryNotEmpty);
+        }
+        Ok(self.remove_name(directory, name)?)
+    }
+
+    /// A directory that may be taken away, and the one that it is in.
+    fn removable_directory(&mut self, path: &str) -> Result<(u64, Name), inner::Error> {
         match self.resolve(path)? {
-            Target::Root => Err(Error::Busy),
-            Target::Missing { .. } => Err(Error::NotFound),
-            Target::Found { name, .. } if name.kind != Kind::Directory => Err(Error::NotADirectory),
-            Target::Found { directory, name } => {
-                if !self.is_empty(name.object)? {
-                    return Err(Error::DirectoryNotEmpty);
-                }
-                Ok(self.remove_name(directory, name)?)
-            }
+            Target::Root => Err(inner::Error::Busy),
+            Target::Missing { .. } => Err(inner::Error::NotFound),
+            Target::Found { name, .. } if name.kind != Kind::Directory => Err(inner::Error::NotADirectory),
+            Target::Found { directory, name } => Ok((directory, name)),
         }
     }
 
@@ -336,15 +340,9 @@ impl<F: Flash> Volume<'_, F> {
     /// is deleted with the next transaction or mount that finds room.
     pub fn remove_tree(&mut self, path: &str) -> Result<(), Error> {
         self.writable()?;
-        match self.resolve(path)? {
-            Target::Root => Err(Error::Busy),
-            Target::Missing { .. } => Err(Error::NotFound),
-            Target::Found { name, .. } if name.kind != Kind::Directory => Err(Error::NotADirectory),
-            Target::Found { directory, name } => {
-                self.take_name(directory, name)?;
-                if self.in_transaction { Ok(()) } else { Ok(self.run_jobs_that_fit()?) }
-            }
-        }
+        let (directory, name) = self.removable_directory(path)?;
+        self.take_name(directory, name)?;
+        if self.in_transaction { Ok(()) } else { Ok(self.run_jobs_that_fit()?) }
     }
 
     fn remove_name(&mut self, directory: u64, name: Name) -> Result<(), inner::Error> {

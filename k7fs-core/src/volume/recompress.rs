@@ -119,7 +119,7 @@ impl<F: Flash> Volume<'_, F> {
             Err(inner::Error::NotFound) => return Ok(Outcome::Left),
             Err(error) => return Err(error),
         };
-        if self.has_parts(object)? {
+        if self.has_parts(object, 0)? {
             // Shared content is seen between its extents.
             return Ok(Outcome::Skipped);
         }

@@ -236,9 +236,9 @@ impl<F: Flash> Volume<'_, F> {
         Ok(())
     }
 
-    /// Whether there may be something else than zeros in the holes between an object's extents.
-    pub(super) fn has_parts(&mut self, object: u64) -> Result<bool, Error> {
-        Ok(self.next_part(object, 0)?.is_some())
+    /// Whether there may be something else than zeros in the holes between an object's extents from an offset on.
+    pub(super) fn has_parts(&mut self, object: u64, offset: u64) -> Result<bool, Error> {
+        Ok(self.next_part(object, offset)?.is_some())
     }
 
     /// Makes a file's content a body that one part more may refer to, and the file a copy of that. Tells the part and the depth of
@@ -276,7 +276,7 @@ impl<F: Flash> Volume<'_, F> {
         Ok(match self.content_record(object)? {
             Some(ContentRecord::Owned { depth, .. } | ContentRecord::Shared(Body { depth, .. })) => depth,
             // Chunks alone, which have none below them.
-            None => u8::from(self.has_parts(object)?),
+            None => u8::from(self.has_parts(object, 0)?),
         })
     }
 

@@ -1,9 +1,10 @@
 //! `dedup` and `cp`: content that is there once.
 
 use clap::Args;
-use k7fs_core::{ChunkSizes, DedupPolicy, Kind};
-use k7fs_sim::host::{Access, HostError, absolute, join, merge_files};
+use k7fs_core::{ChunkSizes, DedupPolicy};
+use k7fs_sim::host::{Access, HostError, absolute, merge_files};
 
+use super::files::destination;
 use super::image::ImageArgument;
 use super::{CliError, Output};
 
@@ -77,11 +78,9 @@ pub(super) struct Cp {
 impl Cp {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
-        let (from, mut to) = (absolute(&self.from)?, absolute(&self.to)?);
+        let (from, to) = (absolute(&self.from)?, absolute(&self.to)?);
         image.with(|volume| {
-            if volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory) {
-                to = join(&to, from.rsplit('/').next().unwrap_or_default());
-            }
+            let to = destination(volume, &from, to);
             volume.copy(&from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
         })?;
         Ok(())

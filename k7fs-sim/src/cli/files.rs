@@ -287,16 +287,19 @@ pub(super) struct Mv {
 impl Mv {
     pub(super) fn run(self) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
-        let (from, mut to) = (absolute(&self.from)?, absolute(&self.to)?);
+        let (from, to) = (absolute(&self.from)?, absolute(&self.to)?);
         image.with(|volume| {
-            let into = volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory);
-            if into {
-                to = join(&to, last_name(&from));
-            }
+            let to = destination(volume, &from, to);
             volume.rename(&from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
         })?;
         Ok(())
     }
+}
+
+/// Where a file goes: a directory takes it in under its own name.
+pub(super) fn destination<F: Flash>(volume: &mut Volume<'_, F>, from: &str, to: String) -> String {
+    let into = volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory);
+    if into { join(&to, last_name(from)) } else { to }
 }
 
 fn last_name(path: &str) -> &str {
