@@ -29,6 +29,23 @@ pub enum Error {
         /// The page where its record starts, counted through the volume.
         page: u32,
     },
+    /// A page of an authenticated volume reads well, but nobody who had the key put it there: it was changed, moved, or brought
+    /// back from an earlier time.
+    Forged {
+        /// The page, counted through the volume.
+        page: u32,
+    },
+    /// The volume is an authenticated one: mounting it takes its key.
+    KeyNeeded,
+    /// The key is not the volume's, or somebody without it has changed the signature.
+    WrongKey,
+    /// A key was given for a volume that was made without one: anybody may have written what it holds.
+    NotAuthenticated,
+    /// The volume's last commit is older than [`MountOptions::commit_min`](crate::MountOptions::commit_min) asks for.
+    RolledBack {
+        /// The number of the last commit found.
+        commit: u64,
+    },
     /// Content is compressed with a codec that this build, or this mount, does not have.
     MissingCodec {
         /// The codec.
@@ -226,6 +243,9 @@ pub(crate) mod inner {
         HashMismatch {
             page: u32,
         },
+        Forged {
+            page: u32,
+        },
         MissingCodec {
             codec: CodecId,
         },
@@ -292,6 +312,7 @@ impl From<inner::Error> for Error {
             inner::Error::BeyondSmallDecoder { page } => Error::Uncorrectable { page, larger_decoder: true },
             inner::Error::Corrupt { page } => Error::Corrupt { page },
             inner::Error::HashMismatch { page } => Error::HashMismatch { page },
+            inner::Error::Forged { page } => Error::Forged { page },
             inner::Error::MissingCodec { codec } => Error::MissingCodec { codec },
             inner::Error::MissingHash => Error::MissingHash,
             inner::Error::DamagedSignature => Error::DamagedSignature,
@@ -346,6 +367,15 @@ impl core::fmt::Display for Error {
             }
             Error::Corrupt { page } => write!(f, "page {page} holds an impossible structure"),
             Error::HashMismatch { page } => write!(f, "the content stored from page {page} on does not match its hash"),
+            Error::Forged { page } => {
+                write!(f, "page {page} is not what was written there with the volume's key, or is from an earlier time")
+            }
+            Error::KeyNeeded => f.write_str("the volume is an authenticated one: its key is needed"),
+            Error::WrongKey => f.write_str("the key is not the volume's, or the signature was changed without it"),
+            Error::NotAuthenticated => f.write_str("a key was given, but the volume was made without one"),
+            Error::RolledBack { commit } => {
+                write!(f, "the volume's last commit is number {commit}, older than the least one asked for")
+            }
             Error::MissingCodec { codec } => write!(f, "the codec {} is missing in this build", codec.name()),
             Error::MissingHash => f.write_str("the volume's content hash is missing in this build"),
             Error::WeakHash => f.write_str("the content hash xxh3-64 finds accidents only; it has to be forced"),
@@ -428,14 +458,18 @@ impl embedded_io::Error for Error {
         match self {
             Error::NotFound | Error::NoSuchAttribute => ErrorKind::NotFound,
             Error::AlreadyExists => ErrorKind::AlreadyExists,
-            Error::ReadOnly | Error::WriteOnly => ErrorKind::PermissionDenied,
+            Error::ReadOnly | Error::WriteOnly | Error::KeyNeeded | Error::WrongKey => ErrorKind::PermissionDenied,
             Error::NoSpace => ErrorKind::OutOfMemory,
             Error::OffsetOverflow
             | Error::InvalidOption
             | Error::WeakHash
             | Error::InvalidBlockSize { .. }
             | Error::InvalidChunkSizes { .. } => ErrorKind::InvalidInput,
-            Error::Uncorrectable { .. } | Error::Corrupt { .. } | Error::HashMismatch { .. } => ErrorKind::InvalidData,
+            Error::Uncorrectable { .. }
+            | Error::Corrupt { .. }
+            | Error::HashMismatch { .. }
+            | Error::Forged { .. }
+            | Error::RolledBack { .. } => ErrorKind::InvalidData,
             Error::MissingCodec { .. } | Error::MissingHash => ErrorKind::Unsupported,
             _ => ErrorKind::Other,
         }

@@ -23,6 +23,7 @@ mod error;
 pub mod flash;
 mod hash;
 mod identify;
+mod key;
 mod log;
 mod page;
 #[cfg(feature = "sabotage")]
@@ -37,6 +38,7 @@ pub use codec::{Codec, CodecError, CodecId, Codecs};
 pub use error::{Error, GeometryField};
 pub use hash::{ContentHash, HashId};
 pub use identify::{IDENTIFY_BYTES, identify};
+pub use key::Key;
 pub use page::{ReadStatistics, WeakPage};
 pub use volume::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, Chunk, ChunkSizes,

@@ -23,6 +23,10 @@ pub enum Step {
     NameHash,
     /// Room for more than eight entries in a directory.
     Entries,
+    /// The keyed hash of a page.
+    PageKey,
+    /// Comparing how often a page's block had been erased with how often it is now.
+    Life,
 }
 
 /// Switches a step off, or on again, for the whole process.

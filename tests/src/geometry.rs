@@ -1,7 +1,7 @@
 //! The chips that the tests run on: real parts with as few blocks as a volume can live on.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CodecId, Error, FormatOptions, HashId, Volume, buffer_bytes};
+use k7fs_core::{CodecId, Error, FormatOptions, HashId, Key, MountOptions, Volume, buffer_bytes};
 use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
 
 /// A chip and how a volume cuts it into pages and blocks.
@@ -17,6 +17,8 @@ pub struct Case {
     pub block_size: u32,
     /// How content is stored.
     pub packing: Packing,
+    /// The key of authenticated volumes.
+    pub key: Option<Key>,
 }
 
 /// How a volume stores content.
@@ -36,12 +38,27 @@ const PLAIN: Packing =
     Packing { verified: false, codec: CodecId::Store, hash: HashId::Blake3x256, logical_block_size: 4096 };
 
 const fn case(name: &'static str, chip: &'static str, page_size: u32, block_size: u32) -> Case {
-    Case { name, chip, page_size, block_size, packing: PLAIN }
+    Case { name, chip, page_size, block_size, packing: PLAIN, key: None }
 }
 
 const fn packed(case: Case, name: &'static str, verified: bool, codec: CodecId, hash: HashId) -> Case {
     Case { name, packing: Packing { verified, codec, hash, ..PLAIN }, ..case }
 }
+
+/// The key of every authenticated volume of the tests.
+pub const KEY: Key = Key::new(*b"the tests' key of 32 bytes in it");
+
+const fn keyed(case: Case, name: &'static str) -> Case {
+    Case { name, key: Some(KEY), ..case }
+}
+
+/// Authenticated volumes.
+pub const KEYED: [Case; 4] = [
+    keyed(CASES[2], "nor-256-4k-keyed"),
+    keyed(PACKED[1], "nor-256-4k-zstd-keyed"),
+    keyed(CASES[4], "nor-1024-8k-keyed"),
+    keyed(CASES[6], "nand-2048-64-keyed"),
+];
 
 /// The longest logical block of these.
 pub const LOGICAL_BLOCK_MAX: u32 = 16_384;
@@ -87,7 +104,12 @@ impl Case {
     /// # Panics
     /// Where there is none: the test itself is wrong.
     pub fn named(name: &str) -> Case {
-        *CASES.iter().chain(&PACKED).find(|case| case.name == name).unwrap_or_else(|| panic!("no geometry {name}"))
+        *CASES
+            .iter()
+            .chain(&PACKED)
+            .chain(&KEYED)
+            .find(|case| case.name == name)
+            .unwrap_or_else(|| panic!("no geometry {name}"))
     }
 
     /// A chip of this kind with so many blocks of the volume, factory-bad ones included where the part has any.
@@ -123,7 +145,8 @@ impl Case {
     /// What `format` says.
     pub fn format(&self, flash: &mut impl Flash) -> Result<(), Error> {
         let Packing { verified, codec, hash, logical_block_size } = self.packing;
-        let options = FormatOptions { verified, codec, hash, logical_block_size, force: true, ..format_options() };
+        let key = self.key;
+        let options = FormatOptions { verified, codec, hash, logical_block_size, key, force: true, ..format_options() };
         let mut buffer = buffer_for(flash);
         Volume::format(flash, &mut buffer, &options)
     }
@@ -135,7 +158,7 @@ impl Case {
     pub fn blocks_min(&self) -> u32 {
         let mut blocks = 4;
         for _ in 0..64 {
-            match format(&mut self.flash(blocks, 0)) {
+            match self.format(&mut self.flash(blocks, 0)) {
                 Ok(()) => return blocks,
                 Err(Error::VolumeTooSmall { blocks_min }) => blocks = blocks_min.max(blocks + 1),
                 Err(error) => panic!("{} with {blocks} blocks: {error}", self.name),
@@ -143,6 +166,14 @@ impl Case {
         }
         panic!("{}: format refuses the sizes that it asks for", self.name)
     }
+}
+
+/// How to mount what is on a chip: with the tests' key where it takes one.
+pub fn mount_options(flash: &SimFlash) -> MountOptions {
+    let mut buffer = buffer_for(flash);
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let key = Volume::mount(flash.clone(), &mut buffer, options).is_err_and(|error| error == Error::KeyNeeded);
+    MountOptions { key: key.then_some(KEY), ..MountOptions::default() }
 }
 
 /// A buffer for this chip.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
 use k7fs_core::{
-    ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Timestamp, Volume,
+    ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Key, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Timestamp, Volume,
 };
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
@@ -47,6 +47,7 @@ pub struct Victim {
     history: Vec<Tree>,
     /// It has attributes and several indexes.
     rich: bool,
+    key: Option<Key>,
 }
 
 /// What examining one image gave.
@@ -77,7 +78,7 @@ impl Victim {
         let mut history = vec![Tree::default()];
         let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
         let mut codecs = codecs.lend();
-        let options = MountOptions::default();
+        let options = MountOptions { key: case.key, ..MountOptions::default() };
         let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut codecs);
         let mut volume = mounted.expect("a new volume mounts");
         let mut session = Session::new();
@@ -99,7 +100,7 @@ impl Victim {
             history.dedup();
             let _ = volume.abandon();
             let whole = history.last().expect("there is a state");
-            flash = cut_in(&flash, &last, whole).expect("a trim takes several commits");
+            flash = cut_in(&flash, options, &last, whole).expect("a trim takes several commits");
         }
         let geometry = flash.geometry();
         let bytes = geometry.raw_page_size() * geometry.page_count() as usize;
@@ -108,7 +109,7 @@ impl Victim {
         let written = flash.written_pages();
         let pages = written.iter().map(|page| (*page, flash.page(*page)));
         let sealer = Sealer::new(geometry, VOLUME_ID, pages).expect("pages are sealed as the format says");
-        Self { flash, sealer, written, history, rich }
+        Self { flash, sealer, written, history, rich, key: case.key }
     }
 
     /// Whether it has attributes and several indexes.
@@ -232,7 +233,9 @@ impl Victim {
     /// Where the volume loops, contradicts itself, or (unless `sealed`) shows what never was.
     pub fn examine(&self, mut flash: RamFlash, sealed: bool, read_only: bool) -> Verdict {
         let mut buffer = buffer_for(&flash);
-        let options = MountOptions { read_only, ..MountOptions::default() };
+        let options = MountOptions { read_only, key: self.key, ..MountOptions::default() };
+        // Nobody seals pages of an authenticated volume without its key.
+        let sealed = sealed && self.key.is_none();
         let verdict = {
             let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
             let mut codecs = codecs.lend();
@@ -302,20 +305,20 @@ impl Victim {
 }
 
 /// The power goes in an operation as soon as its outcome is on the chip, and what it leaves to be done is not.
-fn cut_in(flash: &SimFlash, operation: &Operation, whole: &Tree) -> Option<SimFlash> {
+fn cut_in(flash: &SimFlash, options: MountOptions, operation: &Operation, whole: &Tree) -> Option<SimFlash> {
     let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
     (1..TRIM_OPERATIONS_MAX).find_map(|after| {
         let mut flash = flash.clone();
         let mut buffer = buffer_for(&flash);
         let mut lent = codecs.lend();
-        let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut lent);
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut lent);
         let mut volume = mounted.expect("a sound volume mounts");
         volume.flash_mut().chip_mut().faults_mut().cut = Some(Cut { operation: after, kind: CutKind::Done });
         let _ = Session::new().apply(&mut volume, operation);
         let is_cut = volume.flash_mut().chip().is_off();
         volume.abandon();
         flash.chip_mut().power_on();
-        let options = MountOptions { read_only: true, ..MountOptions::default() };
+        let options = MountOptions { read_only: true, ..options };
         let mut lent = codecs.lend();
         let mounted = Volume::mount_with(&mut flash, &mut buffer, options, &mut lent);
         let mut volume = mounted.expect("a cut volume mounts");

@@ -14,7 +14,7 @@ use k7fs_sim::chip::{Chip, CutKind, Fork, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Extra, Finished, Operation, Oracle, Session, Tree, TreeEntry, Violation};
 
-use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
+use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for, mount_options};
 use crate::seed::mix;
 use crate::sequence::{check, check_indexes, look};
 
@@ -73,6 +73,7 @@ impl Tally {
 #[derive(Debug)]
 pub struct Ladder {
     layout: SimFlash,
+    options: MountOptions,
     buffer: Vec<u8>,
     plan: Plan,
     tally: Tally,
@@ -93,7 +94,14 @@ struct Expected<'t> {
 impl Ladder {
     /// A campaign on chips with this layout.
     pub fn new(layout: &SimFlash, plan: Plan) -> Self {
-        Self { layout: layout.clone(), buffer: buffer_for(layout), plan, tally: Tally::default(), seen: HashSet::new() }
+        Self {
+            layout: layout.clone(),
+            options: mount_options(layout),
+            buffer: buffer_for(layout),
+            plan,
+            tally: Tally::default(),
+            seen: HashSet::new(),
+        }
     }
 
     /// What the campaign went through.
@@ -119,7 +127,7 @@ impl Ladder {
         let mut session = Session::new();
         let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
         let mut codecs = codecs.lend();
-        let mounted = Volume::mount_with(&mut flash, &mut buffer, MountOptions::default(), &mut codecs);
+        let mounted = Volume::mount_with(&mut flash, &mut buffer, self.options, &mut codecs);
         let mut volume = mounted.map_err(failed("mount"))?;
         self.seen.clear();
         for operation in &workload.setup {
@@ -196,7 +204,7 @@ impl Ladder {
         let forking = expected.depth < 3 && every > 0;
         let mut flash = self.layout.with_chip(chip);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = recover(&mut flash, &mut buffer, expected.trees, forking);
+        let result = recover(&mut flash, &mut buffer, self.options, expected.trees, forking);
         self.buffer = buffer;
         let recovered = result?;
         let deeper = Expected { depth: expected.depth + 1, ..expected };
@@ -217,18 +225,20 @@ struct Recovered {
 }
 
 /// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
-fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: bool) -> Result<Recovered, Violation> {
+fn recover(
+    flash: &mut SimFlash, buffer: &mut [u8], options: MountOptions, trees: &[Tree], forking: bool,
+) -> Result<Recovered, Violation> {
     let flash_hash = flash.chip().state_hash();
     let clean = flash_hash.is_multiple_of(4);
     if flash_hash.is_multiple_of(3) {
-        look_only(flash, buffer, trees)?;
+        look_only(flash, buffer, options, trees)?;
     }
     if forking {
         flash.chip_mut().record_forks();
     }
     let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
     let mut lent = codecs.lend();
-    let mounted = Volume::mount_with(&mut *flash, &mut *buffer, MountOptions::default(), &mut lent);
+    let mounted = Volume::mount_with(&mut *flash, &mut *buffer, options, &mut lent);
     let mut volume = mounted.map_err(failed("mount"))?;
     let mount_forks = volume.flash_mut().chip_mut().take_forks();
     let shown = look(&mut volume)?;
@@ -260,8 +270,8 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
         let _ = volume.abandon();
     }
     let mut lent = codecs.lend();
-    let mut volume = Volume::mount_with(&mut *flash, &mut *buffer, MountOptions::default(), &mut lent)
-        .map_err(failed("second mount"))?;
+    let mut volume =
+        Volume::mount_with(&mut *flash, &mut *buffer, options, &mut lent).map_err(failed("second mount"))?;
     expect(&after, &look(&mut volume)?, "mounted again")?;
     let _ = volume.abandon();
     match flash.chip().counters().first_violation() {
@@ -271,9 +281,9 @@ fn recover(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree], forking: boo
 }
 
 /// A mount for reading shows an allowed state and leaves the chip as it is.
-fn look_only(flash: &mut SimFlash, buffer: &mut [u8], trees: &[Tree]) -> Result<(), Violation> {
+fn look_only(flash: &mut SimFlash, buffer: &mut [u8], options: MountOptions, trees: &[Tree]) -> Result<(), Violation> {
     let before = flash.chip().state_hash();
-    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let options = MountOptions { read_only: true, ..options };
     let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
     let mut codecs = codecs.lend();
     let mounted = Volume::mount_with(&mut *flash, &mut *buffer, options, &mut codecs);

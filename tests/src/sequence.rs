@@ -5,7 +5,7 @@ use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Finished, Generator, Model, Operation, Oracle, Random, Session, Space, Violation, observe};
 
-use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for};
+use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for, mount_options};
 use crate::seed::{mix, say};
 
 /// Runs that shortening a failing sequence may take.
@@ -74,6 +74,7 @@ pub struct Statistics {
 #[derive(Debug)]
 pub struct Rig {
     flash: SimFlash,
+    options: MountOptions,
     buffer: Vec<u8>,
     codecs: HostCodecs,
     oracle: Oracle,
@@ -95,7 +96,14 @@ impl Rig {
     /// Takes a freshly formatted chip.
     pub fn new(flash: SimFlash) -> Self {
         let codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
-        Self { buffer: buffer_for(&flash), flash, codecs, oracle: Oracle::new(), statistics: Statistics::default() }
+        Self {
+            options: mount_options(&flash),
+            buffer: buffer_for(&flash),
+            flash,
+            codecs,
+            oracle: Oracle::new(),
+            statistics: Statistics::default(),
+        }
     }
 
     /// The chip.
@@ -140,8 +148,7 @@ impl Rig {
     fn mounted(&mut self, steps: &[Step], next: &mut usize, crashed: bool) -> Result<Left, Violation> {
         self.statistics.mounts += 1;
         let mut codecs = self.codecs.lend();
-        let options = MountOptions::default();
-        let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
+        let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, self.options, &mut codecs);
         let mut volume = match mounted {
             Ok(volume) => volume,
             Err(error) => {

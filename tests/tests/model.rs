@@ -105,5 +105,9 @@ geometries! {
     packed_nor_512_lzma2, packed_nor_512_lzma2_long: "nor-512-4k-verified-lzma2", 48, 2, 1e-5;
     packed_nor_128_verified, packed_nor_128_verified_long: "nor-128-2k-verified", 32, 1, 1e-5;
     packed_nand_2048_zstd, packed_nand_2048_zstd_long: "nand-2048-64-verified-zstd", 16, 1, 1e-4;
+    keyed_nor_256, keyed_nor_256_long: "nor-256-4k-keyed", 64, 3, 1e-5;
+    keyed_nor_256_zstd, keyed_nor_256_zstd_long: "nor-256-4k-zstd-keyed", 32, 2, 1e-5;
+    keyed_nor_1024, keyed_nor_1024_long: "nor-1024-8k-keyed", 32, 2, 1e-5;
+    keyed_nand_2048, keyed_nand_2048_long: "nand-2048-64-keyed", 16, 2, 1e-4;
     packed_nand_4096_lzma2, packed_nand_4096_lzma2_long: "nand-4096-224-lzma2", 16, 1, 1e-4;
 }

@@ -145,7 +145,12 @@ impl<'b> Alloc<'b> {
 
     /// Blocks of a segment: about a page each. Fewer would write more at a checkpoint, more would read more at a mount.
     fn segment_blocks(space: &Space) -> u32 {
-        let most = if space.payload < 128 { 4 } else { SEGMENTS_MAX as u32 };
+        // A checkpoint, which names them all, fits a page.
+        let most = match space.payload {
+            0..128 => 4,
+            128..192 => 8,
+            _ => SEGMENTS_MAX as u32,
+        };
         space.block_count.div_ceil(most).max(space.payload / 4).max(64)
     }
 

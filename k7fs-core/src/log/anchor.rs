@@ -84,8 +84,8 @@ impl<F: Flash> Log<'_, F> {
     ///
     /// `fresh` says that the log's tail begins with it; else it begins where the checkpoint says.
     pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint, fresh: bool) -> Result<(), Error> {
-        checkpoint.generation = self.generation;
         checkpoint.moved_page = self.moved_page();
+        checkpoint.lives = self.lives_now(checkpoint)?;
         for _ in 0..RETRIES_MAX {
             checkpoint.sequence = self.next_sequence();
             if fresh {
@@ -166,7 +166,7 @@ impl<F: Flash> Log<'_, F> {
             kind,
             commit: false,
             sequence,
-            generation: self.generation,
+            life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: 0,
             last_commit: self.last_commit,
         };

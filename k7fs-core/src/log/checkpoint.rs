@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
-//! commit tag 4 bytes, transaction, moved page+1, next object, generation, leaves, segment count, {address, length} each,
-//! jump count, {from, to} each, blocks where the volume has another number of them than its signature says
+//! commit tag 4 bytes, transaction, moved page+1, next object, leaves, segment count, {address, length} each,
+//! jump count, {from, to} each, blocks where the volume has another number of them than its signature says or 0, hash 8 of lives
+//! on authenticated volumes
 //! ```
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
@@ -19,6 +20,9 @@ use crate::varint::{Reader, Writer};
 pub(crate) const JUMPS_MAX: usize = 4;
 /// Bytes of the longest checkpoint body.
 pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
+
+/// Bytes of the hash of lives.
+pub(super) const LIVES_BYTES: usize = crate::hash::POINTER_HASH_BYTES;
 
 const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;
@@ -102,8 +106,6 @@ pub(crate) struct Checkpoint {
     pub(crate) moved_page: Option<u32>,
     /// The next object number.
     pub(crate) next_object: u64,
-    /// Blocks opened so far.
-    pub(crate) generation: u64,
     /// Leaves of the tree.
     pub(crate) leaves: u32,
     /// Where the allocation table's segments are.
@@ -112,6 +114,8 @@ pub(crate) struct Checkpoint {
     pub(crate) jumps: Jumps,
     /// Blocks of the volume; 0 for as many as the signature says.
     pub(crate) blocks: u32,
+    /// The hash of what [`lives`](super::lives) needs to know, on authenticated volumes.
+    pub(super) lives: Option<[u8; LIVES_BYTES]>,
 }
 
 impl Checkpoint {
@@ -130,11 +134,11 @@ impl Checkpoint {
             transaction: 0,
             moved_page: None,
             next_object: 0,
-            generation: 0,
             leaves: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Jumps::default(),
             blocks: 0,
+            lives: None,
         }
     }
 
@@ -166,7 +170,6 @@ impl Checkpoint {
         writer.uleb(self.transaction);
         writer.uleb_plus_one(self.moved_page);
         writer.uleb(self.next_object);
-        writer.uleb(self.generation);
         writer.uleb(self.leaves.into());
         writer.uleb(self.segments.into_iter().filter_map(Segment::get).count() as u64);
         for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
@@ -178,8 +181,11 @@ impl Checkpoint {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
         }
-        if self.blocks != 0 {
+        if self.blocks != 0 || self.lives.is_some() {
             writer.uleb(self.blocks.into());
+        }
+        if let Some(lives) = &self.lives {
+            writer.bytes(lives);
         }
         writer.finish()
     }
@@ -209,7 +215,6 @@ impl Checkpoint {
         checkpoint.transaction = reader.uleb();
         checkpoint.moved_page = reader.uleb_minus_one();
         checkpoint.next_object = reader.uleb();
-        checkpoint.generation = reader.uleb();
         checkpoint.leaves = reader.uleb32();
         let segments = usize::try_from(reader.uleb()).ok()?;
         for place in checkpoint.segments.get_mut(..segments)? {
@@ -221,6 +226,9 @@ impl Checkpoint {
         }
         if reader.position() < bytes.len() {
             checkpoint.blocks = reader.uleb32();
+        }
+        if reader.position() < bytes.len() {
+            checkpoint.lives = Some(reader.array());
         }
         reader.finish(())
     }

@@ -44,7 +44,6 @@ pub(super) struct Head<'b> {
     /// Payload bytes in it.
     fill: u32,
     first_item: Option<u32>,
-    pub(super) generation: u64,
     /// The page from which on a mount would search for the last one (front only).
     pub(super) search_from: u32,
     /// The sequence number of the block's first page: its successor names it.
@@ -70,7 +69,6 @@ impl<'b> Head<'b> {
             page: 0,
             fill: 0,
             first_item: None,
-            generation: 0,
             search_from: 0,
             first_sequence: 0,
             end: 0,
@@ -371,13 +369,14 @@ impl<'b, F: Flash> Log<'b, F> {
             let sequence = self.next_sequence();
             let last_commit = self.last_commit;
             let payload = self.pages.space.payload;
+            let life = self.head(id).block.map_or(0, |block| self.alloc.erase_count(block));
             let head = self.head_mut(id);
             let page = head.first_page.saturating_add(head.page);
             let header = Header {
                 kind: head.kind,
                 commit: head.commit,
                 sequence,
-                generation: head.generation,
+                life,
                 first_item: head.first_item.unwrap_or(payload),
                 last_commit,
             };
@@ -489,7 +488,6 @@ impl<'b, F: Flash> Log<'b, F> {
             HeadId::Moved => None,
         };
         self.generation += 1;
-        let generation = self.generation;
         let (before, before_pages) = match id {
             HeadId::Front => (self.front.first_sequence, self.front.end),
             HeadId::Moved => (0, 0),
@@ -504,7 +502,6 @@ impl<'b, F: Flash> Log<'b, F> {
         let first_page = self.pages.space.first_page(block);
         let head = self.head_mut(id);
         head.place(block, first_page, 0);
-        head.generation = generation;
         head.next = next;
         head.doubt = Doubt::None;
         head.first_item = Some(0);

@@ -18,6 +18,7 @@ mod checkpoint;
 mod commit;
 mod heads;
 mod item;
+mod lives;
 mod memory;
 mod mount;
 mod packed;
@@ -90,6 +91,8 @@ pub(crate) struct Log<'b, F> {
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,
+    /// The allocation table says how often each block was erased, so that pages of an earlier life are told apart.
+    knows_lives: bool,
 }
 
 /// Blocks erased ahead, at most.
@@ -171,6 +174,7 @@ impl<F: Flash> Log<'_, F> {
                 return Ok(());
             }
         }
+        self.check_life(page)?;
         self.pages.read_payload(page, offset, bytes)
     }
 
@@ -327,7 +331,6 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// The number of the last commit.
-    #[cfg(feature = "indexes")]
     pub(crate) fn transaction(&self) -> u64 {
         self.transaction
     }

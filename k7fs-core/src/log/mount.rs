@@ -15,6 +15,7 @@ use crate::ecc::{Layout, Tier};
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::{Flash, Geometry};
+use crate::key::{Key, Keys};
 use crate::page::{PageKind, Pages};
 use crate::sabotage::{Step, is_off};
 use crate::varint::{Reader, ULEB_BYTES_MAX};
@@ -23,6 +24,8 @@ use crate::varint::{Reader, ULEB_BYTES_MAX};
 const FIXED_BLOCKS_MAX: u32 = 8;
 /// Blocks needed besides those for the user's data; see FORMAT.md for the terms.
 pub(crate) const BLOCKS_MIN: u32 = 12;
+/// Bytes of the smallest page of an authenticated volume: a checkpoint must fit one.
+const AUTHENTICATED_PAGE_MIN: u32 = 256;
 /// A cut may have left pages with higher sequence numbers than any that the mount has seen.
 const SEQUENCE_GAP: u64 = 4096;
 
@@ -91,12 +94,17 @@ pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, crate::Error
 
 impl<'b, F: Flash> Log<'b, F> {
     /// Checks chip and buffer and makes what a log consists of.
-    pub(crate) fn parts(flash: F, buffer: &'b mut [u8]) -> Result<(Pages<'b, F>, Memory<'b>), crate::Error> {
+    pub(crate) fn parts(
+        flash: F, buffer: &'b mut [u8], key: Option<Key>,
+    ) -> Result<(Pages<'b, F>, Memory<'b>), crate::Error> {
         let geometry = flash.geometry();
         let layout = check_geometry(&geometry)?;
+        if key.is_some() && geometry.page_size < AUTHENTICATED_PAGE_MIN {
+            return Err(crate::Error::UnsupportedGeometry { field: GeometryField::PageSize, chip: geometry.page_size });
+        }
         let (needed, given) = (super::memory::buffer_bytes(&geometry, Tier::Small), buffer.len());
         let mut memory = Memory::split(buffer, &geometry).ok_or(crate::Error::BufferTooSmall { needed, given })?;
-        let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch));
+        let pages = Pages::new(flash, layout, take(&mut memory.cache), take(&mut memory.scratch), Keys::new(key));
         let (field, chip) = (GeometryField::PageSize, geometry.page_size);
         Ok((pages.ok_or(crate::Error::UnsupportedGeometry { field, chip })?, memory))
     }
@@ -127,6 +135,7 @@ impl<'b, F: Flash> Log<'b, F> {
             erased: heapless::Vec::new(),
             commits_in_tail: 0,
             pages_in_tail: 0,
+            knows_lives: false,
             pages,
         }
     }
@@ -145,6 +154,9 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         signature.fixed_blocks = fixed_blocks(geometry.block_count);
         signature.node_bytes_max = node_bytes_max(&geometry);
+        if let Some(secret) = self.pages.keys.secret() {
+            signature.authenticate(secret).ok_or(Error::Exhausted)?;
+        }
         self.signature = signature;
         self.pages.set_volume(&signature.volume_id, signature.salt);
         self.alloc.clear();
@@ -161,27 +173,32 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         self.sequence = 0;
         self.generation = 0;
+        self.knows_lives = true;
         Ok(())
     }
 
     /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
+    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
         let found = self.find_checkpoint(fixed != FixedSet::Lost);
         let tail_checkpoint = self.adopt_size(found)?;
         self.load_alloc()?;
         // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
-        self.claim_blocks();
+        self.claim_blocks()?;
         let tail = self.find_tail()?;
         let untouched = tail.newest_commit.is_none() && tail.is_empty(&self.checkpoint);
         let clean = self.checkpoint.clean && tail_checkpoint && untouched;
         self.place_front(&tail)?;
-        self.place_moved(self.checkpoint.moved_page);
+        self.place_moved(self.checkpoint.moved_page)?;
         self.replay(tail.newest_commit)?;
         self.alloc.free_unused();
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
-        self.generation = self.generation.max(self.checkpoint.generation) + 1;
+        self.generation += 1;
+        self.knows_lives = true;
+        if self.transaction < commit_min {
+            return Err(crate::Error::RolledBack { commit: self.transaction });
+        }
         if writable {
             // Recovery writes already, and must understand what it says again.
             if !self.signature.is_writable() {
@@ -208,6 +225,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.erased.clear();
         // How many of them are the volume's, its checkpoint will tell.
         self.pages.space.block_count = self.pages.flash.geometry().block_count;
+        self.knows_lives = false;
         self.merge_start = None;
         self.transaction_start = None;
         self.commits_in_tail = 0;
@@ -282,6 +300,7 @@ impl<'b, F: Flash> Log<'b, F> {
     #[inline(never)]
     fn adopt(&mut self, signature: &Signature) -> Result<(), crate::Error> {
         check_same_geometry(signature, &self.pages.flash.geometry())?;
+        check_key(signature, self.pages.keys.secret())?;
         self.signature = *signature;
         self.pages.set_volume(&signature.volume_id, signature.salt);
         Ok(())
@@ -364,12 +383,13 @@ impl<'b, F: Flash> Log<'b, F> {
                 return Err(Error::Corrupt { page: space.page_of(address) });
             }
         }
+        self.load_lives()?;
         self.alloc.count_segments(&space);
         Ok(())
     }
 
     /// Makes the states of blocks agree with what was found on the chip.
-    fn claim_blocks(&mut self) {
+    fn claim_blocks(&mut self) -> Result<(), Error> {
         let fixed_blocks = self.signature.fixed_blocks;
         let current = self.anchors.checkpoints;
         for block in 0..self.alloc.blocks() {
@@ -384,8 +404,10 @@ impl<'b, F: Flash> Log<'b, F> {
         let jumps = self.checkpoint.jumps;
         for (replaced, _) in jumps.iter() {
             // It must not come back into the chain that names it. If it is bad, it will fail again.
+            self.learn_life_at(self.pages.space.first_page(*replaced))?;
             self.mark_tail(*replaced);
         }
+        Ok(())
     }
 
     /// After an unclean stop: what may have been torn is said again before anyone sees it.
@@ -432,6 +454,17 @@ fn newer(a: Option<FoundCheckpoint>, b: Option<FoundCheckpoint>) -> Option<Found
         (Some(a), Some(b)) if b.sequence > a.sequence => Some(b),
         (Some(a), _) => Some(a),
         (None, b) => b,
+    }
+}
+
+/// Checks that there is a key exactly where one is needed, and that it is the volume's.
+fn check_key(signature: &Signature, secret: Option<&Key>) -> Result<(), crate::Error> {
+    match (secret, signature.mac) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(crate::Error::KeyNeeded),
+        (Some(_), None) => Err(crate::Error::NotAuthenticated),
+        (Some(secret), Some(_)) if signature.is_authentic(secret) => Ok(()),
+        (Some(_), Some(_)) => Err(crate::Error::WrongKey),
     }
 }
 

@@ -81,7 +81,7 @@ impl<F: Flash> Log<'_, F> {
     /// Copies the head's pages so far; `false` where the new block fails as well.
     fn copy_pages(&mut self, id: HeadId, old: u32, new: u32) -> Result<bool, Error> {
         let space = self.pages.space;
-        let generation = self.generation;
+        let life = self.alloc.erase_count(new);
         for index in 0..self.head(id).page {
             let sequence = self.next_sequence();
             let (from, to) = (space.first_page(old) + index, space.first_page(new) + index);
@@ -89,7 +89,7 @@ impl<F: Flash> Log<'_, F> {
                 // Commits keep their places: the failing block stays readable for as long as the log needs it.
                 header.kind = copied_kind(id);
                 header.sequence = sequence;
-                header.generation = generation;
+                header.life = life;
             });
             let result = match copied {
                 // A page that a power cut tore, or that was skipped, has nothing to copy. But the new block has no traces of
@@ -112,7 +112,7 @@ impl<F: Flash> Log<'_, F> {
             kind: copied_kind(id),
             commit: false,
             sequence,
-            generation: self.generation,
+            life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: self.pages.space.payload,
             last_commit: self.last_commit,
         };
@@ -125,11 +125,9 @@ impl<F: Flash> Log<'_, F> {
         self.table.rename_block(&space, &mut self.alloc, old, new);
         self.rename_segments(old, new);
         let rename = |page: u32| space.page_in_block(page, old, new);
-        let generation = self.generation;
         let head = self.head_mut(id);
         head.block = Some(new);
         head.first_page = space.first_page(new);
-        head.generation = generation;
         if id == HeadId::Moved {
             return Ok(());
         }

@@ -65,7 +65,7 @@ impl<F: Flash> Log<'_, F> {
                 self.transaction = commit.transaction;
                 self.next_object = commit.next_object;
                 if self.pages.header(page)?.sequence > self.checkpoint.sequence {
-                    self.place_moved(commit.moved_page);
+                    self.place_moved(commit.moved_page)?;
                 }
             }
             self.replay_commit(page, &commit)?;
@@ -129,6 +129,7 @@ impl<F: Flash> Log<'_, F> {
             }
             let block = self.pages.space.block_of(place.address);
             if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
+                self.learn_life_at(self.pages.space.page_of(place.address))?;
                 self.alloc.set_state(block, BlockState::Tail);
             }
         }
@@ -184,6 +185,9 @@ impl<F: Flash> Log<'_, F> {
             };
             let ours = header.filter(|h| h.is_log() && h.last_commit == span.last_commit);
             let mut next = None;
+            if let Some(header) = &header {
+                self.check_life_of(page, header)?;
+            }
             if let Some(header) = ours {
                 let mut address = space.address(page, offset.unwrap_or(header.first_item));
                 for _ in 0..space.payload {

@@ -12,6 +12,7 @@ use crate::ecc::{self, Layout};
 use crate::error::{Error, inner};
 use crate::flash::Geometry;
 use crate::hash::{HashId, crc32};
+use crate::key::{AUTHENTICATED, Key, MAC_BYTES, Mac};
 use crate::varint::{Reader, Writer};
 use crate::volume::DedupPolicy;
 
@@ -22,8 +23,10 @@ const BODY_BYTES: usize = 220;
 const MAGIC: [u8; 4] = *b"K7FS";
 /// What this build writes.
 const FEATURE_LEVEL: u64 = 1;
+/// Incompatible feature: pages and signature carry keyed hashes.
+const AUTHENTICATED_BIT: u64 = 1 << 6;
 /// Incompatible features that this build knows.
-const INCOMPAT_KNOWN: u64 = 0;
+const INCOMPAT_KNOWN: u64 = if AUTHENTICATED { AUTHENTICATED_BIT } else { 0 };
 /// Features that a reader may ignore but a writer must know.
 const RO_COMPAT_KNOWN: u64 = 0;
 const ULEB_BYTES: u64 = 10;
@@ -56,6 +59,8 @@ pub(crate) struct Signature {
     pub(crate) salt: u64,
     /// For those that write whole trees.
     pub(crate) dedup: DedupPolicy,
+    /// The keyed hash of all this, on authenticated volumes.
+    pub(crate) mac: Option<Mac>,
 }
 
 impl Signature {
@@ -76,6 +81,7 @@ impl Signature {
             second_copies: true,
             salt: 0,
             dedup: DedupPolicy::Off,
+            mac: None,
         }
     }
 
@@ -83,6 +89,26 @@ impl Signature {
     pub(crate) fn is_writable(&self) -> bool {
         let is_plain = !self.verified && self.codecs == CodecId::Store.bit();
         self.ro_compat & !RO_COMPAT_KNOWN == 0 && (PACKED || is_plain)
+    }
+
+    /// Gives the signature its keyed hash.
+    pub(crate) fn authenticate(&mut self, key: &Key) -> Option<()> {
+        self.mac = Some(self.expected_mac(key)?);
+        Some(())
+    }
+
+    /// Whether somebody who had this key wrote it.
+    pub(crate) fn is_authentic(&self, key: &Key) -> bool {
+        self.mac.is_some() && self.mac == self.expected_mac(key)
+    }
+
+    /// The keyed hash of `K7FSsign` and the fields, zeros in the hash's place.
+    fn expected_mac(&self, key: &Key) -> Option<Mac> {
+        let mut bytes = [0u8; 8 + BODY_BYTES];
+        let (domain, body) = bytes.split_at_mut_checked(8)?;
+        domain.copy_from_slice(b"K7FSsign");
+        let len = Self { mac: Some([0; MAC_BYTES]), ..*self }.encode_body(body)?.len();
+        Some(key.mac(bytes.get(..8 + len)?))
     }
 
     /// Writes the fields.
@@ -93,7 +119,7 @@ impl Signature {
         // Compatible, read-only compatible and incompatible features.
         writer.uleb(0);
         writer.uleb(self.ro_compat);
-        writer.uleb(0);
+        writer.uleb(if self.mac.is_some() { AUTHENTICATED_BIT } else { 0 });
         writer.uleb(ULEB_BYTES);
         // Mode: read-write.
         writer.uleb(0);
@@ -117,6 +143,9 @@ impl Signature {
         writer.uleb(second_copies | if self.verified { VERIFIED_FLAG } else { 0 });
         writer.uleb(self.salt);
         self.dedup.encode(&mut writer);
+        if let Some(mac) = &self.mac {
+            writer.bytes(mac);
+        }
         writer.finish()
     }
 
@@ -130,10 +159,12 @@ impl Signature {
         signature.feature_level = reader.uleb();
         let _compat = reader.uleb();
         signature.ro_compat = reader.uleb();
-        let unknown = reader.uleb() & !INCOMPAT_KNOWN;
+        let incompat = reader.uleb();
+        let unknown = incompat & !INCOMPAT_KNOWN;
         if unknown != 0 && reader.is_sound() {
             return Err(Error::UnknownFeature { bits: unknown });
         }
+        signature.mac = (incompat & AUTHENTICATED_BIT != 0).then_some([0; MAC_BYTES]);
         signature.decode_rest(&mut reader).ok_or(Error::DamagedSignature)?;
         Ok(signature)
     }
@@ -164,6 +195,9 @@ impl Signature {
         self.verified = options & VERIFIED_FLAG != 0;
         self.salt = reader.uleb();
         self.dedup = DedupPolicy::decode(reader);
+        if self.mac.is_some() {
+            self.mac = Some(reader.array());
+        }
         reader.finish(())
     }
 

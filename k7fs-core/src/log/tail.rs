@@ -54,9 +54,8 @@ impl<F: Flash> Log<'_, F> {
             if self.is_begun(candidate)? {
                 last_commit = page.last_commit;
                 self.sequence = self.sequence.max(page.sequence);
-                self.generation = self.generation.max(page.generation);
+                self.learn_life(space.first_page(candidate), &page)?;
                 self.mark_tail(candidate);
-                self.alloc.set_erase_count(candidate, header.erase_count);
                 pages += space.pages_per_block - from;
                 (block, from) = (candidate, LOG_FIRST_PAGE);
             }
@@ -156,7 +155,6 @@ impl<F: Flash> Log<'_, F> {
         self.front.place(tail.block, first_page, tail.end);
         let named = tail.block == self.checkpoint.front_block;
         self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
-        self.front.generation = header.generation;
         self.front.first_sequence = header.sequence;
         self.front.doubt = Doubt::MayShow;
         self.front.next = Some(next);
@@ -165,18 +163,21 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Puts the moved head where the newest commit says. What lies there may have been touched since.
-    pub(super) fn place_moved(&mut self, page: Option<u32>) {
+    pub(super) fn place_moved(&mut self, page: Option<u32>) -> Result<(), Error> {
         let space = self.pages.space;
-        let Some(page) = page.filter(|page| *page <= space.page_count()) else { return };
+        let Some(page) = page.filter(|page| *page <= space.page_count()) else { return Ok(()) };
         // A full block's next page is the first one of the block behind it.
         let block = space.block_of_page(page.saturating_sub(1));
         let first_page = space.first_page(block);
         if !matches!(self.alloc.state(block), BlockState::Free | BlockState::Used | BlockState::Tail) {
-            return;
+            return Ok(());
+        }
+        if self.alloc.state(block) != BlockState::Tail {
+            self.learn_life_at(page.saturating_sub(1))?;
         }
         self.mark_tail(block);
         self.moved.place(block, first_page, page - first_page);
-        self.moved.generation = self.generation;
         self.moved.doubt = Doubt::MayShow;
+        Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! The page header: the first [`HEADER_BYTES`] of every page.
 //!
 //! ```text
-//! kind: u8 | sequence: ULEB | generation: ULEB | first item: ULEB | last commit: ULEB | zeros up to 20 bytes
+//! kind: u8 | sequence: ULEB | life: ULEB | first item: ULEB | last commit: ULEB | zeros up to 20 bytes
 //! ```
 //!
-//! *sequence* rises with every page programmed in the volume, *generation* with every block opened; *first item* is
+//! *sequence* rises with every page programmed in the volume, *life* is how often the block had been erased; *first item* is
 //! where in the payload the first item starts (the payload's length where none does), *last commit* the page of the
 //! newest commit before this page, plus one.
 
@@ -37,7 +37,8 @@ pub(crate) struct Header {
     /// Whether a commit is on the page.
     pub(crate) commit: bool,
     pub(crate) sequence: u64,
-    pub(crate) generation: u64,
+    /// How often its block had been erased.
+    pub(crate) life: u32,
     /// Offset in the payload of the first item that starts on this page.
     pub(crate) first_item: u32,
     /// The newest page with a commit before this one.
@@ -63,7 +64,7 @@ impl Header {
         let mut writer = Writer::new(bytes);
         writer.byte(kind | if self.commit { COMMIT_FLAG } else { 0 });
         writer.uleb(self.sequence);
-        writer.uleb(self.generation);
+        writer.uleb(self.life.into());
         writer.uleb(self.first_item.into());
         writer.uleb_plus_one(self.last_commit);
         writer.finish().is_some()
@@ -82,10 +83,10 @@ impl Header {
             _ => return None,
         };
         let sequence = reader.uleb();
-        let generation = reader.uleb();
+        let life = reader.uleb32();
         let first_item = reader.uleb32();
         let last_commit = reader.uleb_minus_one();
         let commit = kind_byte & COMMIT_FLAG != 0;
-        reader.finish(Self { kind, commit, sequence, generation, first_item, last_commit })
+        reader.finish(Self { kind, commit, sequence, life, first_item, last_commit })
     }
 }

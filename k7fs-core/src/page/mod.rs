@@ -1,12 +1,13 @@
 //! The page floor: sealed pages, and the only code that touches flash.
 //!
 //! ```text
-//! NOR   header 20 | payload | CRC-32C 4 | LDPC parity
-//! NAND  header 20 | payload to the end of the data area | factory mark 2 | zeros | CRC-32C 4 | LDPC parity
+//! NOR   header 20 | payload | keyed hash 0 or 16 | CRC-32C 4 | LDPC parity
+//! NAND  header 20 | payload | keyed hash 0 or 16 | factory mark 2 | zeros | CRC-32C 4 | LDPC parity
 //! ```
 //!
 //! The checksum lies inside the codeword and is seeded with volume id, page address and layout: a decoder that
-//! converged to a wrong codeword, a read from the wrong place and a page of another volume all fail it.
+//! converged to a wrong codeword, a read from the wrong place and a page of another volume all fail it. What somebody has made
+//! on purpose passes it; on authenticated volumes it fails the keyed hash.
 
 mod header;
 mod space;
@@ -20,6 +21,7 @@ use crate::ecc::{self, Layout, Tier, Uncorrectable};
 use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
+use crate::key::{Keys, MAC_BYTES, Mac};
 use crate::log::{SIGNATURE_BYTES, Signature};
 use crate::sabotage::{Step, is_off};
 
@@ -64,6 +66,7 @@ pub(crate) struct Pages<'b, F> {
     crc_at: usize,
     page_size: usize,
     seed: u32,
+    pub(crate) keys: Keys,
     cache: &'b mut [u8],
     tags: [Option<u32>; CACHE_PAGES_MAX],
     ages: [u32; CACHE_PAGES_MAX],
@@ -74,9 +77,11 @@ pub(crate) struct Pages<'b, F> {
 
 impl<'b, F: Flash> Pages<'b, F> {
     /// `cache` holds whole raw pages, `scratch` what the decoder needs.
-    pub(crate) fn new(flash: F, layout: Layout, cache: &'b mut [u8], scratch: &'b mut [u8]) -> Option<Self> {
+    pub(crate) fn new(
+        flash: F, layout: Layout, cache: &'b mut [u8], scratch: &'b mut [u8], keys: Keys,
+    ) -> Option<Self> {
         let geometry = flash.geometry();
-        let payload = payload_bytes(&geometry)?;
+        let payload = payload_bytes(&geometry)? - if keys.pages().is_some() { MAC_BYTES as u32 } else { 0 };
         let raw_size = geometry.raw_page_size();
         Some(Self {
             space: Space::new(&geometry, payload),
@@ -85,6 +90,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             crc_at: raw_size.checked_sub(layout.parity_bytes() + CRC_BYTES)?,
             page_size: geometry.page_size as usize,
             seed: 0,
+            keys,
             cache,
             tags: [None; CACHE_PAGES_MAX],
             ages: [0; CACHE_PAGES_MAX],
@@ -98,6 +104,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// From now on, pages belong to this volume.
     pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16], salt: u64) {
         self.seed = crc32(0, &[volume_id, &salt.to_le_bytes(), &[self.layout.id()]]);
+        self.keys.set_volume(volume_id, salt);
         self.tags = [None; CACHE_PAGES_MAX];
     }
 
@@ -114,6 +121,11 @@ impl<'b, F: Flash> Pages<'b, F> {
             && let Some(rest) = raw.get_mut(self.page_size + MARK_BYTES..self.crc_at)
         {
             rest.fill(0);
+        }
+        if let Some(mac) = self.mac(page, raw)
+            && let Some(place) = raw.get_mut(self.mac_range())
+        {
+            place.copy_from_slice(&mac);
         }
         let crc = self.checksum(page, raw);
         if let Some(place) = raw.get_mut(self.crc_at..).and_then(|rest| rest.get_mut(..CRC_BYTES)) {
@@ -389,6 +401,32 @@ impl<'b, F: Flash> Pages<'b, F> {
         }
     }
 
+    /// Where the keyed hash is: behind the payload.
+    fn mac_range(&self) -> core::ops::Range<usize> {
+        let start = HEADER_BYTES + self.space.payload as usize;
+        start..start + MAC_BYTES
+    }
+
+    /// The keyed hash of a page's header and payload; none where the volume has no key. The page's number takes the hash's place
+    /// meanwhile.
+    fn mac(&self, page: u32, raw: &mut [u8]) -> Option<Mac> {
+        let key = self.keys.pages()?;
+        let range = self.mac_range();
+        let mut place = page.to_le_bytes().into_iter();
+        raw.get_mut(range.clone())?.fill_with(|| place.next().unwrap_or(0));
+        Some(key.mac(raw.get(..range.end)?))
+    }
+
+    /// Whether somebody who had the key has made this page for this place. Its block may have been erased since.
+    fn authenticate(&self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+        let stored: Option<Mac> = raw.get(self.mac_range()).and_then(|mac| mac.try_into().ok());
+        match self.mac(page, raw) {
+            None => Ok(()),
+            Some(mac) if Some(mac) == stored || is_off(Step::PageKey) => Ok(()),
+            Some(_) => Err(Error::Forged { page }),
+        }
+    }
+
     fn is_sealed(&self, page: u32, raw: &[u8]) -> bool {
         let stored = raw.get(self.crc_at..).and_then(|rest| rest.first_chunk::<CRC_BYTES>());
         if is_off(Step::Checksum) {
@@ -450,7 +488,7 @@ impl<'b, F: Flash> Pages<'b, F> {
                 continue;
             }
             if self.is_sealed(page, raw) {
-                return Ok(());
+                return self.authenticate(page, raw);
             }
             let is_again = attempt > 0;
             if is_again && !weak.is_empty() {
@@ -466,7 +504,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             match decoded {
                 Ok(correction) => {
                     self.statistics.add(page, &correction);
-                    return Ok(());
+                    return self.authenticate(page, raw);
                 }
                 Err(Uncorrectable::LargerDecoder { .. }) => failure = Error::BeyondSmallDecoder { page },
                 Err(_) => {}

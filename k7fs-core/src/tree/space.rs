@@ -425,7 +425,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Reads the state from the chip again.
     pub(crate) fn remount(&mut self) -> Result<(), Error> {
-        self.mount(true).map(drop).map_err(|error| match error {
+        self.mount(true, 0).map(drop).map_err(|error| match error {
             crate::Error::Flash(error) => Error::Flash(error),
             crate::Error::Uncorrectable { page, larger_decoder: false } => Error::Uncorrectable { page },
             crate::Error::Uncorrectable { page, larger_decoder: true } => Error::BeyondSmallDecoder { page },
@@ -437,11 +437,11 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Mounts the log and takes its tree.
-    pub(crate) fn mount(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
+    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
-        let report = self.mount_log(writable)?;
+        let report = self.mount_log(writable, commit_min)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.
         self.rows_before = self.rows_to_replay();
@@ -450,11 +450,11 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A torn page may read good once and never again: then the log is looked at anew, without it.
-    fn mount_log(&mut self, writable: bool) -> Result<MountReport, crate::Error> {
-        let mut result = self.log.mount(writable);
+    fn mount_log(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
+        let mut result = self.log.mount(writable, commit_min);
         for _ in 0..MOUNT_RETRIES_MAX {
             match result {
-                Err(crate::Error::Uncorrectable { .. }) => result = self.log.mount(writable),
+                Err(crate::Error::Uncorrectable { .. }) => result = self.log.mount(writable, commit_min),
                 _ => break,
             }
         }

@@ -69,7 +69,8 @@ impl Check<'_> {
             inner::Error::Uncorrectable { page }
             | inner::Error::BeyondSmallDecoder { page }
             | inner::Error::Corrupt { page }
-            | inner::Error::HashMismatch { page } => page,
+            | inner::Error::HashMismatch { page }
+            | inner::Error::Forged { page } => page,
             _ => 0,
         };
         self.fault(kind, object, found.max(page));
@@ -103,6 +104,7 @@ fn kind_of(error: inner::Error) -> Result<FaultKind, inner::Error> {
         inner::Error::Uncorrectable { .. } | inner::Error::BeyondSmallDecoder { .. } => Ok(FaultKind::Uncorrectable),
         inner::Error::Corrupt { .. } | inner::Error::NotFound => Ok(FaultKind::Corrupt),
         inner::Error::HashMismatch { .. } => Ok(FaultKind::HashMismatch),
+        inner::Error::Forged { .. } => Ok(FaultKind::Forged),
         error => Err(error),
     }
 }

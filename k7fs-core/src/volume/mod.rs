@@ -40,6 +40,7 @@ use crate::ecc::Tier;
 use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
 use crate::hash::HashId;
+use crate::key::AUTHENTICATED;
 use crate::log::{BlockState, Log, Signature};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
@@ -129,6 +130,9 @@ impl<'b, F: Flash> Volume<'b, F> {
         if !options.hash.is_known() {
             return Err(Error::MissingHash);
         }
+        if options.key.is_some() && !AUTHENTICATED {
+            return Err(Error::InvalidOption);
+        }
         if !PACKED && (options.verified || options.all_codecs || options.codec != CodecId::Store) {
             return Err(Error::InvalidOption);
         }
@@ -145,7 +149,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         signature.codec = options.codec;
         let all = if options.all_codecs { CodecId::ALL.iter().fold(0, |set, codec| set | codec.bit()) } else { 0 };
         signature.codecs |= options.codec.bit() | all;
-        let mut blank = Volume::blank(flash, buffer, MountOptions::default());
+        let mut blank = Volume::blank(flash, buffer, MountOptions { key: options.key, ..MountOptions::default() });
         let volume = blank.as_mut().map_err(|error| *error)?;
         volume.tree.log.create(signature)?;
         if !volume.tree.is_large_enough() {
@@ -211,7 +215,7 @@ impl<'b, F: Flash> Volume<'b, F> {
 
     #[inline(never)]
     fn start(&mut self) -> Result<(), Error> {
-        let report = self.tree.mount(!self.options.read_only)?;
+        let report = self.tree.mount(!self.options.read_only, self.options.commit_min)?;
         self.clean = report.clean;
         self.enter_default_index()?;
         self.codec = self.tree.log.signature.codec;
@@ -237,7 +241,9 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// A volume that knows nothing of the chip's content yet.
     #[inline(never)]
     fn blank(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
-        let (pages, memory) = Log::parts(flash, buffer)?;
+        let (pages, memory) = Log::parts(flash, buffer, options.key)?;
+        // The page floor keeps the key.
+        let options = MountOptions { key: None, ..options };
         Ok(Self {
             tree: Tree::over(pages, memory),
             open: [OpenSlot::default(); OPEN_FILES_MAX],
@@ -383,6 +389,11 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// What reads have seen since the mount: by which decoder pages were mended, and which came closest to being lost.
     pub fn read_statistics(&self) -> ReadStatistics {
         self.tree.log.pages.statistics
+    }
+
+    /// The number of the last commit: it rises by one with each. See [`MountOptions::commit_min`].
+    pub fn last_commit(&self) -> u64 {
+        self.tree.log.transaction()
     }
 
     /// What the volume was made for.

@@ -4,6 +4,7 @@ use super::dedup::DedupPolicy;
 use crate::codec::CodecId;
 use crate::flash::Geometry;
 use crate::hash::HashId;
+use crate::key::Key;
 use crate::log::Signature;
 
 /// Seconds and 100-nanosecond ticks since the start of 1601, UTC: the time of NT, which K7FS stores.
@@ -85,6 +86,9 @@ pub struct FormatOptions {
     pub all_codecs: bool,
     /// What those that import trees are to compare new content with.
     pub dedup: DedupPolicy,
+    /// Makes the volume an authenticated one: without this key it cannot be mounted, and what is changed without it is refused.
+    /// Costs 16 bytes of every page, and hashing each page that is read or programmed. Pages have 256 bytes at least.
+    pub key: Option<Key>,
     /// Whether roots and inner tree nodes are kept twice, in different blocks. On by default.
     pub second_copies: bool,
     /// The time of the root directory.
@@ -102,6 +106,7 @@ impl Default for FormatOptions {
             codec: CodecId::Store,
             all_codecs: false,
             dedup: DedupPolicy::Off,
+            key: None,
             second_copies: true,
             time: Timestamp::default(),
         }
@@ -115,6 +120,12 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Where new times come from; without it objects keep the time zero.
     pub clock: Option<fn() -> Timestamp>,
+    /// The key of an authenticated volume.
+    pub key: Option<Key>,
+    /// The least number that the last commit may have. Whoever keeps [`Volume::last_commit`](crate::Volume::last_commit) in a
+    /// counter that only rises, after a `sync`, has an older state refused with it: also that of an authenticated volume
+    /// which was put back as a whole.
+    pub commit_min: u64,
 }
 
 /// What an object is.
@@ -338,6 +349,8 @@ pub struct VolumeInfo {
     pub dedup: DedupPolicy,
     /// Whether roots and inner tree nodes are kept twice.
     pub second_copies: bool,
+    /// Whether it takes a key to mount it.
+    pub authenticated: bool,
 }
 
 impl VolumeInfo {
@@ -352,6 +365,7 @@ impl VolumeInfo {
             codec: signature.codec,
             dedup: signature.dedup,
             second_copies: signature.second_copies,
+            authenticated: signature.mac.is_some(),
         }
     }
 }
@@ -379,6 +393,8 @@ pub enum FaultKind {
     Uncorrectable,
     /// A tree node or record does not parse.
     Corrupt,
+    /// On an authenticated volume, a page that nobody who had the key put there.
+    Forged,
     /// A node does not match the hash in its parent, or content the hash that it was stored with.
     HashMismatch,
     /// Keys are out of order or outside the range their parent gives.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use k7fs_core::{CheckSummary, CodecId, FormatOptions, HashId, Usage};
+use k7fs_core::{CheckSummary, CodecId, FormatOptions, HashId, Key, Usage};
 use k7fs_sim::chip::ChipSpec;
-use k7fs_sim::host::{Access, HostError, OpenImage, format_image, now};
+use k7fs_sim::host::{Access, HostError, OpenImage, Opening, format_image, now};
 
 use super::content::{parse_codec, parse_hash};
 use super::dedup::DedupOptions;
@@ -25,7 +25,7 @@ pub(super) struct ImageArgument {
     #[arg(value_name = "IMAGE")]
     pub(super) image: PathBuf,
     #[command(flatten)]
-    pub(super) chip: ChipOption,
+    pub(super) opening: OpeningOptions,
     #[command(flatten)]
     pub(super) index: IndexOption,
 }
@@ -38,23 +38,62 @@ pub(super) struct IndexOption {
     pub(super) name: Option<String>,
 }
 
-/// The chip that an image is of.
+/// How an image is opened.
 #[derive(Debug, Args)]
-pub(super) struct ChipOption {
+pub(super) struct OpeningOptions {
     /// The chip that the image is of; must match the volume, whose signature tells it otherwise
     #[arg(id = "chip", long, value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    key: KeyOption,
+    /// Refuse the volume where its last commit has a lower number; `k7fs info` tells it
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    commit_min: u64,
 }
 
-impl ChipOption {
-    pub(super) fn spec(&self) -> Result<Option<&'static ChipSpec>, CliError> {
-        self.name.as_deref().map(chip).transpose()
+impl OpeningOptions {
+    pub(super) fn get(&self) -> Result<Opening<'static>, CliError> {
+        let chip = self.name.as_deref().map(chip).transpose()?;
+        Ok(Opening { chip, key: self.key.read()?, commit_min: self.commit_min })
     }
+}
+
+/// The key of an authenticated volume.
+#[derive(Debug, Args)]
+pub(super) struct KeyOption {
+    /// The file with the key of an authenticated volume: 32 bytes, or 64 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl KeyOption {
+    fn read(&self) -> Result<Option<Key>, CliError> {
+        let Some(path) = &self.key_file else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(HostError::io(path))?;
+        let key = <[u8; Key::BYTES]>::try_from(&bytes[..]).ok();
+        let key = key.or_else(|| parse_hexadecimal(str::from_utf8(&bytes).ok()?.trim_end()));
+        match key {
+            Some(key) => Ok(Some(Key::new(key))),
+            None => Err(HostError::NotAKey { file: path.clone() }.into()),
+        }
+    }
+}
+
+/// Bytes of twice as many hexadecimal digits.
+fn parse_hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 impl ImageArgument {
     pub(super) fn open(&self, access: Access) -> Result<OpenImage, CliError> {
-        let mut image = OpenImage::open(&self.image, access, self.chip.spec()?)?;
+        let mut image = OpenImage::open(&self.image, access, &self.opening.get()?)?;
         image.choose_index(self.index.name.as_deref());
         Ok(image)
     }
@@ -85,6 +124,9 @@ pub(super) struct Mkfs {
     codec: CodecId,
     #[command(flatten)]
     dedup: DedupOptions,
+    /// Make the volume an authenticated one: whoever changes it without this key is found out
+    #[command(flatten)]
+    key: KeyOption,
     /// The volume's id as 32 hexadecimal digits, instead of a random one
     #[arg(long, value_name = "HEX", value_parser = parse_volume_id)]
     volume_id: Option<VolumeId>,
@@ -97,15 +139,7 @@ pub(super) struct Mkfs {
 struct VolumeId([u8; 16]);
 
 fn parse_volume_id(text: &str) -> Result<VolumeId, String> {
-    let mut id = [0; 16];
-    if text.len() != 32 || !text.is_ascii() {
-        return Err("32 hexadecimal digits are needed".to_owned());
-    }
-    for (byte, digits) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let digits = str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| "not a hexadecimal digit".to_owned())?;
-    }
-    Ok(VolumeId(id))
+    parse_hexadecimal(text).map(VolumeId).ok_or_else(|| "32 hexadecimal digits are needed".to_owned())
 }
 
 impl Mkfs {
@@ -125,6 +159,7 @@ impl Mkfs {
             force,
             all_codecs: true,
             dedup: self.dedup.policy()?.unwrap_or_default(),
+            key: self.key.read()?,
             ..FormatOptions::default()
         };
         if let Some(size) = self.block_size {
@@ -153,8 +188,9 @@ impl Info {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         self.json.refuse_image(&self.image.image)?;
         let mut image = self.image.open(Access::Read)?;
-        let usage = image.with(|volume| volume.usage().map_err(HostError::object("/")))?;
-        let report = InfoReport::new(&self.image.image, &image, &usage);
+        let (usage, last_commit) =
+            image.with(|volume| Ok((volume.usage().map_err(HostError::object("/"))?, volume.last_commit())))?;
+        let report = InfoReport::new(&self.image.image, &image, &usage, last_commit);
         if output.json(self.json.target(), &report)? {
             for line in report.lines() {
                 output.line(&line)?;
@@ -196,8 +232,8 @@ impl Fsck {
 
     /// Everything that keeps the check from running is a reason for exit code 2.
     fn check(&self) -> Result<(Vec<k7fs_core::Fault>, CheckSummary, Usage), CliError> {
-        let spec = self.image.chip.spec()?;
-        let checked = OpenImage::open(&self.image.image, Access::Read, spec).and_then(|mut image| {
+        let opening = self.image.opening.get()?;
+        let checked = OpenImage::open(&self.image.image, Access::Read, &opening).and_then(|mut image| {
             image.with(|volume| {
                 let mut faults = Vec::new();
                 let failed = HostError::volume(&self.image.image);

@@ -17,6 +17,8 @@ pub(super) struct InfoReport {
     hash: Option<String>,
     logical_block_size: Option<u64>,
     second_copies: Option<bool>,
+    authenticated: Option<bool>,
+    last_commit: u64,
     page_size: u32,
     spare_size: u32,
     pages_per_block: u32,
@@ -34,7 +36,7 @@ pub(super) struct InfoReport {
 }
 
 impl InfoReport {
-    pub(super) fn new(path: &Path, image: &OpenImage, usage: &Usage) -> Self {
+    pub(super) fn new(path: &Path, image: &OpenImage, usage: &Usage, last_commit: u64) -> Self {
         let geometry = image.flash().geometry();
         let info = image.info();
         Self {
@@ -45,6 +47,8 @@ impl InfoReport {
             hash: info.map(|info| info.hash.name().to_uppercase()),
             logical_block_size: info.map(|info| u64::from(info.logical_block_size)),
             second_copies: info.map(|info| info.second_copies),
+            authenticated: info.map(|info| info.authenticated),
+            last_commit,
             page_size: geometry.page_size,
             spare_size: geometry.spare_size,
             pages_per_block: geometry.pages_per_block,
@@ -79,6 +83,10 @@ impl InfoReport {
             ),
             format!("feature level  {}", self.feature_level.map_or_else(unknown, |level| level.to_string())),
             format!("hash           {}", self.hash.clone().unwrap_or_else(unknown)),
+            format!(
+                "authenticated  {}",
+                self.authenticated.map_or_else(unknown, |is| if is { "yes" } else { "no" }.to_owned())
+            ),
             format!("logical block  {}", self.logical_block_size.map_or_else(unknown, |size| format!("{size} bytes"))),
             format!(
                 "capacity       {} bytes, {used} used ({per_cent} %), {} free",
@@ -88,7 +96,7 @@ impl InfoReport {
                 "blocks         {} bad, {} free, erased {} times at most",
                 self.bad_blocks, self.free_blocks, self.erase_count_max
             ),
-            format!("last stop      {stop}"),
+            format!("last stop      {stop}, after commit {}", self.last_commit),
             format!("this mount     {} bits corrected, {} reads retried", self.corrected_bits, self.retried_reads),
         ]
     }
@@ -169,6 +177,7 @@ fn name(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::Uncorrectable => "uncorrectable",
         FaultKind::Corrupt => "corrupt",
+        FaultKind::Forged => "forged",
         FaultKind::HashMismatch => "hash_mismatch",
         FaultKind::KeyOrder => "key_order",
         FaultKind::Extents => "extents",

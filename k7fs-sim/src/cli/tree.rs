@@ -9,7 +9,7 @@ use k7fs_sim::host::{self, Access, ExportReport, ImportOptions, OpenImage, Tree}
 use super::CliError;
 use super::content::parse_codec;
 use super::dedup::DedupOptions;
-use super::image::{ChipOption, IndexOption};
+use super::image::{IndexOption, OpeningOptions};
 use super::output::message;
 use super::progress::Bar;
 
@@ -30,7 +30,7 @@ pub(super) struct Import {
     #[command(flatten)]
     dedup: DedupOptions,
     #[command(flatten)]
-    chip: ChipOption,
+    opening: OpeningOptions,
     #[command(flatten)]
     index: IndexOption,
     /// The directory to store
@@ -48,7 +48,7 @@ impl Import {
             let path: &Path = &skipped.path;
             message(&format!("warning: {}: skipped, {}", path.display().to_string().escape_debug(), skipped.what));
         }
-        let mut image = OpenImage::open(&self.image, Access::Write, self.chip.spec()?)?;
+        let mut image = OpenImage::open(&self.image, Access::Write, &self.opening.get()?)?;
         image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("import");
         let options = ImportOptions { merge: self.merge, codec: self.codec, dedup: self.dedup.policy()? };
@@ -65,7 +65,7 @@ impl Import {
 #[derive(Debug, Args)]
 pub(super) struct Export {
     #[command(flatten)]
-    chip: ChipOption,
+    opening: OpeningOptions,
     #[command(flatten)]
     index: IndexOption,
     /// The image file
@@ -78,7 +78,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> Result<(), CliError> {
-        let mut image = OpenImage::open(&self.image, Access::Read, self.chip.spec()?)?;
+        let mut image = OpenImage::open(&self.image, Access::Read, &self.opening.get()?)?;
         image.choose_index(self.index.name.as_deref());
         let mut bar = Bar::new("export");
         let report = image.with(|volume| host::export(volume, &self.directory, &mut bar))?;

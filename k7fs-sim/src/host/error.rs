@@ -42,6 +42,11 @@ pub enum HostError {
         /// The image file.
         image: PathBuf,
     },
+    /// A key file holds something else.
+    NotAKey {
+        /// The file.
+        file: PathBuf,
+    },
     /// The image is neither a file nor a device.
     NotAFile {
         /// What was given as an image.
@@ -185,6 +190,9 @@ impl core::fmt::Display for HostError {
             Self::Object { path, error } if path.is_empty() => write!(f, "{error}"),
             Self::Object { path, error } => write!(f, "{}: {error}", line(path)),
             Self::Locked { image } => write!(f, "{}: in use by another process", host(image)),
+            Self::NotAKey { file } => {
+                write!(f, "{}: not a key: 32 bytes or 64 hexadecimal digits are needed", host(file))
+            }
             Self::NotAFile { image } => write!(f, "{}: not an image file", host(image)),
             Self::Truncated { image, bytes, needed } => {
                 write!(f, "{}: truncated: {bytes} bytes, the volume needs {needed}", host(image))

@@ -33,5 +33,5 @@ pub use signature::{Found, find};
 pub use source::{Plain, Source, Sparse};
 pub use store::{Content, compare, store, store_with};
 pub use tree::{Node, NodeKind, Skipped, Tree};
-pub use volume::{OpenImage, format_image, locate};
+pub use volume::{OpenImage, Opening, format_image, locate};
 pub use walk::{Entry, absolute, join, list, walk};

@@ -5,7 +5,7 @@ use std::path::Path;
 use k7fs_core::ecc::Tier;
 use k7fs_core::flash::{Flash, Geometry};
 use k7fs_core::{
-    Error, FormatOptions, GeometryField, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+    Error, FormatOptions, GeometryField, Key, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };
 
 use super::clock::now;
@@ -21,6 +21,23 @@ const LOGICAL_BLOCK_MAX: u32 = 32 << 20;
 /// Blocks of a volume, at most.
 const BLOCKS_MAX: u32 = 65_535;
 
+/// What opening an image takes besides its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening<'c> {
+    /// The chip that the image is of; the volume's signature tells it otherwise.
+    pub chip: Option<&'c ChipSpec>,
+    /// The key of an authenticated volume.
+    pub key: Option<Key>,
+    /// The least number that the last commit may have, see [`MountOptions::commit_min`].
+    pub commit_min: u64,
+}
+
+impl Opening<'_> {
+    fn mount_options(&self) -> MountOptions {
+        MountOptions { key: self.key, commit_min: self.commit_min, ..MountOptions::default() }
+    }
+}
+
 /// An image whose volume has been found, locked until it is dropped.
 #[derive(Debug)]
 pub struct OpenImage {
@@ -30,6 +47,7 @@ pub struct OpenImage {
     info: Option<VolumeInfo>,
     codecs: HostCodecs,
     index: Option<String>,
+    options: MountOptions,
 }
 
 impl OpenImage {
@@ -38,17 +56,17 @@ impl OpenImage {
     /// # Errors
     /// `Io`, `Locked`, `NotAFile`, `Truncated`; `WrongChipSize` and `WrongChipShape` where `chip` is given and does not
     /// match; `Volume` with `NotAVolume`, `DamagedSignature` or `UnknownFeature`.
-    pub fn open(path: &Path, access: Access, chip: Option<&ChipSpec>) -> Result<Self, HostError> {
+    pub fn open(path: &Path, access: Access, opening: &Opening<'_>) -> Result<Self, HostError> {
         let image = Image::open(path, access)?;
-        let (mut flash, mut info) = locate(image, chip)?;
-        let blocks = find_size(&mut flash)?;
+        let (mut flash, mut info) = locate(image, opening.chip)?;
+        let blocks = find_size(&mut flash, opening.mount_options())?;
         if let Some((info, blocks)) = info.as_mut().zip(blocks) {
             info.geometry.block_count = blocks;
         }
         let buffer = buffer_for(&flash);
         // Without a readable signature the largest block that there may be.
         let codecs = HostCodecs::new(info.map_or(LOGICAL_BLOCK_MAX, |info: VolumeInfo| info.logical_block_size));
-        Ok(Self { flash, buffer, access, info, codecs, index: None })
+        Ok(Self { flash, buffer, access, info, codecs, index: None, options: opening.mount_options() })
     }
 
     /// Gives the volume as many blocks as fit so many bytes, and the image just these.
@@ -123,7 +141,7 @@ impl OpenImage {
         &mut self, path: &Path, work: impl FnOnce(&mut Volume<'_, &mut ImageFlash>) -> Result<R, HostError>,
     ) -> Result<R, HostError> {
         let writes = self.access == Access::Write;
-        let options = MountOptions { read_only: !writes, clock: Some(now) };
+        let options = MountOptions { read_only: !writes, clock: Some(now), ..self.options };
         let mut codecs = self.codecs.lend();
         let mounted = Volume::mount_with(&mut self.flash, &mut self.buffer, options, &mut codecs);
         let mut volume = mounted.map_err(HostError::volume(path))?;
@@ -148,10 +166,10 @@ fn buffer_for(flash: &ImageFlash) -> Vec<u8> {
 
 /// A volume that was resized has another number of blocks than its signature says: only a mount tells. `None` where it fails for
 /// another reason, which whoever mounts next hears of.
-fn find_size(flash: &mut ImageFlash) -> Result<Option<u32>, HostError> {
+fn find_size(flash: &mut ImageFlash, options: MountOptions) -> Result<Option<u32>, HostError> {
     for _ in 0..2 {
         let mut buffer = buffer_for(flash);
-        let options = MountOptions { read_only: true, clock: None };
+        let options = MountOptions { read_only: true, ..options };
         let mounted = Volume::mount(&mut *flash, &mut buffer, options).map(|volume| volume.info().geometry.block_count);
         match mounted {
             Ok(blocks) => {

@@ -234,7 +234,7 @@ impl<'i> Pages<'i> {
             other => return Err(format!("page {number} is of kind {other}")),
         };
         page.sequence = header.number()?;
-        let _generation = header.number()?;
+        let _life = header.number()?;
         page.first_item = header.small()? as usize;
         page.last_commit = header.optional_small()?;
         if page.first_item > page.payload.len() || header.rest().iter().any(|byte| *byte != 0) {

@@ -1,0 +1,124 @@
+//! Lives: how often the block of a page had been erased when the page was programmed.
+//!
+//! On an authenticated volume a page counts only in its block's life of now, so that nothing from an earlier one can be brought
+//! back. The allocation table knows that life, except for blocks opened since it was written. Those of the checkpoint's own
+//! writing are vouched for by a hash in the checkpoint; others must have been opened after it, and be free in the table.
+
+use super::alloc::Segment;
+use super::checkpoint::{Checkpoint, LIVES_BYTES};
+use super::{BlockState, Log};
+use crate::error::inner::Error;
+use crate::flash::Flash;
+use crate::hash::pointer_hash;
+use crate::page::Header;
+use crate::sabotage::{Step, is_off};
+
+/// Blocks that a checkpoint vouches for, at most: those of the segments, of the log's beginning and of the moved head.
+const VOUCHED_MAX: usize = super::alloc::SEGMENTS_MAX + 2;
+
+impl<F: Flash> Log<'_, F> {
+    pub(super) fn is_keyed(&self) -> bool {
+        self.pages.keys.pages().is_some()
+    }
+
+    /// On an authenticated volume, whether a page is from its block's life of now. Checkpoints are found by search and the newest
+    /// one counts: whoever brings back an older one brings back the whole volume, or meets this check.
+    pub(super) fn check_life(&mut self, page: u32) -> Result<(), Error> {
+        let block = self.pages.space.block_of_page(page);
+        if !self.is_keyed() || !self.knows_lives || self.alloc.state(block) == BlockState::Anchor {
+            return Ok(());
+        }
+        let header = self.pages.header(page)?;
+        self.check_life_of(page, &header)
+    }
+
+    /// The same for a page of the log's tail, during a mount.
+    pub(super) fn check_life_of(&self, page: u32, header: &Header) -> Result<(), Error> {
+        let now = self.alloc.erase_count(self.pages.space.block_of_page(page));
+        let is_now = !self.is_keyed() || header.life == now || is_off(Step::Life);
+        if is_now { Ok(()) } else { Err(Error::Forged { page }) }
+    }
+
+    /// Takes a block's life from one of its pages: the table may be older than its last opening.
+    pub(super) fn learn_life(&mut self, page: u32, header: &Header) -> Result<(), Error> {
+        let block = self.pages.space.block_of_page(page);
+        let known = self.alloc.erase_count(block);
+        let is_sound = match self.alloc.state(block) {
+            BlockState::Free => header.life >= known && header.sequence > self.checkpoint.tail_sequence,
+            _ if self.alloc.live(block) == 0 => header.life >= known,
+            _ => header.life == known,
+        };
+        if self.is_keyed() && !is_sound && !is_off(Step::Life) {
+            return Err(Error::Forged { page });
+        }
+        self.alloc.set_erase_count(block, header.life);
+        Ok(())
+    }
+
+    /// As [`Self::learn_life`] on authenticated volumes, from a page that a row refers to. One that cannot be read tells nothing: a
+    /// block that is in use by now has mostly been erased once more.
+    pub(super) fn learn_life_at(&mut self, page: u32) -> Result<(), Error> {
+        if !self.is_keyed() {
+            return Ok(());
+        }
+        match self.pages.header(page) {
+            Ok(header) => self.learn_life(page, &header),
+            Err(error) if error.is_damage() => {
+                let block = self.pages.space.block_of_page(page);
+                if self.alloc.state(block) == BlockState::Free {
+                    self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The pages whose blocks a checkpoint vouches for.
+    fn vouched(&self, checkpoint: &Checkpoint) -> impl Iterator<Item = u32> + use<F> {
+        let space = self.pages.space;
+        let front = space.first_page(checkpoint.front_block);
+        let moved = checkpoint.moved_page.and_then(|page| page.checked_sub(1));
+        let segments = checkpoint.segments.into_iter().filter_map(Segment::get).map(|(address, _)| address.page);
+        segments.chain([front]).chain(moved).take(VOUCHED_MAX)
+    }
+
+    /// The hash of the lives that a checkpoint vouches for, as `life` tells them.
+    fn lives_tag(
+        &mut self, checkpoint: &Checkpoint, mut life: impl FnMut(&mut Self, u32) -> Result<u32, Error>,
+    ) -> Result<[u8; LIVES_BYTES], Error> {
+        let mut lives = [0u8; 4 * VOUCHED_MAX];
+        for (place, page) in lives.chunks_exact_mut(4).zip(self.vouched(checkpoint)) {
+            place.copy_from_slice(&life(self, page)?.to_le_bytes());
+        }
+        Ok(pointer_hash(&lives))
+    }
+
+    /// What a checkpoint that is about to be written says of lives.
+    pub(super) fn lives_now(&mut self, checkpoint: &Checkpoint) -> Result<Option<[u8; LIVES_BYTES]>, Error> {
+        if !self.is_keyed() {
+            return Ok(None);
+        }
+        let now = |log: &mut Self, page| Ok(log.alloc.erase_count(log.pages.space.block_of_page(page)));
+        self.lives_tag(checkpoint, now).map(Some)
+    }
+
+    /// Takes the lives of the blocks that the checkpoint vouches for. The allocation table has been loaded, from some of them.
+    pub(super) fn load_lives(&mut self) -> Result<(), Error> {
+        if !self.is_keyed() {
+            return Ok(());
+        }
+        let checkpoint = self.checkpoint;
+        let tag = self.lives_tag(&checkpoint, |log, page| {
+            let life = log.pages.header(page)?.life;
+            let block = log.pages.space.block_of_page(page);
+            log.alloc.set_erase_count(block, life);
+            if log.alloc.state(block) == BlockState::Free {
+                log.alloc.set_state(block, BlockState::Used);
+            }
+            Ok(life)
+        })?;
+        let page = self.pages.space.first_page(checkpoint.front_block);
+        if Some(tag) == checkpoint.lives || is_off(Step::Life) { Ok(()) } else { Err(Error::Forged { page }) }
+    }
+}
