@@ -360,7 +360,8 @@ fn change_field(bytes: &mut [u8], source: &[u8], random: &mut Random) {
 fn is_damage(error: Error) -> bool {
     matches!(
         error,
-        Error::Uncorrectable { .. }
+        Error::Forged { .. }
+            | Error::Uncorrectable { .. }
             | Error::Corrupt { .. }
             | Error::HashMismatch { .. }
             | Error::NeedsRemount

@@ -16,5 +16,6 @@ pub mod reader;
 pub mod seal;
 pub mod seed;
 pub mod sequence;
+pub mod splice;
 pub mod strategy;
 pub mod workload;

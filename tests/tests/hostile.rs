@@ -118,6 +118,8 @@ fn victims() -> Vec<Victim> {
         ("nor-256-4k-zstd", false, false),
         ("nor-512-4k-verified-lzma2", true, false),
         ("nand-2048-64", false, false),
+        ("nor-256-4k-keyed", true, false),
+        ("nor-256-4k-keyed", false, true),
     ];
     cases.iter().map(|(name, clean, rich)| Victim::new(&Case::named(name), *clean, *rich)).collect()
 }
@@ -130,6 +132,8 @@ fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
         0 | 1 => 7,
         2..18 => 3 + random.below(2) as usize,
         18..34 => 5 + random.below(2) as usize,
+        34..40 => 9,
+        40..100 => 8,
         _ => random.below(3) as usize,
     };
     let victim = &victims[index];

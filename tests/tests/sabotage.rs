@@ -15,6 +15,7 @@ use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::hostile::Victim;
 use k7fs_tests::ladder::{Ladder, Plan, Workload};
 use k7fs_tests::seed::{mix, say, seed};
+use k7fs_tests::splice::Album;
 use k7fs_tests::workload::{named, write};
 
 /// Reads, programs and erases that looking at one misdirected page may take.
@@ -95,6 +96,30 @@ fn the_page_that_is_not_its_own_is_noticed() {
             })?;
         }
         Ok(300)
+    });
+}
+
+/// On an authenticated volume, a page that was sealed without the key.
+#[test]
+fn the_page_without_the_key_is_noticed() {
+    notices(Step::PageKey, || {
+        let victim = Victim::new(&Case::named("nor-256-4k-keyed"), true, false);
+        for input in 0..2_000_u64 {
+            let (flash, sealed) = victim.mutated(&mut Random::new(mix(seed(), input)));
+            let look = || victim.examine(flash, sealed, true);
+            std::panic::catch_unwind(AssertUnwindSafe(look))
+                .map_err(|_| Violation::new(format!("forged image {input} shows what never was")))?;
+        }
+        Ok(2_000)
+    });
+}
+
+/// On an authenticated volume, a page of an earlier life of its block.
+#[test]
+fn the_page_of_an_earlier_life_is_noticed() {
+    notices(Step::Life, || {
+        let album = Album::new(&Case::named("nor-256-4k-keyed"), seed());
+        album.attack(seed(), 2_000).map(|_| 2_000)
     });
 }
 

@@ -90,7 +90,7 @@ fn what_nobody_refers_to_gives_its_space_back_at_once() {
     volume.write("/small", b"something").expect("fits");
     // What is not merged yet still counts.
     let free = |volume: &mut Volume<'_, _>| {
-        volume.root_hash().expect("merges");
+        volume.checkpoint().expect("merges");
         volume.usage().expect("tells").free_bytes
     };
     let before = free(&mut volume);

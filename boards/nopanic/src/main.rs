@@ -14,7 +14,7 @@ use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
 use k7fs_core::{
     ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Device, Error, FormatOptions, HashId,
-    Kind, MountOptions, Nt, OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
+    Key, Kind, MountOptions, Nt, OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
 };
 
 use chips::{NandChip, NorChip, anything};
@@ -76,12 +76,14 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
         codec: if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Zstd },
         all_codecs: anything::<u8>() != 0,
         dedup: DedupPolicy::Chunk(ChunkSizes { min: anything(), average: anything(), max: anything() }),
+        key: Some(Key::new([anything(); Key::BYTES])),
         second_copies: anything::<u8>() != 0,
         time: time(),
     };
     Volume::format(&mut flash, buffer, &options)?;
     let clock = (anything::<u8>() != 0).then_some(time as fn() -> Timestamp);
-    let options = MountOptions { read_only: anything::<u8>() != 0, clock };
+    let key = (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES]));
+    let options = MountOptions { read_only: anything::<u8>() != 0, clock, key, commit_min: anything() };
     let mut codec = AnyCodec;
     let (mut plain, mut packed) = ([0; 4096], [0; 4096]);
     let mut codecs = Codecs::new(&mut codec, &mut plain, &mut packed);
@@ -144,6 +146,8 @@ fn use_content<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     black_box(volume.content_status()?);
     black_box(volume.content_hash("/a")?.as_bytes());
     black_box(volume.root_hash()?);
+    volume.checkpoint()?;
+    black_box(volume.last_commit());
     black_box(volume.recompress("/a", codec)?);
     let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
     while volume.recompress_step(&mut cursor, codec, &mut done)? {}

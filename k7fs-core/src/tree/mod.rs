@@ -18,7 +18,6 @@ pub(crate) use view::View;
 
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::hash::POINTER_HASH_BYTES;
 use crate::log::{Age, Key, Log, Memory, Place, Row};
 use crate::page::Pages;
 use merge::Stage;
@@ -233,11 +232,6 @@ impl<'b, F: Flash> Tree<'b, F> {
         self.spilled = false;
         let sound = self.root.is_none_or(|root| self.log.pages.space.contains(root.address, root.len));
         if sound && self.root_level < LEVELS_MAX { Ok(()) } else { Err(Error::Corrupt { page: 0 }) }
-    }
-
-    /// The hash in the root's pointer, as of the last checkpoint.
-    pub(crate) fn root_hash(&self) -> Option<[u8; POINTER_HASH_BYTES]> {
-        self.root.and_then(|root| root.hash())
     }
 
     /// Copies a value's bytes from `offset`.

@@ -76,7 +76,7 @@ const CONTENT_FLAG: u8 = 0x40;
 /// The kind of an inode that holds an attribute's value. No name leads to it.
 const ATTRIBUTE_VALUE: u8 = 8;
 
-fn kind_code(kind: Kind) -> u8 {
+pub(super) fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::File => 1,
         Kind::Directory => 2,

@@ -17,6 +17,7 @@ mod nt;
 mod packed;
 mod recompress;
 mod resize;
+mod root;
 mod sharing;
 mod status;
 mod types;

@@ -137,21 +137,17 @@ impl<F: Flash> Volume<'_, F> {
         Ok(hasher.finish())
     }
 
-    /// Makes everything durable and merged, and tells the hash in the root's pointer: the first 8 bytes of BLAKE3 over the root
-    /// node, which has the hashes of the nodes below it, and so on. `None` for a tree without nodes.
-    ///
-    /// It changes with every key, and with every place that a node names: two volumes with the same files have different ones. It
-    /// does not cover content outside the nodes: what vouches for that is the hash that each packed record carries itself.
+    /// Makes everything durable and merges it into the tree: the next mount has little to replay, and space that was given up is
+    /// free again.
     ///
     /// # Errors
     /// `Busy` within a transaction, `ReadOnly`, those of committing.
-    pub fn root_hash(&mut self) -> Result<Option<[u8; 8]>, Error> {
-        self.writable()?;
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.writable_volume()?;
         if self.in_transaction {
             return Err(Error::Busy);
         }
         self.commit()?;
-        self.tree.checkpoint()?;
-        Ok(self.tree.root_hash())
+        Ok(self.tree.checkpoint()?)
     }
 }

@@ -200,12 +200,21 @@ impl Info {
     }
 }
 
+/// What a check has found.
+pub(super) struct Checked {
+    pub(super) faults: Vec<k7fs_core::Fault>,
+    pub(super) summary: CheckSummary,
+    pub(super) usage: Usage,
+    /// Of the index worked on, where all of it could be read.
+    pub(super) root_hash: Option<[u8; 32]>,
+}
+
 /// Check a volume: read everything, change nothing
 ///
 /// Exit code 0: clean; 1: faults found, each on a line of standard output; 2: the volume cannot be opened.
 #[derive(Debug, Args)]
 pub(super) struct Fsck {
-    /// Compare all content with its hashes
+    /// Compare all content with its hashes, and tell the root hash of the index
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
@@ -217,8 +226,8 @@ pub(super) struct Fsck {
 impl Fsck {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         self.json.refuse_image(&self.image.image)?;
-        let (faults, summary, usage) = self.check()?;
-        let report = CheckReport::new(&self.image.image, &faults, summary, &usage);
+        let checked = self.check()?;
+        let report = CheckReport::new(&self.image.image, &checked);
         if output.json(self.json.target(), &report)? {
             for line in report.lines() {
                 output.line(&line)?;
@@ -231,9 +240,10 @@ impl Fsck {
     }
 
     /// Everything that keeps the check from running is a reason for exit code 2.
-    fn check(&self) -> Result<(Vec<k7fs_core::Fault>, CheckSummary, Usage), CliError> {
+    fn check(&self) -> Result<Checked, CliError> {
         let opening = self.image.opening.get()?;
         let checked = OpenImage::open(&self.image.image, Access::Read, &opening).and_then(|mut image| {
+            image.choose_index(self.image.index.name.as_deref());
             image.with(|volume| {
                 let mut faults = Vec::new();
                 let failed = HostError::volume(&self.image.image);
@@ -241,7 +251,9 @@ impl Fsck {
                 let summary = if self.deep { volume.check_deep(&mut note) } else { volume.check(&mut note) };
                 let summary = summary.map_err(failed)?;
                 let usage = volume.usage().map_err(HostError::volume(&self.image.image))?;
-                Ok((faults, summary, usage))
+                // What cannot be read is among the faults already.
+                let root_hash = if self.deep { volume.root_hash().ok() } else { None };
+                Ok(Checked { faults, summary, usage, root_hash })
             })
         });
         checked.map_err(CliError::CannotOpen)

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CheckSummary, Fault, FaultKind, Usage};
+use k7fs_core::{Fault, FaultKind, Usage};
 use k7fs_sim::host::{OpenImage, volume_bytes};
 use serde::Serialize;
+
+use super::image::Checked;
 
 /// What `info` tells.
 #[derive(Debug, Serialize)]
@@ -115,6 +117,7 @@ pub(super) struct CheckReport {
     corrected_bits: u64,
     retried_reads: u64,
     unsettled: bool,
+    root_hash: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,7 +129,8 @@ struct FaultReport {
 }
 
 impl CheckReport {
-    pub(super) fn new(path: &Path, faults: &[Fault], summary: CheckSummary, usage: &Usage) -> Self {
+    pub(super) fn new(path: &Path, checked: &Checked) -> Self {
+        let Checked { faults, summary, usage, root_hash } = checked;
         let report = |fault: &Fault| FaultReport {
             kind: name(fault.kind),
             index: fault.index,
@@ -144,6 +148,7 @@ impl CheckReport {
             corrected_bits: usage.corrected_bits,
             retried_reads: usage.retried_reads,
             unsettled: usage.unsettled,
+            root_hash: root_hash.as_ref().map(|hash| hexadecimal(hash)),
         }
     }
 
@@ -168,7 +173,8 @@ impl CheckReport {
             "{verdict}: {} objects, {} nodes, {} bytes of content read, {} bits corrected",
             self.objects, self.nodes, self.content_bytes, self.corrected_bits
         );
-        faults.chain([summary]).collect()
+        let root_hash = self.root_hash.iter().map(|hash| format!("root hash {hash}"));
+        faults.chain(root_hash).chain([summary]).collect()
     }
 }
 
