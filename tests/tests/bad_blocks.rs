@@ -8,14 +8,15 @@ use k7fs_core::flash::Flash;
 use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Chip, ChipSpec, Cut, CutKind, SimFlash};
 use k7fs_sim::model::{Content, Operation};
-use k7fs_tests::geometry::{Case, buffer_for, format};
+use k7fs_tests::geometry::{Case, buffer_for, format, mount_options};
 use k7fs_tests::parallel;
 use k7fs_tests::seed::{replay, say, seed};
 use k7fs_tests::sequence::{Rig, Step, look};
 use k7fs_tests::workload;
 
 /// Geometries of these tests: both kinds of flash, small pages and large ones.
-const NAMES: [&str; 4] = ["nor-256-4k", "nor-128-2k", "nand-2048-64", "nand-4096-224"];
+const NAMES: [&str; 6] =
+    ["nor-256-4k", "nor-128-2k", "nand-2048-64", "nand-4096-224", "nor-256-4k-keyed", "nand-2048-64-keyed"];
 
 fn steps() -> Vec<Step> {
     let mut operations = vec![workload::mkdir("/d"), workload::write("/d/cold", 1, 3000)];
@@ -111,10 +112,11 @@ fn a_worn_out_chip_is_read_only_and_complete() {
     parallel::run(&NAMES, |name| {
         let mut flash = Case::named(name).formatted(16, seed());
         let mut buffer = buffer_for(&flash);
+        let options = mount_options(&flash);
         let mut expected: Option<Vec<u8>> = None;
         let mut ended = None;
         let blocks = flash.geometry().block_count;
-        let mut volume = Volume::mount(&mut flash, &mut buffer, MountOptions::default()).expect("mounts");
+        let mut volume = Volume::mount(&mut flash, &mut buffer, options).expect("mounts");
         volume.write("/cold", &Content::seeded(1, 2000).bytes()).expect("fits");
         'wear: for round in 0..u64::from(blocks) * 4 {
             volume.flash_mut().chip_mut().faults_mut().grown_bad = Some(round % 13);
@@ -136,7 +138,7 @@ fn a_worn_out_chip_is_read_only_and_complete() {
         assert_eq!(Some(tree.entries["/hot"].content.to_vec()), expected, "{name}: the last write that returned");
         let _ = volume.abandon();
         flash.chip_mut().faults_mut().grown_bad = None;
-        let options = MountOptions { read_only: true, ..MountOptions::default() };
+        let options = MountOptions { read_only: true, ..options };
         let mut volume = Volume::mount(&mut flash, &mut buffer, options)
             .unwrap_or_else(|error| panic!("{name}: a worn-out chip does not mount: {error}"));
         let again = look(&mut volume).unwrap_or_else(|violation| panic!("{name}: {violation}"));

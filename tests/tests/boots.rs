@@ -2,13 +2,14 @@
 //! in between. Recovery must not eat the volume up, nor wear out the few blocks that it writes to.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, MountOptions, OpenOptions, Volume};
+use k7fs_core::{Error, OpenOptions, Volume};
 use k7fs_sim::chip::SimFlash;
-use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::geometry::{Case, buffer_for, mount_options};
 use k7fs_tests::parallel;
 use k7fs_tests::seed::{mix, replay, seed};
 
-const GEOMETRIES: [&str; 5] = ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nor-1024-8k", "nand-2048-64"];
+const GEOMETRIES: [&str; 6] =
+    ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nor-1024-8k", "nand-2048-64", "nor-256-4k-keyed"];
 /// Blocks besides the least that a volume needs.
 const SPARE_BLOCKS: u32 = 24;
 const STARTS: u64 = 3000;
@@ -20,7 +21,8 @@ const BLOCK_BYTES: usize = 4096;
 /// Fills the volume until it refuses, and leaves it as a cut does.
 fn filled(flash: SimFlash) -> (SimFlash, u64) {
     let mut buffer = buffer_for(&flash);
-    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
+    let options = mount_options(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, options).expect("a new volume mounts");
     let file = volume.open("/big", OpenOptions::new().write(true).create(true)).expect("opens");
     let mut blocks = 0;
     loop {
@@ -49,8 +51,9 @@ fn run(name: &str, seed: u64) {
     flash.chip_mut().reset_counters();
     for start in 0..STARTS {
         let mut buffer = buffer_for(&flash);
-        let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default())
-            .unwrap_or_else(|error| panic!("{name}: start {start}: {error}"));
+        let options = mount_options(&flash);
+        let mut volume =
+            Volume::mount(flash, &mut buffer, options).unwrap_or_else(|error| panic!("{name}: start {start}: {error}"));
         if start % 100 == 0 {
             check(&mut volume, blocks);
         }
@@ -65,7 +68,8 @@ fn run(name: &str, seed: u64) {
     let most = u64::from(counters.erases_per_block.iter().copied().max().unwrap_or(0));
     assert!(most <= 4 * mean, "{name}: one block was erased {most} times, {} erases in all", counters.erases);
     let mut buffer = buffer_for(&flash);
-    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("mounts");
+    let options = mount_options(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, options).expect("mounts");
     check(&mut volume, blocks);
     volume.remove_file("/big").expect("a full volume lets go of a file after thousands of starts");
     volume.write("/new", b"and takes another").expect("writes");

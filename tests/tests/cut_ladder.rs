@@ -148,7 +148,7 @@ fn jobs(seed: u64) -> Vec<Job> {
         jobs.push(job(name, workload::named().into_iter().step_by(2).collect(), 2 * every, few));
     }
     // What a mount learns of blocks' lives after a cut.
-    for (name, every) in [("nor-256-4k-keyed", 4), ("nor-1024-8k-keyed", 16), ("nand-2048-64-keyed", 4)] {
+    for (name, every) in [("nor-256-4k-keyed", 4), ("nor-1024-8k-keyed", 64), ("nand-2048-64-keyed", 4)] {
         jobs.push(job(name, workload::named(), every, some));
         jobs.push(job(name, vec![workload::wearing(80, 20)], 4 * every, few));
     }

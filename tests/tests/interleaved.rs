@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use k7fs_core::{MountOptions, OpenOptions, Volume};
+use k7fs_core::{OpenOptions, Volume};
 use k7fs_sim::chip::SimFlash;
 use k7fs_sim::model::{Content, Random};
-use k7fs_tests::geometry::{Case, buffer_for};
+use k7fs_tests::geometry::{Case, buffer_for, mount_options};
 use k7fs_tests::parallel;
 use k7fs_tests::seed::{mix, replay, seed};
 
@@ -20,7 +20,7 @@ const OPERATIONS: u32 = 1500;
 /// Blocks besides the least that a volume needs: enough for checkpoints to be taken in steps.
 const SPARE_BLOCKS: u32 = 40;
 
-const GEOMETRIES: [&str; 4] = ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nand-2048-64"];
+const GEOMETRIES: [&str; 5] = ["nor-128-2k", "nor-256-4k", "nor-512-4k", "nand-2048-64", "nor-256-4k-keyed"];
 
 type Expected = BTreeMap<String, Vec<u8>>;
 
@@ -32,7 +32,8 @@ const FAILURES: u32 = 16;
 fn look(mut flash: SimFlash, expected: &Expected) {
     flash.chip_mut().faults_mut().grown_bad = None;
     let mut buffer = buffer_for(&flash);
-    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("mounts after a cut");
+    let options = mount_options(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, options).expect("mounts after a cut");
     let mut bytes = vec![0; 2 * PIECE_BYTES as usize];
     for (path, content) in expected {
         let length = volume.read(path, &mut bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -44,7 +45,8 @@ fn look(mut flash: SimFlash, expected: &Expected) {
 fn run(name: &str, seed: u64, failing: bool) {
     let flash = Case::named(name).formatted(SPARE_BLOCKS, seed);
     let mut buffer = buffer_for(&flash);
-    let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default()).expect("a new volume mounts");
+    let options = mount_options(&flash);
+    let mut volume = Volume::mount(flash, &mut buffer, options).expect("a new volume mounts");
     let big = volume.open("/big", OpenOptions::new().write(true).create(true)).expect("opens");
     let mut expected = Expected::from([("/big".to_owned(), Vec::new())]);
     let mut random = Random::new(seed);
