@@ -29,6 +29,7 @@ impl Key {
     }
 
     /// The key of a volume's pages: it is of no use for another volume with the same secret.
+    #[cfg(feature = "authenticated")]
     pub(crate) fn of_pages(&self, volume_id: &[u8; 16], salt: u64) -> Self {
         let mut input = [0u8; 8 + 16 + 8];
         let mut writer = crate::varint::Writer::new(&mut input);
@@ -58,50 +59,55 @@ impl core::fmt::Debug for Key {
     }
 }
 
-/// The keys that a mount has, if its volume is an authenticated one.
+/// The keys that a mount has, if its volume is an authenticated one: the caller's secret, and the key of this volume's pages.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Keys {
-    #[cfg(feature = "authenticated")]
-    secret: Option<Key>,
-    #[cfg(feature = "authenticated")]
-    pages: Option<Key>,
-}
+pub(crate) struct Keys(Slot);
 
+#[cfg(feature = "authenticated")]
+type Slot = Option<(Key, Key)>;
+/// A build that does not know such volumes keeps no room for keys.
+#[cfg(not(feature = "authenticated"))]
+type Slot = ();
+
+#[cfg(feature = "authenticated")]
 impl Keys {
-    /// With the caller's secret; of no use in a build without the feature.
+    /// With the caller's secret.
     pub(crate) fn new(secret: Option<Key>) -> Self {
-        #[cfg(feature = "authenticated")]
-        return Self { secret, pages: secret };
-        #[cfg(not(feature = "authenticated"))]
-        {
-            let _ = secret;
-            Self {}
-        }
+        Self(secret.map(|secret| (secret, secret)))
     }
 
     /// The caller's secret.
     pub(crate) fn secret(&self) -> Option<&Key> {
-        #[cfg(feature = "authenticated")]
-        return self.secret.as_ref();
-        #[cfg(not(feature = "authenticated"))]
-        None
+        self.0.as_ref().map(|(secret, _)| secret)
     }
 
     /// The key of this volume's pages.
     pub(crate) fn pages(&self) -> Option<&Key> {
-        #[cfg(feature = "authenticated")]
-        return self.pages.as_ref();
-        #[cfg(not(feature = "authenticated"))]
-        None
+        self.0.as_ref().map(|(_, pages)| pages)
     }
 
     /// From now on, pages belong to this volume.
     pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16], salt: u64) {
-        #[cfg(feature = "authenticated")]
-        {
-            self.pages = self.secret.map(|secret| secret.of_pages(volume_id, salt));
+        if let Some((secret, pages)) = &mut self.0 {
+            *pages = secret.of_pages(volume_id, salt);
         }
-        #[cfg(not(feature = "authenticated"))]
-        let _ = (volume_id, salt);
     }
+}
+
+#[cfg(not(feature = "authenticated"))]
+#[expect(clippy::unused_self, reason = "the same calls as with keys")]
+impl Keys {
+    pub(crate) fn new(_secret: Option<Key>) -> Self {
+        Self(())
+    }
+
+    pub(crate) fn secret(&self) -> Option<&Key> {
+        None
+    }
+
+    pub(crate) fn pages(&self) -> Option<&Key> {
+        None
+    }
+
+    pub(crate) fn set_volume(&mut self, _volume_id: &[u8; 16], _salt: u64) {}
 }

@@ -92,7 +92,7 @@ impl<F: Flash> Volume<'_, F> {
     pub fn close(&mut self, file: File) -> Result<(), Error> {
         self.handle(&file)?;
         self.free_slot(&file);
-        if self.usable().is_err() || self.options.read_only {
+        if self.usable().is_err() || self.read_only {
             return Ok(());
         }
         if !self.is_open(file.object) && self.tree.has(&job_key(file.object))? {

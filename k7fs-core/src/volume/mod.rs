@@ -81,7 +81,8 @@ pub struct Volume<'b, F> {
     tree: Tree<'b, F>,
     open: [OpenSlot; OPEN_FILES_MAX],
     serial: u32,
-    options: MountOptions,
+    read_only: bool,
+    clock: Option<fn() -> Timestamp>,
     /// What compresses and decompresses, where the mount was given it.
     codecs: Option<&'b mut Codecs<'b>>,
     /// What new content is compressed with.
@@ -150,7 +151,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         signature.codec = options.codec;
         let all = if options.all_codecs { CodecId::ALL.iter().fold(0, |set, codec| set | codec.bit()) } else { 0 };
         signature.codecs |= options.codec.bit() | all;
-        let mut blank = Volume::blank(flash, buffer, MountOptions { key: options.key, ..MountOptions::default() });
+        let mut blank = Volume::blank(flash, buffer, &MountOptions { key: options.key, ..MountOptions::default() });
         let volume = blank.as_mut().map_err(|error| *error)?;
         volume.tree.log.create(signature)?;
         if !volume.tree.is_large_enough() {
@@ -172,9 +173,9 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// `NotAVolume`, `DamagedSignature`, `UnknownFeature`, `WrongGeometry`, `BufferTooSmall`, or damage that leaves no state to show.
     pub fn mount(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
         // A volume is large: it is built, worked on and returned in one place instead of being copied.
-        let mut volume = Self::blank(flash, buffer, options);
+        let mut volume = Self::blank(flash, buffer, &options);
         if let Ok(blank) = &mut volume
-            && let Err(error) = blank.start()
+            && let Err(error) = blank.start(options.commit_min)
         {
             volume = Err(error);
         }
@@ -190,11 +191,11 @@ impl<'b, F: Flash> Volume<'b, F> {
     pub fn mount_with(
         flash: F, buffer: &'b mut [u8], options: MountOptions, codecs: &'b mut Codecs<'b>,
     ) -> Result<Self, Error> {
-        let mut volume = Self::blank(flash, buffer, options);
+        let mut volume = Self::blank(flash, buffer, &options);
         if let Ok(blank) = &mut volume {
             codecs.cached = None;
             blank.codecs = Some(codecs);
-            if let Err(error) = blank.start() {
+            if let Err(error) = blank.start(options.commit_min) {
                 volume = Err(error);
             }
         }
@@ -215,8 +216,8 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     #[inline(never)]
-    fn start(&mut self) -> Result<(), Error> {
-        let report = self.tree.mount(!self.options.read_only, self.options.commit_min)?;
+    fn start(&mut self, commit_min: u64) -> Result<(), Error> {
+        let report = self.tree.mount(!self.read_only, commit_min)?;
         self.clean = report.clean;
         self.enter_default_index()?;
         self.codec = self.tree.log.signature.codec;
@@ -224,7 +225,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         if let Some(given) = self.codecs.as_deref().map(Codecs::block_bytes).filter(|given| *given < needed) {
             return Err(Error::BufferTooSmall { needed, given });
         }
-        if !self.options.read_only {
+        if !self.read_only {
             match self.run_jobs_that_fit() {
                 // What cannot be read stays where it is, like the rest of its object.
                 Err(error) if error.is_damage() => {}
@@ -241,15 +242,14 @@ impl<'b, F: Flash> Volume<'b, F> {
 
     /// A volume that knows nothing of the chip's content yet.
     #[inline(never)]
-    fn blank(flash: F, buffer: &'b mut [u8], options: MountOptions) -> Result<Self, Error> {
+    fn blank(flash: F, buffer: &'b mut [u8], options: &MountOptions) -> Result<Self, Error> {
         let (pages, memory) = Log::parts(flash, buffer, options.key)?;
-        // The page floor keeps the key.
-        let options = MountOptions { key: None, ..options };
         Ok(Self {
             tree: Tree::over(pages, memory),
             open: [OpenSlot::default(); OPEN_FILES_MAX],
             serial: 0,
-            options,
+            read_only: options.read_only,
+            clock: options.clock,
             codecs: None,
             codec: CodecId::Store,
             in_transaction: false,
@@ -266,7 +266,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// # Errors
     /// Those of committing. The volume is gone then as after a power cut: the last commit is safe.
     pub fn unmount(mut self) -> Result<F, Error> {
-        if !self.options.read_only && !self.poisoned && !self.worn_out {
+        if !self.read_only && !self.poisoned && !self.worn_out {
             self.tree.stop()?;
         }
         Ok(self.tree.log.pages.flash)
@@ -291,7 +291,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.in_transaction {
             return Err(Error::Busy);
         }
-        if self.options.read_only { Ok(()) } else { Ok(self.commit()?) }
+        if self.read_only { Ok(()) } else { Ok(self.commit()?) }
     }
 
     /// Runs several operations as one: after a power cut all of them have happened, or none.
@@ -382,7 +382,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             corrected_bits: statistics.corrected_bits,
             retried_reads: statistics.retried_reads.into(),
             erase_count_max,
-            unsettled: self.options.read_only && !self.clean,
+            unsettled: self.read_only && !self.clean,
             clean: self.clean,
         })
     }
@@ -405,7 +405,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     fn now(&self) -> Timestamp {
-        self.options.clock.map_or(Timestamp::default(), |clock| clock())
+        self.clock.map_or(Timestamp::default(), |clock| clock())
     }
 
     fn usable(&self) -> Result<(), inner::Error> {
@@ -420,7 +420,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// Whether anything may be changed.
     fn writable_volume(&self) -> Result<(), inner::Error> {
         self.usable()?;
-        if self.options.read_only {
+        if self.read_only {
             return Err(inner::Error::ReadOnly);
         }
         if self.worn_out { Err(inner::Error::WornOut) } else { Ok(()) }

@@ -123,7 +123,7 @@ impl<F: Flash> Volume<'_, F> {
     pub fn select_index(&mut self, name: &str) -> Result<(), Error> {
         let record = self.existing_index(name)?;
         self.refuse_open_files()?;
-        if !self.options.read_only {
+        if !self.read_only {
             self.commit()?;
         }
         Ok(self.enter_index(record.id)?)
