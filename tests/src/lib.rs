@@ -5,6 +5,7 @@
 //! reads images by the format description alone, and [`strategy`] makes sequences for proptest. Every campaign starts
 //! from one printed seed, see [`seed`].
 
+pub mod cuts;
 pub mod ecc_search;
 pub mod ecc_words;
 pub mod geometry;
