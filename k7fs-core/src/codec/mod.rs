@@ -6,9 +6,13 @@
 
 #[cfg(any(feature = "zstd", feature = "lzma2"))]
 mod builtin;
+#[cfg(feature = "zstd-noalloc")]
+mod zstd;
 
 #[cfg(any(feature = "zstd", feature = "lzma2"))]
 pub use builtin::BuiltInCodec;
+#[cfg(feature = "zstd-noalloc")]
+pub use zstd::{ZSTD_SCRATCH_BYTES, ZstdCodec, ZstdScratch};
 
 use crate::page::Address;
 
