@@ -26,6 +26,7 @@ impl Frequencies {
     }
 
     /// Reads a description (section 4.1.1) for an alphabet and a table that are no larger than this, and gives what follows it.
+    #[inline(never)]
     pub(super) fn read(bytes: &[u8], symbols_max: usize, log_max: u32) -> Option<(Self, &[u8])> {
         let mut bits = Forward::new(bytes);
         let log = bits.read(4) + LOG_MIN;
@@ -93,41 +94,10 @@ impl<const STATES: usize> Table<STATES> {
         Some(())
     }
 
-    /// Builds it (section 4.1.1): states are dealt to the symbols, then numbered among those of their symbol. `None` where the
-    /// frequencies do not fill it.
+    /// Builds it. `None` where the frequencies do not fill it.
     pub(super) fn build(&mut self, frequencies: &Frequencies) -> Option<()> {
         self.is_built = false;
-        let size = 1usize << frequencies.log;
-        let cells = self.cells.get_mut(..size)?;
-        let mut numbers = [0u16; SYMBOLS_MAX];
-        let mut end = size;
-        for ((symbol, &parts), number) in (0u16..).zip(&frequencies.parts).zip(&mut numbers) {
-            *number = parts.unsigned_abs();
-            if parts < 0 {
-                end = end.checked_sub(1)?;
-                *cells.get_mut(end)? = symbol;
-            }
-        }
-        let step = (size >> 1) + (size >> 3) + 3;
-        let mut at = 0;
-        for (symbol, &parts) in (0u16..).zip(&frequencies.parts) {
-            for _ in 0..parts {
-                *cells.get_mut(at)? = symbol;
-                at = (at + step) & (size - 1);
-                // The step has no factor in common with the size: all cells are met, and those below the end are some.
-                while at >= end && end > 0 {
-                    at = (at + step) & (size - 1);
-                }
-            }
-        }
-        if at != 0 {
-            return None;
-        }
-        for cell in cells.iter_mut() {
-            let number = numbers.get_mut(usize::from(*cell))?;
-            *cell |= *number << SYMBOL_BITS;
-            *number += 1;
-        }
+        deal(self.cells.get_mut(..1 << frequencies.log)?, &frequencies.parts)?;
         (self.log, self.is_built) = (frequencies.log, true);
         Some(())
     }
@@ -151,6 +121,42 @@ impl<const STATES: usize> Table<STATES> {
         let base = ((number as usize) << width).checked_sub(1 << self.log)?;
         self.state(base + bits.read(width))
     }
+}
+
+/// Deals the states of a table to the symbols, then numbers them among those of their symbol (section 4.1.1).
+#[inline(never)]
+fn deal(cells: &mut [u16], parts: &[i16; SYMBOLS_MAX]) -> Option<()> {
+    let size = cells.len();
+    let mut numbers = [0u16; SYMBOLS_MAX];
+    let mut end = size;
+    for ((symbol, &parts), number) in (0u16..).zip(parts).zip(&mut numbers) {
+        *number = parts.unsigned_abs();
+        if parts < 0 {
+            end = end.checked_sub(1)?;
+            *cells.get_mut(end)? = symbol;
+        }
+    }
+    let step = (size >> 1) + (size >> 3) + 3;
+    let mut at = 0;
+    for (symbol, &parts) in (0u16..).zip(parts) {
+        for _ in 0..parts {
+            *cells.get_mut(at)? = symbol;
+            at = (at + step) & (size - 1);
+            // The step has no factor in common with the size: all cells are met, and those below the end are some.
+            while at >= end && end > 0 {
+                at = (at + step) & (size - 1);
+            }
+        }
+    }
+    if at != 0 {
+        return None;
+    }
+    for cell in cells {
+        let number = numbers.get_mut(usize::from(*cell))?;
+        *cell |= *number << SYMBOL_BITS;
+        *number += 1;
+    }
+    Some(())
 }
 
 /// Where a stream stands.

@@ -64,8 +64,9 @@ pub(super) struct Sequences {
 }
 
 impl Sequences {
+    /// All zeros, so that a `static` takes no room in flash.
     pub(super) const fn new() -> Self {
-        Self { lengths: Table::new(), offsets: Table::new(), matches: Table::new(), recent: OFFSETS }
+        Self { lengths: Table::new(), offsets: Table::new(), matches: Table::new(), recent: [0; 3] }
     }
 
     /// Begins a frame.
