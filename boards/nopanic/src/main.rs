@@ -145,6 +145,7 @@ impl Codec for AnyCodec<'_> {
 fn use_content<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     let codec = if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Lzma2 };
     volume.set_codec(codec)?;
+    let _ = black_box(volume.choose_codec(path(), (anything::<u8>() != 0).then_some(codec)));
     black_box(volume.check_deep(|fault| {
         black_box(fault);
     })?);
