@@ -148,6 +148,38 @@ fn content_is_packed_as_asked() {
     assert!(fs::read(out.join("text")).unwrap() == text && fs::read(out.join("d/text")).unwrap() == text[..9000]);
 }
 
+#[test]
+fn a_file_has_a_codec_of_its_own() {
+    let scratch = Scratch::new();
+    let image = scratch.path("image");
+    let text = "what repeats ".repeat(1000).into_bytes();
+    let tree = scratch.tree("tree", &[("a", &text), ("d/b", &text)]);
+    ok(&[s("mkfs"), s("--chip"), s("W25Q80BL"), s("--codec"), s("zstd"), image.as_os_str()]);
+    ok(&[s("mkdir"), image.as_os_str(), s("/d")]);
+    let codec = |path: &str| ok(&[s("codec"), image.as_os_str(), s(path)]);
+    let choose = |path: &str, name: &str| assert_eq!(ok(&[s("codec"), image.as_os_str(), s(path), s(name)]), "");
+    let compressed = || {
+        let status: Value = serde_json::from_str(&ok(&[s("status"), image.as_os_str(), s("--json"), s("-")])).unwrap();
+        status["compressed_blocks"].as_u64().unwrap()
+    };
+    choose("/d", "store");
+    ok(&[s("import"), s("--merge"), tree.as_os_str(), image.as_os_str()]);
+    assert_eq!((codec("/d"), codec("/d/b"), codec("/a")), ("store\n".into(), "store\n".into(), "default\n".into()));
+    let of_one = compressed();
+    assert!(of_one > 0);
+    ok(&[s("recompress"), s("--codec"), s("zstd"), image.as_os_str()]);
+    assert_eq!(compressed(), of_one, "what was chosen stays as it is");
+    let long = ok(&[s("ls"), s("-l"), s("-R"), image.as_os_str()]);
+    assert_eq!(long.matches(" [store]").count(), 2, "{long}");
+    choose("/d/b", "default");
+    ok(&[s("recompress"), s("--codec"), s("zstd"), image.as_os_str()]);
+    assert_eq!(compressed(), 2 * of_one);
+    fails_saying(1, &["/d/b"], &[s("codec"), image.as_os_str(), s("/d/b"), s("lzma2")]);
+    fails_saying(1, &["/none"], &[s("codec"), image.as_os_str(), s("/none"), s("store")]);
+    fails_saying(2, &["store, zstd, lzma2, default"], &[s("codec"), image.as_os_str(), s("/a"), s("gzip")]);
+    ok(&[s("fsck"), s("--deep"), image.as_os_str()]);
+}
+
 /// Content of which the second half is the first again, behind an insertion.
 fn repeated() -> Vec<u8> {
     let mut value = 1_u32;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
 use k7fs_core::{
-    ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Key, Kind, MountOptions, NAME_BYTES_MAX, OpenOptions, Timestamp, Volume,
+    ATTRIBUTE_NAME_BYTES_MAX, CodecId, ContentCursor, Device, Error, Key, Kind, MountOptions, NAME_BYTES_MAX,
+    OpenOptions, Recompressed, Timestamp, Volume,
 };
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
@@ -45,7 +46,7 @@ pub struct Victim {
     written: Vec<u32>,
     /// Every tree that was ever committed.
     history: Vec<Tree>,
-    /// It has attributes and several indexes.
+    /// It has attributes, several indexes and shared content.
     rich: bool,
     key: Option<Key>,
 }
@@ -66,13 +67,14 @@ pub enum Verdict {
 }
 
 impl Victim {
-    /// A volume with files of all sizes, links, holes and a history, on a small chip; a `rich` one has attributes and indexes,
-    /// too. `clean` unmounts it; the power goes in a trim on a rich one that is not.
+    /// A volume with files of all sizes, links, holes and a history, on a small chip; a `rich` one has attributes, indexes, shared
+    /// content and codecs of single files, too. `clean` unmounts it; the power goes in a trim on a rich one that is not.
     ///
     /// # Panics
     /// Where a sound volume does not work.
     pub fn new(case: &Case, clean: bool, rich: bool) -> Self {
-        let mut flash = case.formatted(14, 0);
+        // A full volume cleans with every operation, which is another test's concern.
+        let mut flash = case.formatted(if rich { 34 } else { 14 }, 0);
         let mut buffer = buffer_for(&flash);
         let mut oracle = Oracle::new();
         let mut history = vec![Tree::default()];
@@ -112,7 +114,7 @@ impl Victim {
         Self { flash, sealer, written, history, rich, key: case.key }
     }
 
-    /// Whether it has attributes and several indexes.
+    /// Whether it has attributes, several indexes and shared content.
     pub fn is_rich(&self) -> bool {
         self.rich
     }
@@ -424,6 +426,9 @@ fn provoke(volume: &mut Volume<'_, &mut RamFlash>, rich: bool) -> Verdict {
             }
         }
     }
+    if rich && provoke_chunks(volume).is_err() {
+        verdict = Verdict::Partly;
+    }
     let _ = volume.usage();
     verdict
 }
@@ -492,6 +497,7 @@ fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.remove_attribute("/d/medium", "user.note");
     let _ = volume.set_short_name("/d/medium", "MEDIUM~2");
     let _ = volume.remove_file("/d/many");
+    alter_shared(volume);
     let _ = volume.erase_ahead(2);
     if let Ok(mut cursor) = volume.defragment_all() {
         while let Ok(Some(_)) = volume.next_defragment(&mut cursor) {}
@@ -509,6 +515,46 @@ fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.trim_index("b");
     let _ = volume.remove_tree("/d");
     let _ = volume.sync();
+}
+
+/// Changes what files share and what they are compressed with; what known files hold stays.
+fn alter_shared(volume: &mut Volume<'_, &mut RamFlash>) {
+    let _ = volume.copy("/s/deep", "/deeper");
+    let _ = volume.copy("/s/chunks", "/chunks");
+    let _ = volume.copy("/s/other", "/deeper");
+    let _ = volume.deduplicate("/s/equal", "/s/too");
+    let _ = volume.choose_codec("/s", None);
+    let _ = volume.choose_codec("/chunks", Some(volume.info().codec));
+    if let Ok(file) = volume.open("/chunks", OpenOptions::new().write(true)) {
+        let _ = volume.write_at(&file, 100, &[5; 900]);
+        let _ = volume.append_chunk(&file, &[6; 300]);
+        if let Ok(Some(chunk)) = volume.next_chunk(0) {
+            let _ = volume.append_shared(&file, chunk.id);
+        }
+        let _ = volume.set_len(&file, 3000);
+        let _ = volume.close(file);
+    }
+    let _ = volume.write("/deeper", &[4; 5000]);
+    let _ = volume.remove_file("/s/other");
+    let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
+    for _ in 0..OBJECTS_MAX {
+        match volume.recompress_step(&mut cursor, volume.info().codec, &mut done) {
+            Ok(true) => {}
+            _ => break,
+        }
+    }
+}
+
+/// What lies in chunks. There are at most as many as an image holds.
+fn provoke_chunks(volume: &mut Volume<'_, &mut RamFlash>) -> Result<(), Error> {
+    let mut bytes = [0; 1000];
+    let (mut after, mut result) = (0, Ok(()));
+    for _ in 0..OBJECTS_MAX {
+        let Some(chunk) = volume.next_chunk(after)? else { break };
+        result = result.and(volume.read_chunk(chunk.id, chunk.len / 2, &mut bytes).map(|_| ()));
+        after = chunk.id;
+    }
+    result
 }
 
 /// Attributes in records and outside, replaced and removed ones too, metadata, a device.
@@ -546,6 +592,42 @@ fn extra_operations() -> Vec<Operation> {
     operations
 }
 
+/// Copies of copies with their own changes, equal files, chunks that several files have, and codecs of single files.
+fn shared_operations() -> Vec<Operation> {
+    let text = |path: &str| path.to_owned();
+    let copy = |from: &str, to: &str| Operation::Copy { from: text(from), to: text(to) };
+    let update =
+        |path: &str, offset, seed| Operation::Update { path: text(path), offset, content: Content::seeded(seed, 90) };
+    let chunk =
+        |path: &str, seed, length| Operation::AppendChunk { path: text(path), content: Content::seeded(seed, length) };
+    let choose = |path: &str, codec| Operation::ChooseCodec { path: text(path), codec };
+    vec![
+        mkdir("/s"),
+        choose("/s", Some(CodecId::Store)),
+        copy("/d/e/large", "/s/copy"),
+        update("/s/copy", 1000, 21),
+        copy("/s/copy", "/s/again"),
+        update("/s/again", 4200, 22),
+        copy("/s/again", "/s/deep"),
+        update("/d/e/large", 10, 23),
+        copy("/d/medium", "/s/copy of medium"),
+        copy("/d/medium", "/s/given up"),
+        unlink("/s/given up"),
+        write("/s/equal", 24, 700),
+        write("/s/too", 24, 700),
+        Operation::Deduplicate { first: text("/s/equal"), second: text("/s/too") },
+        chunk("/s/chunks", 25, 600),
+        chunk("/s/chunks", 26, 900),
+        chunk("/s/other", 26, 900),
+        chunk("/s/other", 25, 600),
+        update("/s/chunks", 500, 27),
+        resize("/s/other", 1200),
+        choose("/s/too", None),
+        write("/s/stored", 103, 5000),
+        choose("/d/e/large", Some(CodecId::Store)),
+    ]
+}
+
 /// A short life: all kinds of objects, replaced and removed ones too.
 fn operations(rich: bool) -> Vec<Operation> {
     let text = |path: &str| path.to_owned();
@@ -565,6 +647,7 @@ fn operations(rich: bool) -> Vec<Operation> {
     operations.extend((0..8).step_by(3).map(|index| unlink(&format!("/d/f{index}"))));
     if rich {
         operations.extend(extra_operations());
+        operations.extend(shared_operations());
     }
     operations.push(rename("/small", "/d/e/small"));
     operations.push(write("/d/medium", 6, 1000));

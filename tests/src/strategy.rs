@@ -1,6 +1,6 @@
 //! Sequences for proptest: every operation, in a namespace so tiny that they meet all the time.
 
-use k7fs_core::{Device, Kind, Timestamp};
+use k7fs_core::{CodecId, Device, Kind, Timestamp};
 use k7fs_sim::chip::CutKind;
 use k7fs_sim::model::{Content, OpenMode, Operation, SLOT_COUNT};
 use proptest::prelude::*;
@@ -124,6 +124,8 @@ fn extra(bytes_max: u32) -> impl Strategy<Value = Operation> {
         ),
         1 => (path(), any::<u32>()).prop_map(|(path, attributes)| Operation::SetNt { path, attributes }),
         1 => (path(), prop_oneof!["", "[A-Z]{1,8}~1"]).prop_map(|(path, name)| Operation::SetShortName { path, name }),
+        1 => (path(), prop::option::of(Just(CodecId::Store)))
+            .prop_map(|(path, codec)| Operation::ChooseCodec { path, codec }),
         1 => (path(), special)
             .prop_map(|(path, (kind, device))| Operation::CreateSpecial { path, kind, device }),
     ]

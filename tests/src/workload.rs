@@ -1,5 +1,6 @@
 //! Small workloads for the cut ladder.
 
+use k7fs_core::CodecId;
 use k7fs_sim::model::{Content, OpenMode, Operation};
 
 use crate::ladder::Workload;
@@ -109,6 +110,16 @@ pub fn named() -> Vec<Workload> {
             [rename("/c", "/a"), attribute("/a", "user.new", 3, 30), Operation::Close { slot: 0 }],
         ),
         workload(
+            "codecs of single files",
+            [mkdir("/d"), write("/d/a", 1, 300)],
+            [
+                choose("/d", Some(CodecId::Store)),
+                write("/d/b", 2, 200),
+                choose("/d/a", Some(CodecId::Store)),
+                Operation::Transaction { operations: vec![choose("/d", None), mkdir("/d/e")], commit: true },
+            ],
+        ),
+        workload(
             "symbolic links",
             [write("/a", 1, 1)],
             [Operation::Symlink { target: "/a".to_owned(), path: "/l".to_owned() }, rename("/l", "/m"), unlink("/m")],
@@ -173,6 +184,7 @@ pub fn packed() -> Workload {
             write_at(0, 4096, 105, 4096),
             truncate(0, 5000),
             write("/b", 107, 4096),
+            choose("/a", Some(CodecId::Store)),
             rewrite(109),
             Operation::Close { slot: 0 },
         ],
@@ -578,6 +590,10 @@ pub fn remove_attribute(path: &str, name: &str) -> Operation {
 
 fn posix(path: &str, mode: u16) -> Operation {
     Operation::SetPosix { path: path.to_owned(), mode, uid: 1000, gid: 100, accessed: None }
+}
+
+fn choose(path: &str, codec: Option<CodecId>) -> Operation {
+    Operation::ChooseCodec { path: path.to_owned(), codec }
 }
 
 /// Renames.

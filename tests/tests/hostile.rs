@@ -120,6 +120,7 @@ fn victims() -> Vec<Victim> {
         ("nand-2048-64", false, false),
         ("nor-256-4k-keyed", true, false),
         ("nor-256-4k-keyed", false, true),
+        ("nor-256-4k-zstd", true, true),
     ];
     cases.iter().map(|(name, clean, rich)| Victim::new(&Case::named(name), *clean, *rich)).collect()
 }
@@ -134,6 +135,7 @@ fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
         18..34 => 5 + random.below(2) as usize,
         34..40 => 9,
         40..100 => 8,
+        100..104 => 10,
         _ => random.below(3) as usize,
     };
     let victim = &victims[index];

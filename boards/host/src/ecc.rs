@@ -2,6 +2,7 @@
 //! out costs per byte, sweep and iteration.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,19 +13,19 @@ use crate::paths;
 /// QEMU's time of one instruction: 2^6 ns.
 const INSTRUCTION_PS: u64 = 64_000;
 /// Turns of the loop that the firmware measures first, times its instructions.
-const LOOP_INSTRUCTIONS: f64 = 200_000.0;
+pub(crate) const LOOP_INSTRUCTIONS: f64 = 200_000.0;
 
 /// A core, and the machine that has it.
-struct Core {
-    name: &'static str,
-    machine: &'static str,
+pub(crate) struct Core {
+    pub(crate) name: &'static str,
+    pub(crate) machine: &'static str,
     target: &'static str,
     features: &'static [&'static str],
     /// Time of one tick of the timer.
     tick_ps: u64,
 }
 
-const CORES: [Core; 2] = [
+pub(crate) const CORES: [Core; 2] = [
     Core { name: "Cortex-M0", machine: "microbit", target: "thumbv6m-none-eabi", features: &[], tick_ps: 62_500 },
     Core {
         name: "Cortex-M4",
@@ -36,7 +37,7 @@ const CORES: [Core; 2] = [
 ];
 
 /// Cargo profiles with their optimisation levels: for speed, and as the board firmwares are built.
-const PROFILES: [(&str, &str); 2] = [("speed", "3"), ("release", "z")];
+pub(crate) const PROFILES: [(&str, &str); 2] = [("speed", "3"), ("release", "z")];
 
 /// What the firmware said of one layout, in instructions.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub(crate) fn run(json: Option<&str>) -> Result<bool> {
     let mut passed = true;
     for core in &CORES {
         for (profile, level) in PROFILES {
-            let text = core.run(profile)?;
+            let text = core.run_elf(&core.build("k7fs-board-ecc", profile, core.features)?)?;
             passed &= !text.lines().any(|line| line.ends_with("failed"));
             for (name, layout) in parse(core, &text)? {
                 rows.push(layout.row(core.name, level, &name));
@@ -83,20 +84,23 @@ pub(crate) fn run(json: Option<&str>) -> Result<bool> {
 }
 
 impl Core {
-    /// What the firmware prints.
-    fn run(&self, profile: &str) -> Result<String> {
-        let package = "k7fs-board-ecc";
+    /// Builds one of the firmwares.
+    pub(crate) fn build(&self, package: &str, profile: &str, features: &[&str]) -> Result<PathBuf> {
         let mut build = paths::cargo(&paths::boards(), "build");
         build.args(["--quiet", "--package", package, "--profile", profile, "--target", self.target]);
-        paths::succeed(build.args(self.features), package)?;
-        let elf = paths::boards().join("target").join(self.target).join(profile).join(package);
+        paths::succeed(build.args(features), package)?;
+        Ok(paths::boards().join("target").join(self.target).join(profile).join(package))
+    }
+
+    /// What a firmware prints.
+    pub(crate) fn run_elf(&self, elf: &Path) -> Result<String> {
         let mut command = Command::new("qemu-system-arm");
         command.args(["-M", self.machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
         command.args(["-icount", "shift=6,sleep=off", "-semihosting-config", "enable=on,target=native"]);
         paths::succeed(command.arg("-kernel").arg(elf).stdin(Stdio::null()), "the firmware")
     }
 
-    fn instructions(&self, ticks: &str) -> Result<f64> {
+    pub(crate) fn instructions(&self, ticks: &str) -> Result<f64> {
         let ticks: u64 = ticks.parse().with_context(|| format!("{ticks:?} is no number of ticks"))?;
         Ok((ticks * self.tick_ps) as f64 / INSTRUCTION_PS as f64)
     }

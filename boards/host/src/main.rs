@@ -3,6 +3,7 @@
 //! ```text
 //! k7fs-board-host run [NAME...] [--json FILE]    build, run and measure; all boards without a name
 //! k7fs-board-host ecc [--json FILE]              count the instructions of the page code
+//! k7fs-board-host zstd                           what decoding zstd costs, by the decoder
 //! k7fs-board-host nopanic                        look for panic paths in the core
 //! ```
 
@@ -13,6 +14,7 @@ mod emulator;
 mod nopanic;
 mod paths;
 mod report;
+mod zstd;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -26,8 +28,9 @@ fn main() -> std::process::ExitCode {
         ["run", rest @ ..] => parse(rest).and_then(|(boards, json)| run(&boards, json)),
         ["ecc"] => ecc::run(None),
         ["ecc", "--json", file] => ecc::run(Some(file)),
+        ["zstd"] => zstd::run(),
         ["nopanic"] => nopanic::run(),
-        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | ecc [--json FILE] | nopanic")),
+        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | ecc [--json FILE] | zstd | nopanic")),
     };
     match result {
         Ok(true) => std::process::ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ mod chips;
 use core::hint::black_box;
 
 use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
+use k7fs_core::codec::{ZstdCodec, ZstdScratch};
 use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
 use k7fs_core::{
     ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Device, Error, FormatOptions, HashId,
@@ -84,7 +85,8 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let clock = (anything::<u8>() != 0).then_some(time as fn() -> Timestamp);
     let key = (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES]));
     let options = MountOptions { read_only: anything::<u8>() != 0, clock, key, commit_min: anything() };
-    let mut codec = AnyCodec;
+    let mut scratch = ZstdScratch::new();
+    let mut codec = AnyCodec(ZstdCodec::new(&mut scratch));
     let (mut plain, mut packed) = ([0; 4096], [0; 4096]);
     let mut codecs = Codecs::new(&mut codec, &mut plain, &mut packed);
     let mut volume = if anything::<u8>() == 0 {
@@ -122,11 +124,14 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     })
 }
 
-/// A codec of which nothing is known.
-struct AnyCodec;
+/// A codec of which nothing is known, or the core's own decoder.
+struct AnyCodec<'s>(ZstdCodec<'s>);
 
-impl Codec for AnyCodec {
-    fn decode(&mut self, _codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
+impl Codec for AnyCodec<'_> {
+    fn decode(&mut self, codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
+        if self.0.decodes(codec) && anything::<u8>() == 0 {
+            return self.0.decode(codec, black_box(packed), black_box(plain));
+        }
         black_box((packed, plain));
         if anything::<u8>() == 0 { Ok(()) } else { Err(CodecError::Damaged) }
     }
@@ -140,6 +145,7 @@ impl Codec for AnyCodec {
 fn use_content<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     let codec = if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Lzma2 };
     volume.set_codec(codec)?;
+    let _ = black_box(volume.choose_codec(path(), (anything::<u8>() != 0).then_some(codec)));
     black_box(volume.check_deep(|fault| {
         black_box(fault);
     })?);

@@ -3,12 +3,19 @@
 //! The core itself stores and reads content as it is. Whoever mounts a volume may lend it a [`Codec`] and memory for one logical
 //! block, plain and packed; then content is compressed on its way down and compressed content can be read. Without that a
 //! volume still mounts, and what is compressed is an error that names the codec.
+//!
+//! Decoders for firmware: `ZstdCodec` (feature `zstd-noalloc`), which needs no allocator, and `BuiltInCodec` (features `zstd`, by
+//! ruzstd, and `lzma2`), which does.
 
 #[cfg(any(feature = "zstd", feature = "lzma2"))]
 mod builtin;
+#[cfg(feature = "zstd-noalloc")]
+mod zstd;
 
 #[cfg(any(feature = "zstd", feature = "lzma2"))]
 pub use builtin::BuiltInCodec;
+#[cfg(feature = "zstd-noalloc")]
+pub use zstd::{ZSTD_SCRATCH_BYTES, ZstdCodec, ZstdScratch};
 
 use crate::page::Address;
 

@@ -35,7 +35,7 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// The content is shared until one of both is written to, and then what is not written to stays shared: the cost does not
     /// depend on its length. Only after eight copies of copies, each written to in between, the content is copied byte by byte.
-    /// Attributes and metadata are not copied. Durable on return, outside a transaction; after a power cut the file has the old
+    /// Attributes, metadata and the choice of a codec are not copied. Durable on return, outside a transaction; after a power cut the file has the old
     /// content or the new, or does not exist.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl<F: Flash> Volume<'_, F> {
             volume.change(|volume| {
                 volume.tree.log.next_object = chunk + 1;
                 volume.put_content(chunk, &ContentRecord::Shared(Body { references: 0, depth: 0, len, hash }))?;
-                volume.write_stream(chunk, bytes)?;
+                volume.write_stream(chunk, bytes, inode.codec)?;
                 volume.begin_names(0, NAME_ROWS)?;
                 volume.append_part(file.object, inode, chunk, len)
             })?;
@@ -225,7 +225,7 @@ impl<F: Flash> Volume<'_, F> {
         new.size = inode.size;
         let copied = self.change(|volume| {
             let Some((part, depth)) = volume.share(source, &mut inode)? else { return Ok(false) };
-            let object = volume.enter_object(directory, position, name, new)?;
+            let (object, _) = volume.enter_object(directory, position, name, new)?;
             volume.put_part(object, &part)?;
             volume.put_content(object, &ContentRecord::Owned { inode: object, depth })?;
             Ok(true)

@@ -50,6 +50,8 @@ pub(super) struct Piece {
     pub(super) whole: bool,
     /// The file ends with it.
     pub(super) is_last: bool,
+    /// The codec that was chosen for the file.
+    pub(super) codec: Option<CodecId>,
 }
 
 impl Extent {
@@ -221,11 +223,13 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Writes all of a file's content; the caller has made sure that it takes few pieces.
-    pub(super) fn write_pieces(&mut self, object: u64, bytes: &[u8], whole: bool) -> Result<(), Error> {
+    pub(super) fn write_pieces(
+        &mut self, object: u64, bytes: &[u8], codec: Option<CodecId>, whole: bool,
+    ) -> Result<(), Error> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let at = (bytes.len() - rest.len()) as u64;
-            let done = self.write_piece(object, at, rest, Piece { whole, is_last: true })?;
+            let done = self.write_piece(object, at, rest, Piece { whole, is_last: true, codec })?;
             rest = rest.get(done..).ok_or(Error::NeedsRemount)?;
         }
         Ok(())
@@ -236,7 +240,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn write_piece(&mut self, object: u64, offset: u64, bytes: &[u8], piece: Piece) -> Result<usize, Error> {
         let block = self.logical_block();
         let is_block = offset.is_multiple_of(block) && (bytes.len() as u64 == block || piece.is_last);
-        if is_block && self.write_compressed(object, offset, bytes)? {
+        if is_block && self.write_compressed(object, offset, bytes, piece.codec)? {
             return Ok(bytes.len());
         }
         let in_window = self.window() - offset % self.window();

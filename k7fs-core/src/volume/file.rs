@@ -6,6 +6,7 @@ use super::namespace::Target;
 use super::sharing::content_key;
 use super::types::{File, Kind, Metadata, OpenOptions};
 use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
+use crate::codec::CodecId;
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::Key;
@@ -182,15 +183,17 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.write_object(file.object, inode, offset, bytes, false)?)
     }
 
-    /// Writes all of the content under a number that no inode has.
-    pub(super) fn write_stream(&mut self, content: u64, bytes: &[u8]) -> Result<(), inner::Error> {
+    /// Writes all of the content under a number that no inode has, for a file with this choice.
+    pub(super) fn write_stream(
+        &mut self, content: u64, bytes: &[u8], codec: Option<CodecId>,
+    ) -> Result<(), inner::Error> {
         let mut at = 0;
         while at < bytes.len() as u64 {
             let rest = bytes.get(at as usize..).ok_or(inner::Error::NeedsRemount)?;
-            let here = self.piece_len(at, rest.len(), bytes.len() as u64);
+            let here = self.piece_len(at, rest.len(), bytes.len() as u64, codec);
             let now = rest.get(..here).ok_or(inner::Error::NeedsRemount)?;
             let whole = self.make_room_for(content, at, now.len() as u64)?;
-            let piece = Piece { whole, is_last: here == rest.len() };
+            let piece = Piece { whole, is_last: here == rest.len(), codec };
             at += self.change(|volume| volume.write_piece(content, at, now, piece))? as u64;
         }
         Ok(())
@@ -209,13 +212,13 @@ impl<F: Flash> Volume<'_, F> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let file_end = if ends_file { end } else { end.max(inode.size) };
-            let here = self.piece_len(at, rest.len(), file_end);
+            let here = self.piece_len(at, rest.len(), file_end, inode.codec);
             let now = rest.get(..here).ok_or(inner::Error::NeedsRemount)?;
             let whole = self.make_room_for(content, at, now.len() as u64)?;
             self.check_mergeable(content, at)?;
             inode.modified = self.now();
             let modified = inode;
-            let piece = Piece { whole, is_last: at + here as u64 == file_end };
+            let piece = Piece { whole, is_last: at + here as u64 == file_end, codec: inode.codec };
             let done = self.change(|volume| {
                 let done = volume.write_piece(content, at, now, piece)?;
                 let size = modified.size.max(at + done as u64);
@@ -233,11 +236,11 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Bytes that are written as one piece: a window's, or a whole logical block's where they may be compressed.
-    fn piece_len(&self, at: u64, len: usize, file_end: u64) -> usize {
+    fn piece_len(&self, at: u64, len: usize, file_end: u64, codec: Option<CodecId>) -> usize {
         let (block, window) = (self.logical_block(), self.window());
         let in_block = (block - at % block).min(len as u64);
         let is_whole = at.is_multiple_of(block) && (in_block == block || at + in_block == file_end);
-        let piece = if is_whole && self.compresses() { in_block } else { in_block.min(window - at % window) };
+        let piece = if is_whole && self.compresses(codec) { in_block } else { in_block.min(window - at % window) };
         piece as usize
     }
 
@@ -601,7 +604,7 @@ impl<F: Flash> Volume<'_, F> {
         self.change(|volume| {
             volume.cut(content, size, block, false)?;
             if !bytes.is_empty() {
-                volume.write_pieces(content, bytes, whole)?;
+                volume.write_pieces(content, bytes, inode.codec, whole)?;
             }
             volume.put_inode(object, &inode)
         })?;

@@ -1,8 +1,8 @@
 //! Objects and names as values of the tree.
 //!
 //! ```text
-//! inode: kind u8 (0x80: may have attributes, 0x40: content apart) | links, size, created seconds, ticks, modified seconds,
-//!        ticks, parent (of an attribute's value: owner), place, device (devices), content (content apart): ULEB
+//! inode: kind u8 (0x80: may have attributes, 0x40: content apart, 0x20: codec chosen) | links, size, created seconds, ticks, modified seconds,
+//!        ticks, parent (of an attribute's value: owner), place, device (devices), content (content apart), codec (codec chosen): ULEB
 //! name:  kind u8 | object: ULEB | the name's bytes
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 use super::types::{Kind, Metadata, Timestamp};
 use super::{NAME_BYTES_MAX, Volume};
+use crate::codec::CodecId;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::name_hash;
@@ -20,7 +21,7 @@ use crate::varint::{Reader, ULEB_BYTES_MAX, Writer};
 /// The root directory's object number.
 pub(super) const ROOT: u64 = 1;
 /// Bytes of the longest inode this build writes.
-const INODE_BYTES_MAX: usize = 82;
+const INODE_BYTES_MAX: usize = 83;
 /// Bytes of the longest name value.
 pub(super) const NAME_VALUE_BYTES_MAX: usize = NAME_BYTES_MAX + 11;
 
@@ -67,12 +68,16 @@ pub(super) struct Inode {
     pub(super) attributes: bool,
     /// The object that its content is under, where that is not its own number: what was under that is shared.
     pub(super) apart: u64,
+    /// What new content is compressed with, of a directory's that of what is created in it; the volume's codec where none was chosen.
+    pub(super) codec: Option<CodecId>,
 }
 
 /// In an inode's kind: it may have attributes.
 const ATTRIBUTES_FLAG: u8 = 0x80;
 /// In an inode's kind: its content is under another number.
 const CONTENT_FLAG: u8 = 0x40;
+/// In an inode's kind: a codec was chosen for it.
+const CODEC_FLAG: u8 = 0x20;
 /// The kind of an inode that holds an attribute's value. No name leads to it.
 const ATTRIBUTE_VALUE: u8 = 8;
 
@@ -105,7 +110,8 @@ impl Inode {
     pub(super) fn new(kind: Kind, time: Timestamp, place: NamePlace) -> Self {
         let (created, modified) = (time, time);
         let (is_value, attributes) = (false, false);
-        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value, attributes, apart: 0 }
+        let codec = None;
+        Self { kind, links: 1, size: 0, created, modified, place, device: 0, is_value, attributes, apart: 0, codec }
     }
 
     /// The object whose keys hold the content; `object` is the inode's own number.
@@ -126,7 +132,8 @@ impl Inode {
         let mut writer = Writer::new(bytes);
         let kind = if self.is_value { ATTRIBUTE_VALUE } else { kind_code(self.kind) };
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        writer.byte(kind | flag(self.attributes, ATTRIBUTES_FLAG) | flag(self.apart != 0, CONTENT_FLAG));
+        let kind = kind | flag(self.attributes, ATTRIBUTES_FLAG) | flag(self.apart != 0, CONTENT_FLAG);
+        writer.byte(kind | flag(self.codec.is_some(), CODEC_FLAG));
         writer.uleb(self.links.into());
         writer.uleb(self.size);
         for time in [self.created, self.modified] {
@@ -141,6 +148,9 @@ impl Inode {
         if self.apart != 0 {
             writer.uleb(self.apart);
         }
+        if let Some(codec) = self.codec {
+            writer.byte(codec.code());
+        }
         writer.finish()
     }
 
@@ -148,7 +158,8 @@ impl Inode {
         let mut reader = Reader::new(bytes);
         let code = reader.byte();
         let (attributes, is_apart) = (code & ATTRIBUTES_FLAG != 0, code & CONTENT_FLAG != 0);
-        let code = code & !(ATTRIBUTES_FLAG | CONTENT_FLAG);
+        let has_codec = code & CODEC_FLAG != 0;
+        let code = code & !(ATTRIBUTES_FLAG | CONTENT_FLAG | CODEC_FLAG);
         let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_from_code(code)? };
         let links = reader.uleb32();
         let size = reader.uleb();
@@ -157,8 +168,9 @@ impl Inode {
         let place = NamePlace { directory: reader.uleb(), near: reader.uleb32() };
         let device = if Self::is_device(kind) { reader.uleb() } else { 0 };
         let apart = if is_apart { reader.uleb() } else { 0 };
+        let codec = if has_codec { Some(CodecId::from_code(reader.byte())?) } else { None };
         let is_value = code == ATTRIBUTE_VALUE;
-        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes, apart })
+        reader.finish(Self { kind, links, size, created, modified, place, device, is_value, attributes, apart, codec })
     }
 
     pub(super) fn metadata(&self, object: u64) -> Metadata {
@@ -169,6 +181,7 @@ impl Inode {
             links: self.links,
             created: self.created,
             modified: self.modified,
+            codec: self.codec,
         }
     }
 }

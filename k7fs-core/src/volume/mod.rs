@@ -2,6 +2,7 @@
 
 mod attributes;
 mod check;
+mod choice;
 mod copy;
 mod dedup;
 mod defragment;
@@ -203,7 +204,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     /// What new content is compressed with from now on, until the volume is mounted again. Without a codec lent to the mount
-    /// it is stored as it is.
+    /// it is stored as it is. Files with a [choice](Self::choose_codec) of their own keep to that.
     ///
     /// # Errors
     /// `InvalidOption` where the volume was made without this codec.

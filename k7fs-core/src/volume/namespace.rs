@@ -5,6 +5,7 @@ use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NAME_VALUE_BYTES_MAX, Name, NamePlace, ROOT, name_key};
 use super::types::{DirCursor, DirEntry, Kind, Metadata, Timestamp};
 use super::{DEPTH_MAX, ENTRIES_MAX, LINKS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, Volume};
+use crate::codec::CodecId;
 use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::ITEM_HEADER_BYTES_MAX;
@@ -168,9 +169,9 @@ impl<F: Flash> Volume<'_, F> {
         self.begin_names(growth, NAME_ROWS + self.record_rows(len))?;
         inode.size = len;
         let object = self.change(|volume| {
-            let object = volume.enter_object(directory, position, name, inode)?;
+            let (object, codec) = volume.enter_object(directory, position, name, inode)?;
             if !content.is_empty() {
-                volume.write_pieces(object, content, false)?;
+                volume.write_pieces(object, content, codec, false)?;
             }
             Ok(object)
         })?;
@@ -178,16 +179,19 @@ impl<F: Flash> Volume<'_, F> {
         Ok(object)
     }
 
-    /// Gives an inode a number and a name, within a change.
+    /// Gives an inode a number, a name and the codec chosen for the directory, within a change. Tells the number and that codec.
     pub(super) fn enter_object(
-        &mut self, directory: u64, position: u64, name: &str, inode: Inode,
-    ) -> Result<u64, inner::Error> {
+        &mut self, directory: u64, position: u64, name: &str, mut inode: Inode,
+    ) -> Result<(u64, Option<CodecId>), inner::Error> {
         let object = self.free_object()?;
         self.tree.log.next_object = object + 1;
         self.put_name(directory, position, object, inode.kind, name)?;
+        if matches!(inode.kind, Kind::File | Kind::Directory) {
+            inode.codec = self.inode(directory)?.codec;
+        }
         self.put_inode(object, &inode)?;
         self.count_entry(directory, 1)?;
-        Ok(object)
+        Ok((object, inode.codec))
     }
 
     /// The number that the next object gets.

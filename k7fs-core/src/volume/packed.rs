@@ -40,9 +40,15 @@ impl<F: Flash> Volume<'_, F> {
         PACKED && self.tree.log.signature.codecs != CodecId::Store.bit()
     }
 
-    /// Whether new content is compressed.
-    pub(super) fn compresses(&self) -> bool {
-        PACKED && self.codec != CodecId::Store && self.codecs.is_some()
+    /// What new content is compressed with where this was chosen for its file. Only a damaged volume has a choice that it was not
+    /// made for.
+    pub(super) fn codec_for(&self, chosen: Option<CodecId>) -> CodecId {
+        chosen.filter(|codec| self.tree.log.signature.codecs & codec.bit() != 0).unwrap_or(self.codec)
+    }
+
+    /// Whether new content of such a file is compressed.
+    pub(super) fn compresses(&self, chosen: Option<CodecId>) -> bool {
+        PACKED && self.codecs.is_some() && self.codec_for(chosen) != CodecId::Store
     }
 
     /// Bytes of content of the longest record that is stored as it is.
@@ -184,8 +190,10 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Writes a logical block compressed, if that saves a page. `false` where it does not.
     #[inline(never)]
-    pub(super) fn write_compressed(&mut self, object: u64, offset: u64, bytes: &[u8]) -> Result<bool, Error> {
-        let codec = self.codec;
+    pub(super) fn write_compressed(
+        &mut self, object: u64, offset: u64, bytes: &[u8], chosen: Option<CodecId>,
+    ) -> Result<bool, Error> {
+        let codec = self.codec_for(chosen);
         let Some(codecs) = self.codecs.take_if(|_| PACKED && codec != CodecId::Store) else { return Ok(false) };
         codecs.cached = None;
         let encoded = self.encode(codecs.codec, codec, bytes, codecs.packed);

@@ -76,6 +76,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// As [`Self::recompress`] for one logical block of the volume, the next one from the cursor on. `false` once there is none.
+    /// Files with a [choice](Self::choose_codec) of their own are packed with that codec instead.
     ///
     /// # Errors
     /// As [`Self::recompress`]. The cursor stands behind a block that cannot be read or written.
@@ -105,7 +106,7 @@ impl<F: Flash> Volume<'_, F> {
         let start = position - position % block;
         *cursor = ContentCursor { object, offset: start + block };
         done.blocks += 1;
-        match self.repack(object, start, codec)? {
+        match self.repack(object, start, codec, last == u64::MAX)? {
             Outcome::Left => {}
             Outcome::Rewritten => done.rewritten += 1,
             Outcome::Skipped => done.skipped += 1,
@@ -113,12 +114,19 @@ impl<F: Flash> Volume<'_, F> {
         Ok(true)
     }
 
-    fn repack(&mut self, object: u64, start: u64, codec: CodecId) -> Result<Outcome, inner::Error> {
-        let size = match self.owner_of(object) {
-            Ok((_, size)) => size,
+    /// Packs a block with a codec, or, where choices count, with the one chosen for its file.
+    fn repack(
+        &mut self, object: u64, start: u64, mut codec: CodecId, choices_count: bool,
+    ) -> Result<Outcome, inner::Error> {
+        let (owner, size) = match self.owner_of(object) {
+            Ok(owner) => owner,
             Err(inner::Error::NotFound) => return Ok(Outcome::Left),
             Err(error) => return Err(error),
         };
+        if choices_count && owner != 0 {
+            let chosen = self.inode(owner)?.codec;
+            codec = chosen.filter(|codec| self.tree.log.signature.codecs & codec.bit() != 0).unwrap_or(codec);
+        }
         if self.has_parts(object, 0)? {
             // Shared content is seen between its extents.
             return Ok(Outcome::Skipped);

@@ -175,6 +175,8 @@ pub struct Metadata {
     pub created: Timestamp,
     /// When its content last changed.
     pub modified: Timestamp,
+    /// The codec that was chosen for it, see [`Volume::choose_codec`](crate::Volume::choose_codec).
+    pub codec: Option<CodecId>,
 }
 
 /// How to open a file. Without `write` or `append` the handle only reads.

@@ -15,6 +15,18 @@ pub(super) fn parse_codec(text: &str) -> Result<CodecId, String> {
     found.ok_or_else(|| "not one of store, zstd, lzma2".to_owned())
 }
 
+/// A codec by its name, or the volume's.
+fn parse_choice(text: &str) -> Result<Choice, String> {
+    match text {
+        "default" => Ok(Choice(None)),
+        _ => parse_codec(text).map(|codec| Choice(Some(codec))).map_err(|error| format!("{error}, default")),
+    }
+}
+
+/// What is chosen for an object; `None` for what the volume has.
+#[derive(Clone, Copy, Debug)]
+struct Choice(Option<CodecId>);
+
 /// A content hash by its name.
 pub(super) fn parse_hash(text: &str) -> Result<HashId, String> {
     let all = [HashId::Blake3x256, HashId::Blake3x128, HashId::Xxh3x64];
@@ -112,7 +124,8 @@ pub(super) struct Recompress {
     codec: CodecId,
     #[command(flatten)]
     image: ImageArgument,
-    /// A file, or a directory with all below it; everything without one
+    /// A file, or a directory with all below it; everything without one. A codec chosen for a file wins over the one given here,
+    /// unless the file itself is named
     #[arg(value_name = "PATH")]
     path: Option<String>,
 }
@@ -131,12 +144,13 @@ impl Recompress {
             let metadata = volume.metadata(&path).map_err(HostError::object(&path))?;
             let files = if metadata.kind == Kind::Directory {
                 let entries = walk(volume, &path)?.into_iter();
-                entries.filter(|entry| entry.metadata.kind == Kind::File).map(|entry| entry.path).collect()
+                let files = entries.filter(|entry| entry.metadata.kind == Kind::File);
+                files.map(|entry| (entry.path, entry.metadata.codec.unwrap_or(self.codec))).collect()
             } else {
-                vec![path]
+                vec![(path, self.codec)]
             };
-            for file in files {
-                let one = volume.recompress(&file, self.codec).map_err(HostError::object(&file))?;
+            for (file, codec) in files {
+                let one = volume.recompress(&file, codec).map_err(HostError::object(&file))?;
                 done.blocks += one.blocks;
                 done.rewritten += one.rewritten;
                 done.skipped += one.skipped;
@@ -144,5 +158,38 @@ impl Recompress {
             Ok(done)
         })?;
         output.line(&format!("{} of {} blocks packed anew, {} skipped", done.rewritten, done.blocks, done.skipped))
+    }
+}
+
+/// Tell what a file's new content is compressed with, or choose it
+///
+/// A directory's choice is that of what is created in it from then on. What is there already is left for `recompress`.
+#[derive(Debug, Args)]
+pub(super) struct Codec {
+    #[command(flatten)]
+    image: ImageArgument,
+    /// A file or directory on the volume
+    #[arg(value_name = "PATH")]
+    path: String,
+    /// store, zstd or lzma2; default for what the volume has
+    #[arg(value_name = "CODEC", value_parser = parse_choice)]
+    codec: Option<Choice>,
+}
+
+impl Codec {
+    pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        let path = absolute(&self.path)?;
+        let access = if self.codec.is_some() { Access::Write } else { Access::Read };
+        let mut image = self.image.open(access)?;
+        let found = image.with(|volume| {
+            if let Some(Choice(codec)) = self.codec {
+                volume.choose_codec(&path, codec).map_err(HostError::object(&path))?;
+            }
+            volume.metadata(&path).map_err(HostError::object(&path))
+        })?;
+        if self.codec.is_some() {
+            return Ok(());
+        }
+        output.line(found.codec.map_or("default", CodecId::name))
     }
 }

@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// List a directory, names in order
 #[derive(Debug, Args)]
 pub(super) struct Ls {
-    /// Show kind, links, size and modification time
+    /// Show kind, links, size, modification time and a codec that was chosen
     #[arg(short, long)]
     long: bool,
     /// List everything below, by whole paths
@@ -52,7 +52,7 @@ impl Ls {
         if !self.long {
             return Ok(shown.to_owned());
         }
-        let Metadata { kind, size, links, modified, .. } = entry.metadata;
+        let Metadata { kind, size, links, modified, codec, .. } = entry.metadata;
         let letter = match kind {
             Kind::File => '-',
             Kind::Directory => 'd',
@@ -71,7 +71,8 @@ impl Ls {
             }
             _ => String::new(),
         };
-        Ok(format!("{letter} {links:>3} {size:>12} {} {shown}{target}", utc(modified)))
+        let codec = codec.map_or(String::new(), |codec| format!(" [{}]", codec.name()));
+        Ok(format!("{letter} {links:>3} {size:>12} {} {shown}{target}{codec}", utc(modified)))
     }
 }
 

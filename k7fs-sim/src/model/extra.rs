@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{ATTRIBUTE_NAME_BYTES_MAX, Device, Error, Kind, Timestamp, Volume};
+use k7fs_core::{ATTRIBUTE_NAME_BYTES_MAX, CodecId, Device, Error, Kind, Timestamp, Volume};
 
 /// Bytes of the longest short name, and some to spare.
 const SHORT_NAME_BYTES: usize = 64;
@@ -31,6 +31,8 @@ pub struct Extra {
     pub short_name: String,
     /// The number of a device.
     pub device: Device,
+    /// The codec that was chosen.
+    pub codec: Option<CodecId>,
 }
 
 impl fmt::Debug for Extra {
@@ -38,8 +40,8 @@ impl fmt::Debug for Extra {
         write!(f, "{:o} of {}:{}, NT {:#x}", self.mode, self.uid, self.gid, self.nt)?;
         write!(
             f,
-            " \"{}\", accessed {:?}, changed {:?}, {:?}",
-            self.short_name, self.accessed, self.changed, self.device
+            " \"{}\", accessed {:?}, changed {:?}, {:?}, codec {:?} ",
+            self.short_name, self.accessed, self.changed, self.device, self.codec
         )?;
         let attributes = self.attributes.iter().map(|(name, value)| (name, value.len()));
         f.debug_map().entries(attributes).finish()
@@ -56,6 +58,7 @@ pub(super) struct Stored {
     pub(super) accessed: Option<Timestamp>,
     pub(super) nt: Option<u32>,
     pub(super) short_name: String,
+    pub(super) codec: Option<CodecId>,
 }
 
 impl Stored {
@@ -82,6 +85,7 @@ impl Stored {
             nt: self.nt(kind),
             short_name: self.short_name.clone(),
             device,
+            codec: self.codec,
         }
     }
 
@@ -149,5 +153,6 @@ pub fn observe_extra<F: Flash>(volume: &mut Volume<'_, F>, path: &str, kind: Kin
         nt: nt.attributes,
         short_name,
         device,
+        codec: volume.metadata(path)?.codec,
     })
 }

@@ -1,6 +1,6 @@
 //! Operations from a seed.
 
-use k7fs_core::{Device, Kind, Timestamp};
+use k7fs_core::{CodecId, Device, Kind, Timestamp};
 
 use super::operation::{Content, OpenMode, Operation};
 use super::reference::Model;
@@ -108,7 +108,13 @@ impl Generator {
 
     fn changing_extra(&mut self, tree: &Tree) -> Operation {
         let path = self.anything(tree);
-        match self.random.below(20) {
+        match self.random.below(22) {
+            20.. => {
+                // What every volume has; on those that compress it is the other one.
+                let codec = self.random.percent(60).then_some(CodecId::Store);
+                let path = if self.random.percent(10) { "/".to_owned() } else { path };
+                Operation::ChooseCodec { path, codec }
+            }
             0..8 => Operation::SetAttribute { path, name: self.attribute(), content: self.content() },
             8..11 => Operation::RemoveAttribute { path, name: self.attribute() },
             11 => Operation::SetStream { path, stream: "data".to_owned(), content: self.content() },

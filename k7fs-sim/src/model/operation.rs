@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k7fs_core::{Device, Error, Kind, Timestamp};
+use k7fs_core::{CodecId, Device, Error, Kind, Timestamp};
 
 use super::Random;
 
@@ -247,6 +247,11 @@ pub enum Operation {
         path: String,
         name: String,
     },
+    /// Chooses an object's codec.
+    ChooseCodec {
+        path: String,
+        codec: Option<CodecId>,
+    },
     /// Lists a directory.
     List {
         path: String,
@@ -365,6 +370,7 @@ impl Operation {
                 | Operation::RemoveAttribute { .. }
                 | Operation::SetStream { .. }
                 | Operation::SetShortName { .. }
+                | Operation::ChooseCodec { .. }
                 | Operation::Defragment
         )
     }

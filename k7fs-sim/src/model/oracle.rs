@@ -226,6 +226,7 @@ impl Oracle {
             | Operation::SetPosix { .. }
             | Operation::SetNt { .. }
             | Operation::SetShortName { .. }
+            | Operation::ChooseCodec { .. }
             | Operation::ListRemoving { .. }
             | Operation::Transaction { .. } => self.model().tree() != after.tree(),
             operation => operation.writes_files(),

@@ -73,6 +73,7 @@ impl Session {
             Operation::RemoveAttribute { path, name } => volume.remove_attribute(path, name),
             Operation::SetStream { path, stream, content } => volume.set_stream(path, stream, &content.bytes()),
             Operation::SetShortName { path, name } => volume.set_short_name(path, name),
+            Operation::ChooseCodec { path, codec } => volume.choose_codec(path, *codec),
             Operation::SetPosix { path, mode, uid, gid, accessed } => {
                 let held = volume.posix(path)?;
                 volume.set_posix(path, &Posix { mode: *mode, uid: *uid, gid: *gid, accessed: *accessed, ..held })

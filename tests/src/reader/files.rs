@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k7fs_core::{Kind, Timestamp};
+use k7fs_core::{CodecId, Kind, Timestamp};
 
 use super::bytes::{Cursor, hash};
 use super::extra::{extra, owners};
@@ -160,7 +160,8 @@ impl Files<'_> {
         let value = self.values.get(&key(1, object, 0, 1)).ok_or_else(|| format!("object {object} is missing"))?;
         let mut cursor = Cursor::new(value, 0);
         let code = cursor.byte()?;
-        let (has_attributes, is_apart, code) = (code & 0x80 != 0, code & 0x40 != 0, code & 0x3F);
+        let (has_attributes, is_apart, has_codec) = (code & 0x80 != 0, code & 0x40 != 0, code & 0x20 != 0);
+        let code = code & 0x1F;
         let kind = if code == ATTRIBUTE_VALUE { Kind::File } else { kind_of(code)? };
         let (links, size) = (cursor.small()?, cursor.number()?);
         let created = Timestamp { seconds: cursor.number()?, ticks: cursor.small()? };
@@ -168,6 +169,10 @@ impl Files<'_> {
         let place = (cursor.number()?, cursor.small()?);
         let device = if matches!(code, 6 | 7) { cursor.number()? } else { 0 };
         let number = if is_apart { cursor.number()? } else { object };
+        let codec = if has_codec { Some(codec_of(cursor.byte()?)?) } else { None };
+        if has_codec && !matches!(code, 1 | 2) {
+            return Err(format!("object {object} has a codec and no content"));
+        }
         if is_apart && self.record(number)? != Some(Record::Owned(object)) {
             return Err(format!("the content of object {object} is not its own"));
         }
@@ -178,6 +183,7 @@ impl Files<'_> {
             _ => Vec::new(),
         };
         let (mut extra, outside) = extra(self.values, self.signature, object, kind, device)?;
+        extra.codec = codec;
         for value in outside {
             let inode = self.value(object, value.object, value.length)?;
             extra.attributes.insert(value.name, inode.into());
@@ -278,6 +284,15 @@ impl Files<'_> {
             }
         }
         if parts.is_empty() { Ok(()) } else { Err(format!("parts of bodies that are missing: {parts:?}")) }
+    }
+}
+
+fn codec_of(code: u8) -> Result<CodecId> {
+    match code {
+        0 => Ok(CodecId::Store),
+        1 => Ok(CodecId::Zstd),
+        2 => Ok(CodecId::Lzma2),
+        _ => Err(format!("a codec {code}")),
     }
 }
 

@@ -82,6 +82,10 @@ impl Model {
     pub(super) fn insert(&mut self, place: Place, node: Node) -> Result<u64, Error> {
         let id = self.next;
         self.next += 1;
+        let codec = self.stored(place.directory).codec;
+        if codec.is_some() && matches!(node.kind(), Kind::File | Kind::Directory) {
+            self.stored_mut(id).codec = codec;
+        }
         self.nodes.insert(id, node);
         self.entries_mut(place.directory).insert(place.name, id);
         Ok(id)

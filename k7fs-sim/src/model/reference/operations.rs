@@ -60,6 +60,7 @@ impl Model {
             | Operation::SetStream { .. }
             | Operation::SetPosix { .. }
             | Operation::SetNt { .. }
+            | Operation::ChooseCodec { .. }
             | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
@@ -110,6 +111,13 @@ impl Model {
                 let node = self.find(path)?;
                 self.expect_writable()?;
                 self.stored_mut(node).nt = Some(*attributes);
+            }
+            Operation::ChooseCodec { path, codec } => {
+                let node = self.find(path)?;
+                if self.nodes[&node].kind() != Kind::Directory {
+                    self.expect_file(node)?;
+                }
+                self.stored_mut(node).codec = *codec;
             }
             Operation::SetShortName { path, name } => {
                 let node = self.find(path)?;
