@@ -2,6 +2,8 @@
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
+#[cfg(not(feature = "fast-hash"))]
+use crate::blake3;
 use crate::sabotage::{Step, is_off};
 
 /// Lookup tables of 1 KiB each: one where memory is short, sixteen on machines that have plenty and check gigabytes.

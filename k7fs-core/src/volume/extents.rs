@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 
-use super::Volume;
+use super::{SHARING, Volume};
 use crate::codec::{CodecId, Codecs, PACKED};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -322,7 +322,7 @@ impl<F: Flash> Volume<'_, F> {
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
         let is_packed = self.is_verified() || PACKED && run.iter().any(|extent| extent.packed.is_some());
-        if is_packed || self.has_parts(object, 0)? {
+        if is_packed || SHARING && self.has_parts(object, 0)? {
             return self.merge_packed_run(object, run);
         }
         let parts = run.iter().scan(first.start, |at, extent| {
@@ -362,9 +362,10 @@ impl<F: Flash> Volume<'_, F> {
         1 << most.min(self.tree.log.signature.logical_block_log2.into())
     }
 
-    /// Refuses a write that would need a hash, or one day a codec, that is missing: extents that are compressed cannot be
+    /// Refuses a write that would need a feature, a hash, or one day a codec, that is missing: extents that are compressed cannot be
     /// merged with others then.
     pub(super) fn check_mergeable(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+        self.refuse_shared(object)?;
         if self.is_verified() && !self.tree.log.signature.hash.is_known() {
             return Err(Error::MissingHash);
         }

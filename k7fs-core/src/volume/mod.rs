@@ -2,6 +2,7 @@
 
 mod attributes;
 mod check;
+#[cfg(feature = "sharing")]
 mod copy;
 mod dedup;
 mod defragment;
@@ -11,8 +12,10 @@ mod file;
 mod index;
 mod inode;
 mod io;
+#[cfg(feature = "attributes")]
 mod metadata;
 mod namespace;
+#[cfg(feature = "attributes")]
 mod nt;
 mod packed;
 mod recompress;
@@ -22,12 +25,14 @@ mod sharing;
 mod status;
 mod types;
 
+#[cfg(feature = "sharing")]
 pub use copy::Chunk;
 pub use dedup::{ChunkSizes, DedupPolicy};
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
+#[cfg(feature = "attributes")]
 pub use metadata::{Nt, Posix};
 pub use recompress::{ContentCursor, Recompressed};
 pub use status::ContentStatus;
@@ -47,6 +52,12 @@ use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use file::OpenSlot;
 use inode::{Inode, NamePlace, ROOT};
+
+// What a build without a feature meets on a volume stays as it is, or is left to a build that has it.
+const SHARING: bool = cfg!(feature = "sharing");
+const ATTRIBUTES: bool = cfg!(feature = "attributes");
+const REMOVE_TREE: bool = cfg!(feature = "remove-tree");
+const INDEXES: bool = cfg!(feature = "indexes");
 
 /// Bytes of a name, at most.
 pub const NAME_BYTES_MAX: usize = 255;
