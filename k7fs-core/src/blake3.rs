@@ -38,7 +38,15 @@ impl Hash {
 /// The hash of some bytes.
 #[inline(never)]
 pub(crate) fn hash(bytes: &[u8]) -> Hash {
-    if bytes.len() > CHUNK_BYTES { hash_long(bytes) } else { Chunk::new(IV, 0).of(bytes).root() }
+    if bytes.len() > CHUNK_BYTES { hash_long(bytes) } else { hash_chunk(bytes) }
+}
+
+/// The hash of at most 1024 bytes, for a build that has no other ones: without the tree above chunks.
+#[inline(never)]
+pub(crate) fn hash_chunk(bytes: &[u8]) -> Hash {
+    let mut chunk = Chunk::new(IV, 0);
+    chunk.update(bytes);
+    chunk.output().root()
 }
 
 /// Apart, for the tree's sake: it takes much of the stack.
@@ -108,11 +116,6 @@ impl Chunk {
 
     fn output(&self) -> Output {
         Output { flags: self.0.flags | CHUNK_END, ..self.0 }
-    }
-
-    fn of(mut self, bytes: &[u8]) -> Output {
-        self.update(bytes);
-        self.output()
     }
 }
 
