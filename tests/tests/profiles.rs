@@ -182,7 +182,7 @@ fn fill(chip: &mut Chip) {
         volume.symlink("plain", "/symlink").expect("fits");
         volume.create_special("/device", Kind::BlockDevice, Device { major: 8, minor: 1 }).expect("fits");
         volume.write("/tagged", &bytes(2, 300)).expect("fits");
-        for path in ["/tagged", "/dir", "/gone", "/dir/link"] {
+        for path in ["/tagged", "/dir", "/dir/link"] {
             volume.set_attribute(path, "user.short", b"value").expect("fits");
             volume.set_attribute(path, "user.long", &bytes(3, 5000)).expect("fits");
         }
