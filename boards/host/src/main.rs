@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! k7fs-board-host run [NAME...] [--json FILE]    build, run and measure; all boards without a name
+//! k7fs-board-host profiles [--json FILE]         what the code of each profile of the core takes
 //! k7fs-board-host ecc [--json FILE]              count the instructions of the page code
 //! k7fs-board-host nopanic                        look for panic paths in the core
 //! ```
@@ -12,6 +13,7 @@ mod ecc;
 mod emulator;
 mod nopanic;
 mod paths;
+mod profiles;
 mod report;
 
 use anyhow::{Context as _, Result, bail};
@@ -24,10 +26,14 @@ fn main() -> std::process::ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["run", rest @ ..] => parse(rest).and_then(|(boards, json)| run(&boards, json)),
+        ["profiles"] => profiles::run(None),
+        ["profiles", "--json", file] => profiles::run(Some(file)),
         ["ecc"] => ecc::run(None),
         ["ecc", "--json", file] => ecc::run(Some(file)),
         ["nopanic"] => nopanic::run(),
-        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | ecc [--json FILE] | nopanic")),
+        _ => Err(anyhow::anyhow!(
+            "usage: run [NAME...] [--json FILE] | profiles [--json FILE] | ecc [--json FILE] | nopanic"
+        )),
     };
     match result {
         Ok(true) => std::process::ExitCode::SUCCESS,

@@ -57,7 +57,7 @@ fn build(features: &[&str]) -> (Command, PathBuf) {
     command.args(["--release", "--quiet", "--package", PROGRAM, "--target", TARGET]);
     // Size-optimised like the firmwares, but not so far that the standard library's checks stay in functions of their own.
     command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
-    command.arg("--target-dir").arg(&target).args(["--features", &features.join(",")]);
+    command.arg("--target-dir").arg(&target).args(["--features", "more", "--features", &features.join(",")]);
     (command, target.join(TARGET).join("release").join(PROGRAM))
 }
 
