@@ -53,6 +53,7 @@ pub(super) struct Piece {
 }
 
 impl Extent {
+    #[inline(never)]
     pub(super) fn end(&self) -> u64 {
         self.start.saturating_add(self.len.into())
     }
@@ -355,11 +356,18 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Bytes of a file within which extents are kept few: a logical block, or less where that takes many records.
+    ///
+    /// Inlined, so that a remainder of it is seen to need no division.
     #[inline(always)]
     pub(super) fn window(&self) -> u64 {
+        1 << self.window_log2()
+    }
+
+    #[inline(never)]
+    fn window_log2(&self) -> u32 {
         let record = if self.is_verified() { self.stored_record_max().into() } else { self.record_max() };
         let most = (RECORDS_PER_WINDOW * record).checked_ilog2().unwrap_or(0).max(WINDOW_MIN_LOG2);
-        1 << most.min(self.tree.log.signature.logical_block_log2.into())
+        most.min(self.tree.log.signature.logical_block_log2.into())
     }
 
     /// Refuses a write that would need a feature, a hash, or one day a codec, that is missing: extents that are compressed cannot be

@@ -440,22 +440,20 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// Runs changes of the tree. Where they fail half way, everything since the last commit is undone: that is
     /// the only state known to be sound.
     fn change<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>) -> Result<R, inner::Error> {
-        let result = run(self);
-        if let Err(error) = result {
-            self.give_up_change(error)?;
-        }
-        result
+        run(self).map_err(|error| self.give_up_change(error))
     }
 
+    /// Undoes a change that failed, and tells what its caller hears of.
+    #[cold]
     #[inline(never)]
-    fn give_up_change(&mut self, error: inner::Error) -> Result<(), inner::Error> {
+    fn give_up_change(&mut self, error: inner::Error) -> inner::Error {
         self.note(error);
         if self.in_transaction {
             self.broken.get_or_insert(error);
-        } else if !self.poisoned {
-            self.undo()?;
+            return error;
         }
-        Ok(())
+        let undone = if self.poisoned { Ok(()) } else { self.undo() };
+        undone.err().unwrap_or(error)
     }
 
     fn undo(&mut self) -> Result<(), inner::Error> {
