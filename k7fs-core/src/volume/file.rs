@@ -1,7 +1,7 @@
 //! Files: handles, reading, writing, truncating.
 
 use super::extents::{PIECE_ROWS_MAX, Piece, extent_key};
-use super::inode::{Inode, inode_key, job_key};
+use super::inode::{Inode, ROOT, inode_key, job_key};
 use super::namespace::Target;
 use super::sharing::content_key;
 use super::types::{File, Kind, Metadata, OpenOptions};
@@ -290,36 +290,36 @@ impl<F: Flash> Volume<'_, F> {
         inode.modified = self.now();
         let content = inode.content(file.object);
         self.refuse_shared(content)?;
-        Ok(self.shorten(file.object, content, length, shrinks, |volume| volume.put_inode(file.object, &inode))?)
+        Ok(self.shorten(file.object, content, &inode, shrinks)?)
     }
 
-    /// Makes a change after which an object's content from `length` on is dead, and deletes it: at once where that is little or a
-    /// transaction is running, else by a job that the same commit leaves.
+    /// Puts an inode whose content ends where its size says. What lies behind that, where it `shrinks`, is deleted at once where it is
+    /// little or a transaction is running, else by a job that the same commit leaves.
+    #[inline(never)]
     pub(super) fn shorten(
-        &mut self, object: u64, content: u64, length: u64, shrinks: bool,
-        change: impl FnOnce(&mut Self) -> Result<(), inner::Error>,
+        &mut self, object: u64, content: u64, inode: &Inode, shrinks: bool,
     ) -> Result<(), inner::Error> {
+        let length = inode.size;
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
         self.tree.make_room(&demand, self.in_transaction)?;
-        if !shrinks {
-            return self.change(change);
-        }
-        let few = self.few_extents(content, length)?;
-        if few || self.in_transaction {
-            self.change(|volume| {
-                change(volume)?;
-                if few { volume.drop_extents(content, length).map(drop) } else { Ok(()) }
-            })?;
-            // In a transaction the table may spill between the parts.
-            while !few && self.drop_some_extents(content, length)? {}
-            return Ok(());
-        }
+        let few = !shrinks || self.few_extents(content, length)?;
+        let by_job = !few && !self.in_transaction;
         self.change(|volume| {
-            change(volume)?;
-            volume.put_job(object, Some(length))
+            volume.put_inode(object, inode)?;
+            if by_job {
+                volume.put_job(object, Some(length))?;
+            } else if shrinks && few {
+                volume.drop_extents(content, length)?;
+            }
+            Ok(())
         })?;
-        self.run_job(object)?;
-        self.run_released()
+        if by_job {
+            self.run_job(object)?;
+            return self.run_released();
+        }
+        // In a transaction the table may spill between the parts.
+        while !few && self.drop_some_extents(content, length)? {}
+        Ok(())
     }
 
     fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
@@ -565,53 +565,62 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn write_whole(&mut self, path: &str, bytes: &[u8]) -> Result<(), inner::Error> {
-        match self.resolve(path)? {
-            Target::Root => Err(inner::Error::IsADirectory),
-            Target::Missing { directory, position, name } => {
-                if bytes.len() as u64 <= self.window() {
-                    return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
-                }
-                self.atomically(bytes.len() as u64, |volume| {
-                    let object = volume.create_object(directory, position, name, Kind::File, &[])?;
-                    let inode = volume.inode(object)?;
-                    volume.write_object(object, inode, 0, bytes, true)
-                })
+        let target = self.resolve(path)?;
+        let is_small = bytes.len() as u64 <= self.window();
+        match target {
+            Target::Root => return Err(inner::Error::IsADirectory),
+            Target::Missing { directory, position, name } if is_small => {
+                return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
             }
+            Target::Missing { .. } => {}
             Target::Found { name, .. } => match name.kind {
-                Kind::Directory => Err(inner::Error::IsADirectory),
-                Kind::Symlink => Err(inner::Error::IsASymlink),
-                Kind::File => self.replace_content(name.object, bytes),
-                _ => Err(inner::Error::IsSpecial),
+                Kind::Directory => return Err(inner::Error::IsADirectory),
+                Kind::Symlink => return Err(inner::Error::IsASymlink),
+                Kind::File if is_small && self.replace_small(name.object, bytes)? => return Ok(()),
+                Kind::File => {}
+                _ => return Err(inner::Error::IsSpecial),
             },
         }
+        self.atomically(bytes.len() as u64, |volume| {
+            let object = match target {
+                Target::Missing { directory, position, name } => {
+                    volume.create_object(directory, position, name, Kind::File, &[])?
+                }
+                Target::Found { name, .. } => name.object,
+                Target::Root => ROOT,
+            };
+            volume.replace_content(object, bytes)
+        })?;
+        self.run_released()
     }
 
+    /// Replaces a file's content, within a transaction.
     fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), inner::Error> {
+        let mut inode = self.inode(object)?;
+        let content = inode.content(object);
+        if SHARING && self.has_parts(content, 0)? {
+            // What it shares is given up, and so is not overwritten.
+            inode.size = 0;
+            self.shorten(object, content, &inode, true)?;
+        }
+        // First over the old content, so that only what is added counts as growth; then the rest is cut off.
+        self.write_object(object, inode, 0, bytes, true)?;
+        let size = bytes.len() as u64;
+        if inode.size > size {
+            (inode.size, inode.modified) = (size, self.now());
+            self.shorten(object, content, &inode, true)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the content of a small file by another such, in one commit; `false` where it is not that simple.
+    fn replace_small(&mut self, object: u64, bytes: &[u8]) -> Result<bool, inner::Error> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
         let content = inode.content(object);
         self.refuse_shared(content)?;
-        if SHARING && self.has_parts(content, 0)? {
-            // What it shares is given up, and so is not overwritten.
-            self.atomically(size, |volume| {
-                inode.size = 0;
-                volume.shorten(object, content, 0, true, |volume| volume.put_inode(object, &inode))?;
-                volume.write_object(object, inode, 0, bytes, true)
-            })?;
-            return self.run_released();
-        }
-        let small = size <= self.window() && inode.size <= self.window();
-        if !small {
-            return self.atomically(bytes.len() as u64, |volume| {
-                // First over the old content, so that only what is added counts as growth; then the rest is cut off.
-                volume.write_object(object, inode, 0, bytes, true)?;
-                if inode.size > size {
-                    inode.size = size;
-                    inode.modified = volume.now();
-                    volume.shorten(object, content, size, true, |volume| volume.put_inode(object, &inode))?;
-                }
-                Ok(())
-            });
+        if inode.size > self.window() || SHARING && self.has_parts(content, 0)? {
+            return Ok(false);
         }
         if !self.in_transaction {
             self.commit()?;
@@ -628,7 +637,8 @@ impl<F: Flash> Volume<'_, F> {
             }
             volume.put_inode(object, &inode)
         })?;
-        self.commit_unless_running()
+        self.commit_unless_running()?;
+        Ok(true)
     }
 }
 

@@ -323,12 +323,18 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.in_transaction {
             return run(self);
         }
+        self.make_room_ahead(bytes)?;
+        self.run_transaction(run)
+    }
+
+    /// Nothing can be cleaned once a transaction runs. Whether it all fits is seen piece by piece.
+    #[inline(never)]
+    fn make_room_ahead(&mut self, bytes: u64) -> Result<(), inner::Error> {
         self.writable()?;
         self.commit()?;
-        // Nothing can be cleaned once it runs. Whether it all fits is seen piece by piece.
         match self.tree.make_room(&Demand { bytes, ..Demand::default() }, false) {
-            Ok(()) | Err(inner::Error::NoSpace) => self.run_transaction(run),
-            Err(error) => Err(error),
+            Err(inner::Error::NoSpace) => Ok(()),
+            result => result,
         }
     }
 
