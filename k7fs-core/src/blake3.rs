@@ -14,6 +14,7 @@ const CHUNK_START: u32 = 1;
 const CHUNK_END: u32 = 2;
 const PARENT: u32 = 4;
 const ROOT: u32 = 8;
+const KEYED: u32 = 16;
 
 const IV: Words =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
@@ -36,26 +37,54 @@ impl Hash {
 }
 
 /// The hash of some bytes.
-#[inline(never)]
 pub(crate) fn hash(bytes: &[u8]) -> Hash {
-    if bytes.len() > CHUNK_BYTES { hash_long(bytes) } else { hash_chunk(bytes) }
+    hash_as(&PLAIN, bytes)
+}
+
+/// The hash of some bytes with a key.
+pub(crate) fn keyed_hash(key: &[u8; OUT_LEN], bytes: &[u8]) -> Hash {
+    let mut start = IV;
+    for (word, bytes) in start.iter_mut().zip(key.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    hash_as(&Mode { start, flags: KEYED }, bytes)
 }
 
 /// The hash of at most 1024 bytes, for a build that has no other ones: without the tree above chunks.
-#[inline(never)]
+#[cfg(not(any(feature = "fast-hash", feature = "nand-codes")))]
 pub(crate) fn hash_chunk(bytes: &[u8]) -> Hash {
-    let mut chunk = Chunk::new(IV, 0);
+    chunk_as(&PLAIN, bytes)
+}
+
+#[inline(never)]
+fn hash_as(mode: &Mode, bytes: &[u8]) -> Hash {
+    if bytes.len() > CHUNK_BYTES { hash_long(mode, bytes) } else { chunk_as(mode, bytes) }
+}
+
+#[inline(never)]
+fn chunk_as(mode: &Mode, bytes: &[u8]) -> Hash {
+    let mut chunk = Chunk::new(mode, 0);
     chunk.update(bytes);
     chunk.output().root()
 }
 
 /// Apart, for the tree's sake: it takes much of the stack.
 #[inline(never)]
-fn hash_long(bytes: &[u8]) -> Hash {
-    let mut hasher = Hasher::new();
+fn hash_long(mode: &Mode, bytes: &[u8]) -> Hash {
+    let mut hasher = Hasher::with(*mode);
     hasher.update(bytes);
     hasher.finalize()
 }
+
+/// With a key or without.
+#[derive(Clone, Copy)]
+struct Mode {
+    /// What every chunk and parent begins with.
+    start: Words,
+    flags: u32,
+}
+
+const PLAIN: Mode = Mode { start: IV, flags: 0 };
 
 /// The last compression of a chunk or a parent, which is done otherwise at the root.
 #[derive(Clone, Copy)]
@@ -68,10 +97,10 @@ struct Output {
 }
 
 impl Output {
-    fn parent(left: &Words, right: &Words) -> Self {
+    fn parent(mode: &Mode, left: &Words, right: &Words) -> Self {
         let mut block = [0; BLOCK_BYTES];
         put_words(left.iter().chain(right), &mut block);
-        Self { chaining: IV, block, len: BLOCK_BYTES as u32, chunk: 0, flags: PARENT }
+        Self { chaining: mode.start, block, len: BLOCK_BYTES as u32, chunk: 0, flags: PARENT | mode.flags }
     }
 
     fn value(&self) -> Words {
@@ -94,8 +123,9 @@ impl Output {
 struct Chunk(Output, usize);
 
 impl Chunk {
-    fn new(chaining: Words, chunk: u64) -> Self {
-        Self(Output { chaining, block: [0; BLOCK_BYTES], len: 0, chunk, flags: CHUNK_START }, 0)
+    fn new(mode: &Mode, chunk: u64) -> Self {
+        let flags = CHUNK_START | mode.flags;
+        Self(Output { chaining: mode.start, block: [0; BLOCK_BYTES], len: 0, chunk, flags }, 0)
     }
 
     /// Takes some bytes, which the chunk has room for.
@@ -104,7 +134,8 @@ impl Chunk {
         for byte in bytes {
             if output.len as usize == BLOCK_BYTES {
                 output.chaining = output.value();
-                (output.block, output.len, output.flags) = ([0; BLOCK_BYTES], 0, 0);
+                (output.block, output.len) = ([0; BLOCK_BYTES], 0);
+                output.flags &= !CHUNK_START;
             }
             if let Some(place) = output.block.get_mut(output.len as usize) {
                 *place = *byte;
@@ -122,6 +153,7 @@ impl Chunk {
 /// Takes bytes in pieces.
 #[derive(Clone)]
 pub(crate) struct Hasher {
+    mode: Mode,
     chunk: Chunk,
     /// The whole subtrees so far, the largest first: one for each one in the number of chunks.
     subtrees: [Words; LEVELS],
@@ -131,7 +163,11 @@ pub(crate) struct Hasher {
 impl Hasher {
     /// Nothing taken yet.
     pub(crate) fn new() -> Self {
-        Self { chunk: Chunk::new(IV, 0), subtrees: [IV; LEVELS], len: 0 }
+        Self::with(PLAIN)
+    }
+
+    fn with(mode: Mode) -> Self {
+        Self { mode, chunk: Chunk::new(&mode, 0), subtrees: [IV; LEVELS], len: 0 }
     }
 
     /// Takes some bytes.
@@ -143,7 +179,7 @@ impl Hasher {
                 // What follows says that this chunk is not the root.
                 let chunks = self.chunk.0.chunk + 1;
                 self.push(self.chunk.output().value(), chunks);
-                self.chunk = Chunk::new(IV, chunks);
+                self.chunk = Chunk::new(&self.mode, chunks);
             }
             let room = CHUNK_BYTES.saturating_sub(self.chunk.1);
             let (now, later) = rest.split_at_checked(room).unwrap_or((rest, &[]));
@@ -159,7 +195,7 @@ impl Hasher {
         for _ in 0..chunks.trailing_zeros() {
             self.len = self.len.saturating_sub(1);
             if let Some(left) = self.subtrees.get(self.len) {
-                value = Output::parent(left, &value).value();
+                value = Output::parent(&self.mode, left, &value).value();
             }
         }
         if let Some(place) = self.subtrees.get_mut(self.len) {
@@ -173,7 +209,7 @@ impl Hasher {
     pub(crate) fn finalize(&self) -> Hash {
         let mut output = self.chunk.output();
         for left in self.subtrees.iter().take(self.len).rev() {
-            output = Output::parent(left, &output.value());
+            output = Output::parent(&self.mode, left, &output.value());
         }
         output.root()
     }
@@ -231,7 +267,7 @@ fn quarter(state: &mut [u32; 16], places: [usize; 4], x: u32, y: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK_BYTES, Hasher, hash};
+    use super::{CHUNK_BYTES, Hasher, OUT_LEN, hash, keyed_hash};
     extern crate std;
     use std::vec::Vec;
 
@@ -244,6 +280,12 @@ mod tests {
         for len in lengths.into_iter().flatten() {
             let bytes = &bytes[..len];
             assert_eq!(hash(bytes).as_bytes(), blake3::hash(bytes).as_bytes(), "{len}");
+            let key = [len as u8; OUT_LEN];
+            assert_eq!(
+                keyed_hash(&key, bytes).as_bytes(),
+                blake3::keyed_hash(&key, bytes).as_bytes(),
+                "{len} with a key"
+            );
             for piece in [1, 63, 100, 1024, 1500] {
                 let mut hasher = Hasher::new();
                 for part in bytes.chunks(piece) {

@@ -28,6 +28,7 @@
 //! | `sharing` | files that share content are read, renamed and removed; writing to one is [`Error::MissingFeature`] |
 //! | `attributes` | stay with their objects; those of removed ones are a job for another build |
 //! | `remove-tree` | what is left of a tree that was being removed stays so |
+//! | `authenticated` | a volume with a key is refused: `UnknownFeature` |
 //! | `xxh3` | content with that hash is read without looking at it |
 //!
 //! What is left to another build is freed by the first one that mounts the volume for writing and has the feature.

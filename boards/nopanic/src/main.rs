@@ -19,8 +19,8 @@ use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
 use k7fs_core::flash::Nand;
 use k7fs_core::flash::{Flash, Geometry, Nor, NorConfig};
 use k7fs_core::{
-    ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Error, FormatOptions, HashId,
-    Key, MountOptions, OpenOptions, Recompressed, Timestamp, Volume, buffer_bytes,
+    ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Error, FormatOptions, HashId, Key,
+    MountOptions, OpenOptions, Recompressed, Timestamp, Volume, buffer_bytes,
 };
 
 #[cfg(not(feature = "one-chip"))]
