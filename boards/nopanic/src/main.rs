@@ -91,7 +91,7 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
         codec: if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Zstd },
         all_codecs: anything::<u8>() != 0,
         dedup: DedupPolicy::Chunk(ChunkSizes { min: anything(), average: anything(), max: anything() }),
-        key: Some(Key::new([anything(); Key::BYTES])),
+        key: (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES])),
         second_copies: anything::<u8>() != 0,
         time: time(),
     };
