@@ -53,6 +53,11 @@ pub enum Error {
     },
     /// The volume's content hash is one that this build does not have: nothing verified can be written.
     MissingHash,
+    /// Nothing but a build with this feature writes to what the path or handle leads to. It stays as it is.
+    MissingFeature {
+        /// The feature.
+        feature: Feature,
+    },
     /// The content hash finds accidents only: [`FormatOptions::force`](crate::FormatOptions::force) says that this is meant.
     WeakHash,
     /// A logical block is not a power of two from 4 KiB to 32 MiB.
@@ -204,6 +209,24 @@ pub enum Error {
     TooManyIndexes,
 }
 
+/// What this crate can be built without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Feature {
+    /// Content that several files have.
+    Sharing,
+}
+
+impl Feature {
+    /// Its name in the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Feature::Sharing => "sharing",
+        }
+    }
+}
+
 /// A value of a chip's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -220,6 +243,7 @@ pub enum GeometryField {
 
 /// The same among the floors themselves.
 pub(crate) mod inner {
+    use super::Feature;
     use crate::codec::CodecId;
     use crate::flash::FlashError;
 
@@ -250,6 +274,9 @@ pub(crate) mod inner {
             codec: CodecId,
         },
         MissingHash,
+        MissingFeature {
+            feature: Feature,
+        },
         DamagedSignature,
         VolumeTooSmall {
             blocks_min: u32,
@@ -315,6 +342,7 @@ impl From<inner::Error> for Error {
             inner::Error::Forged { page } => Error::Forged { page },
             inner::Error::MissingCodec { codec } => Error::MissingCodec { codec },
             inner::Error::MissingHash => Error::MissingHash,
+            inner::Error::MissingFeature { feature } => Error::MissingFeature { feature },
             inner::Error::DamagedSignature => Error::DamagedSignature,
             inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
             inner::Error::NameEmpty => Error::NameEmpty,
@@ -378,6 +406,7 @@ impl core::fmt::Display for Error {
             }
             Error::MissingCodec { codec } => write!(f, "the codec {} is missing in this build", codec.name()),
             Error::MissingHash => f.write_str("the volume's content hash is missing in this build"),
+            Error::MissingFeature { feature } => write!(f, "the feature {} is missing in this build", feature.name()),
             Error::WeakHash => f.write_str("the content hash xxh3-64 finds accidents only; it has to be forced"),
             Error::InvalidBlockSize { bytes } => {
                 write!(f, "a logical block of {bytes} bytes is not a power of two from 4 KiB to 32 MiB")
@@ -470,7 +499,7 @@ impl embedded_io::Error for Error {
             | Error::HashMismatch { .. }
             | Error::Forged { .. }
             | Error::RolledBack { .. } => ErrorKind::InvalidData,
-            Error::MissingCodec { .. } | Error::MissingHash => ErrorKind::Unsupported,
+            Error::MissingCodec { .. } | Error::MissingHash | Error::MissingFeature { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Other,
         }
     }

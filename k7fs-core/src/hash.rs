@@ -2,6 +2,8 @@
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
+#[cfg(not(feature = "fast-hash"))]
+use crate::blake3;
 use crate::sabotage::{Step, is_off};
 
 /// Lookup tables of 1 KiB each: one where memory is short, sixteen on machines that have plenty and check gigabytes.
@@ -29,7 +31,16 @@ pub(crate) fn crc32(seed: u32, parts: &[&[u8]]) -> u32 {
 
 /// The hash of a node in its parent's pointer.
 pub(crate) fn pointer_hash(bytes: &[u8]) -> [u8; POINTER_HASH_BYTES] {
-    truncate(blake3::hash(bytes).as_bytes())
+    truncate(short_hash(bytes).as_bytes())
+}
+
+/// The hash of a node or a name.
+fn short_hash(bytes: &[u8]) -> blake3::Hash {
+    // Nodes of NOR pages have at most 500 bytes.
+    #[cfg(not(any(feature = "fast-hash", feature = "nand-codes")))]
+    return blake3::hash_chunk(bytes);
+    #[cfg(any(feature = "fast-hash", feature = "nand-codes"))]
+    blake3::hash(bytes)
 }
 
 /// 48 bits of a name's hash, keyed by the volume so that nobody can prepare names that collide.
@@ -38,7 +49,7 @@ pub(crate) fn name_hash(volume_id: &[u8; 16], name: &[u8]) -> u64 {
     let mut writer = crate::varint::Writer::new(&mut input);
     writer.bytes(volume_id);
     writer.bytes(name);
-    let hash = blake3::hash(writer.finish().unwrap_or(volume_id));
+    let hash = short_hash(writer.finish().unwrap_or(volume_id));
     let hash = u64::from_le_bytes(truncate(hash.as_bytes())) >> 16;
     if is_off(Step::NameHash) { hash & COLLIDING } else { hash }
 }

@@ -4,6 +4,9 @@
 //! been erased; the allocation table says how often that is now. So a page that was changed, moved, taken from another volume or
 //! left over from an earlier life of its block is told from the one that belongs there. The signature has a keyed hash too.
 
+#[cfg(not(feature = "fast-hash"))]
+use crate::blake3;
+
 /// Whether this build knows authenticated volumes.
 pub(crate) const AUTHENTICATED: bool = cfg!(feature = "authenticated");
 
@@ -28,6 +31,7 @@ impl Key {
         Self(bytes)
     }
 
+    #[cfg(feature = "authenticated")]
     /// The key of a volume's pages: it is of no use for another volume with the same secret.
     #[cfg(feature = "authenticated")]
     pub(crate) fn of_pages(&self, volume_id: &[u8; 16], salt: u64) -> Self {

@@ -14,9 +14,29 @@
 //!
 //! Start at [`Volume::format`] and [`Volume::mount`]; [`buffer_bytes`] tells the size of the one buffer they need.
 //! `FORMAT.md` beside this crate's manifest describes every byte on the chip.
+//!
+//! # Profiles
+//!
+//! The format is one; features say how much of it a build makes use of. All are on by default (`full`). Without any (`core`) a volume
+//! is read and written all the same, whatever it holds: what another build made of it stays, and the little that this one
+//! cannot do is refused by a name.
+//!
+//! | without | what is on a volume |
+//! |---|---|
+//! | `indexes` | the default index is read and written, others stay; jobs left in others stay |
+//! | `packed` | the volume is mounted for reading only, if it may have packed records; hashes are not looked at, what is compressed is `MissingCodec` |
+//! | `sharing` | files that share content are read, renamed and removed; writing to one is [`Error::MissingFeature`] |
+//! | `attributes` | stay with their objects; those of removed ones are a job for another build |
+//! | `remove-tree` | what is left of a tree that was being removed stays so |
+//! | `authenticated` | a volume with a key is refused: `UnknownFeature` |
+//! | `xxh3` | content with that hash is read without looking at it |
+//!
+//! What is left to another build is freed by the first one that mounts the volume for writing and has the feature.
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, not(feature = "fast-hash")))]
+mod blake3;
 pub mod codec;
 pub mod ecc;
 mod error;
@@ -35,18 +55,21 @@ mod varint;
 mod volume;
 
 pub use codec::{Codec, CodecError, CodecId, Codecs};
-pub use error::{Error, GeometryField};
+pub use error::{Error, Feature, GeometryField};
 pub use hash::{ContentHash, HashId};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use key::Key;
 pub use page::{ReadStatistics, WeakPage};
+#[cfg(feature = "sharing")]
+pub use volume::Chunk;
 pub use volume::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, Chunk, ChunkSizes,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, ChunkSizes,
     ContentCursor, ContentStatus, DEPTH_MAX, DedupPolicy, DefragmentCursor, Device, DirCursor, DirEntry, ENTRIES_MAX,
     FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata,
-    MountOptions, NAME_BYTES_MAX, Nt, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, Posix, RESERVED_ATTRIBUTES,
-    Recompressed, RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes,
-    buffer_bytes_with,
+    MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, RESERVED_ATTRIBUTES, Recompressed,
+    RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
 };
 #[cfg(feature = "indexes")]
 pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
+#[cfg(feature = "attributes")]
+pub use volume::{Nt, Posix};

@@ -24,6 +24,7 @@ impl<'a> Writer<'a> {
         Self { bytes, len: 0, overflow: false }
     }
 
+    #[inline(never)]
     pub(crate) fn byte(&mut self, value: u8) {
         match self.bytes.get_mut(self.len) {
             Some(place) => {
@@ -34,6 +35,7 @@ impl<'a> Writer<'a> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn bytes(&mut self, values: &[u8]) {
         match self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..values.len())) {
             Some(place) => {
@@ -92,12 +94,14 @@ impl<'a> Reader<'a> {
         self.is_sound().then_some(value)
     }
 
+    #[inline(never)]
     pub(crate) fn byte(&mut self) -> u8 {
         let [value] = self.array();
         value
     }
 
     /// The next `len` bytes; none where there are fewer.
+    #[inline(never)]
     pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
         match self.bytes.get(self.position..).and_then(|rest| rest.get(..len)) {
             Some(value) => {

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Scratch, ok, run, s};
+use common::{Scratch, fails_saying, ok, run, s};
 use serde_json::Value;
 
 fn keys(value: &Value) -> Vec<&str> {

@@ -14,7 +14,7 @@ pub(crate) struct Board {
     /// The folder in `boards`.
     folder: &'static str,
     pub(crate) core: &'static str,
-    target: &'static str,
+    pub(crate) target: &'static str,
     /// The machine and its options for QEMU.
     pub(crate) machine: &'static str,
     /// The chip whose image is a file, with its size; `None` where the flash lives and dies with the emulator.
@@ -51,11 +51,12 @@ impl Board {
 
     /// Builds the firmware; where its ELF file is.
     pub(crate) fn build(&self) -> Result<PathBuf> {
-        let package = format!("k7fs-board-{}", self.folder);
-        let mut command = paths::cargo(&paths::boards(), "build");
-        command.args(["--release", "--quiet", "--package", &package, "--target", self.target]).env("DEFMT_LOG", "info");
-        paths::succeed(&mut command, &package)?;
-        Ok(paths::boards().join("target").join(self.target).join("release").join(package))
+        paths::build(&format!("k7fs-board-{}", self.folder), self.target, "", "target")
+    }
+
+    /// The same with another profile of the core. It is not meant to be run: memory may be short.
+    pub(crate) fn build_with(&self, features: &str, target_dir: &str) -> Result<PathBuf> {
+        paths::build(&format!("k7fs-board-{}", self.folder), self.target, features, target_dir)
     }
 
     /// Where a run keeps its image, journal and log.

@@ -142,10 +142,21 @@ fn owner_of_name(name: &str, crates: &BTreeSet<String>) -> Owner {
     }
 }
 
-/// The core and every crate it pulls in as it is built by default.
+/// The core and every crate that it may pull in.
 fn core_crates() -> Result<BTreeSet<String>> {
     let mut tree = paths::cargo(&paths::root(), "tree");
-    tree.args(["--package", "k7fs-core", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    tree.args([
+        "--package",
+        "k7fs-core",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--features",
+        "full-alloc",
+    ]);
     let list = paths::succeed(&mut tree, "cargo tree")?;
     Ok(list.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }

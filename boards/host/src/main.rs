@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! k7fs-board-host run [NAME...] [--json FILE]    build, run and measure; all boards without a name
+//! k7fs-board-host profiles [--json FILE]         what the code of each profile of the core takes
 //! k7fs-board-host ecc [--json FILE]              count the instructions of the page code
 //! k7fs-board-host zstd                           what decoding zstd costs, by the decoder
 //! k7fs-board-host nopanic                        look for panic paths in the core
@@ -13,6 +14,7 @@ mod ecc;
 mod emulator;
 mod nopanic;
 mod paths;
+mod profiles;
 mod report;
 mod zstd;
 
@@ -26,11 +28,15 @@ fn main() -> std::process::ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["run", rest @ ..] => parse(rest).and_then(|(boards, json)| run(&boards, json)),
+        ["profiles"] => profiles::run(None),
+        ["profiles", "--json", file] => profiles::run(Some(file)),
         ["ecc"] => ecc::run(None),
         ["ecc", "--json", file] => ecc::run(Some(file)),
         ["zstd"] => zstd::run(),
         ["nopanic"] => nopanic::run(),
-        _ => Err(anyhow::anyhow!("usage: run [NAME...] [--json FILE] | ecc [--json FILE] | zstd | nopanic")),
+        _ => Err(anyhow::anyhow!(
+            "usage: run [NAME...] [--json FILE] | profiles [--json FILE] | ecc [--json FILE] | zstd | nopanic"
+        )),
     };
     match result {
         Ok(true) => std::process::ExitCode::SUCCESS,

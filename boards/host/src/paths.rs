@@ -25,6 +25,16 @@ pub(crate) fn cargo(workspace: &Path, subcommand: &str) -> Command {
     command
 }
 
+/// Builds a program of this workspace as firmware is built; where its ELF file is.
+pub(crate) fn build(package: &str, target: &str, features: &str, target_dir: &str) -> Result<PathBuf> {
+    let target_dir = boards().join(target_dir);
+    let mut command = cargo(&boards(), "build");
+    command.args(["--release", "--quiet", "--package", package, "--target", target, "--features", features]);
+    command.arg("--target-dir").arg(&target_dir).env("DEFMT_LOG", "info");
+    succeed(&mut command, package)?;
+    Ok(target_dir.join(target).join("release").join(package))
+}
+
 /// Runs a command whose output matters only where it fails.
 pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;

@@ -58,6 +58,7 @@ impl NorFlash for NorChip {
 }
 
 /// A NAND chip.
+#[cfg_attr(feature = "one-chip", expect(dead_code, reason = "the one is the other"))]
 pub(crate) struct NandChip;
 
 impl nand::ErrorType for NandChip {

@@ -7,18 +7,25 @@
 #![no_main]
 
 mod chips;
+#[cfg(feature = "full")]
+mod full;
+#[cfg(feature = "more")]
+mod more;
 
 use core::hint::black_box;
 
 use embedded_io::{Read as _, Seek as _, SeekFrom, Write as _};
-use k7fs_core::codec::{ZstdCodec, ZstdScratch};
-use k7fs_core::flash::{Flash, Geometry, Nand, Nor, NorConfig};
+#[cfg(not(feature = "one-chip"))]
+use k7fs_core::flash::Nand;
+use k7fs_core::flash::{Flash, Geometry, Nor, NorConfig};
 use k7fs_core::{
-    ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Device, Error, FormatOptions, HashId,
-    Key, Kind, MountOptions, Nt, OpenOptions, Posix, Recompressed, Timestamp, Volume, buffer_bytes,
+    ChunkSizes, Codec, CodecError, CodecId, Codecs, ContentCursor, DedupPolicy, Error, FormatOptions, HashId, Key,
+    MountOptions, OpenOptions, Recompressed, Timestamp, Volume, buffer_bytes,
 };
 
-use chips::{NandChip, NorChip, anything};
+#[cfg(not(feature = "one-chip"))]
+use chips::NandChip;
+use chips::{NorChip, anything};
 
 #[panic_handler]
 #[cfg(not(feature = "report"))]
@@ -57,6 +64,13 @@ fn use_chips(buffer: &mut [u8]) -> Result<(), Error> {
     let mut nor = Nor::new(NorChip, config)?;
     black_box(nor.driver_mut());
     use_volume(nor, buffer)?;
+    #[cfg(not(feature = "one-chip"))]
+    use_nand(buffer)?;
+    Ok(())
+}
+
+#[cfg(not(feature = "one-chip"))]
+fn use_nand(buffer: &mut [u8]) -> Result<(), Error> {
     let mut nand = Nand::part(NandChip, anything(), anything())?;
     black_box(nand.driver_mut());
     use_volume(nand, buffer)?;
@@ -77,7 +91,7 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
         codec: if anything::<u8>() == 0 { CodecId::Store } else { CodecId::Zstd },
         all_codecs: anything::<u8>() != 0,
         dedup: DedupPolicy::Chunk(ChunkSizes { min: anything(), average: anything(), max: anything() }),
-        key: Some(Key::new([anything(); Key::BYTES])),
+        key: (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES])),
         second_copies: anything::<u8>() != 0,
         time: time(),
     };
@@ -85,8 +99,10 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let clock = (anything::<u8>() != 0).then_some(time as fn() -> Timestamp);
     let key = (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES]));
     let options = MountOptions { read_only: anything::<u8>() != 0, clock, key, commit_min: anything() };
-    let mut scratch = ZstdScratch::new();
-    let mut codec = AnyCodec(ZstdCodec::new(&mut scratch));
+    #[cfg(not(feature = "full-alloc"))]
+    let mut codec = AnyCodec;
+    #[cfg(feature = "full-alloc")]
+    let mut codec = k7fs_core::codec::BuiltInCodec::new();
     let (mut plain, mut packed) = ([0; 4096], [0; 4096]);
     let mut codecs = Codecs::new(&mut codec, &mut plain, &mut packed);
     let mut volume = if anything::<u8>() == 0 {
@@ -101,13 +117,11 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     let _ = black_box(use_stream(&mut volume));
     let _ = black_box(use_names(&mut volume));
     let _ = black_box(use_directories(&mut volume));
-    let _ = black_box(use_sharing(&mut volume));
-    let _ = black_box(volume.transaction(|volume| use_sharing(volume)));
     let _ = black_box(use_space(&mut volume));
-    let _ = black_box(use_attributes(&mut volume));
-    let _ = black_box(use_metadata(&mut volume));
-    let _ = black_box(use_nt(&mut volume));
-    let _ = black_box(volume.transaction(|volume| use_attributes(volume)));
+    #[cfg(feature = "more")]
+    let _ = black_box(more::use_all(&mut volume));
+    #[cfg(feature = "full")]
+    let _ = black_box(full::use_indexes(&mut volume));
     let _ = black_box(volume.transaction(|volume| use_files(volume)));
     let _ = black_box(volume.transaction(|volume| use_names(volume)));
     let _ = black_box(volume.usage());
@@ -124,14 +138,12 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     })
 }
 
-/// A codec of which nothing is known, or the core's own decoder.
-struct AnyCodec<'s>(ZstdCodec<'s>);
+/// A codec of which nothing is known.
+#[cfg_attr(feature = "full-alloc", expect(dead_code, reason = "there is a real one"))]
+struct AnyCodec;
 
-impl Codec for AnyCodec<'_> {
-    fn decode(&mut self, codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
-        if self.0.decodes(codec) && anything::<u8>() == 0 {
-            return self.0.decode(codec, black_box(packed), black_box(plain));
-        }
+impl Codec for AnyCodec {
+    fn decode(&mut self, _codec: CodecId, packed: &[u8], plain: &mut [u8]) -> Result<(), CodecError> {
         black_box((packed, plain));
         if anything::<u8>() == 0 { Ok(()) } else { Err(CodecError::Damaged) }
     }
@@ -213,21 +225,7 @@ fn use_directories<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     Ok(())
 }
 
-fn use_sharing<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
-    let mut space = [0; 512];
-    let bytes = space.get_mut(..anything()).unwrap_or_default();
-    let _ = black_box(volume.copy(path(), path()));
-    let _ = black_box(volume.deduplicate(path(), path()));
-    let _ = black_box(volume.next_chunk(anything()));
-    let _ = black_box(volume.read_chunk(anything(), anything(), bytes));
-    let file = volume.open(path(), options())?;
-    let _ = black_box(volume.append_chunk(&file, bytes));
-    let _ = black_box(volume.append_shared(&file, anything()));
-    volume.close(file)
-}
-
 fn use_space<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
-    let _ = black_box(volume.remove_tree(path()));
     let _ = black_box(volume.erase_ahead(anything()));
     let _ = black_box(volume.resize(anything()));
     let mut cursor = if anything::<u8>() == 0 { volume.defragment(path())? } else { volume.defragment_all()? };
@@ -235,49 +233,6 @@ fn use_space<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
         black_box(bytes);
     }
     Ok(())
-}
-
-fn use_attributes<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
-    let mut space = [0; 512];
-    let bytes = space.get_mut(..anything()).unwrap_or_default();
-    let _ = black_box(volume.set_attribute(path(), path(), bytes));
-    let _ = black_box(volume.attribute(path(), path(), bytes));
-    let _ = black_box(volume.remove_attribute(path(), path()));
-    let mut cursor = volume.list_attributes(path())?;
-    while let Some(entry) = volume.next_attribute(&mut cursor, bytes)? {
-        black_box(entry);
-    }
-    Ok(())
-}
-
-fn use_metadata<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
-    let kinds = [Kind::Fifo, Kind::Socket, Kind::CharacterDevice, Kind::BlockDevice, Kind::File];
-    let kind = kinds.get(anything::<usize>()).copied().unwrap_or(Kind::Symlink);
-    let device = Device { major: anything(), minor: anything() };
-    let _ = black_box(volume.create_special(path(), kind, device));
-    let _ = black_box(volume.device(path()));
-    let _ = black_box(volume.posix(path()));
-    let _ = black_box(volume.nt(path()));
-    let (created, modified) = (time(), time());
-    let (accessed, changed) = ((anything::<u8>() != 0).then(time), (anything::<u8>() != 0).then(time));
-    let posix = Posix { mode: anything(), uid: anything(), gid: anything(), created, modified, accessed, changed };
-    let _ = black_box(volume.set_posix(path(), &posix));
-    volume.set_nt(path(), &Nt { attributes: anything(), created, modified, accessed, changed })
-}
-
-fn use_nt<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
-    let mut space = [0; 512];
-    let bytes = space.get_mut(..anything()).unwrap_or_default();
-    let _ = black_box(volume.set_short_name(path(), path()));
-    let _ = black_box(volume.short_name(path(), bytes));
-    let _ = black_box(volume.set_security_descriptor(path(), bytes));
-    let _ = black_box(volume.security_descriptor(path(), bytes));
-    let _ = black_box(volume.set_reparse_point(path(), anything(), bytes));
-    let _ = black_box(volume.reparse_point(path(), bytes));
-    let _ = black_box(volume.remove_reparse_point(path()));
-    let _ = black_box(volume.set_stream(path(), path(), bytes));
-    let _ = black_box(volume.stream(path(), path(), bytes));
-    volume.remove_stream(path(), path())
 }
 
 fn options() -> OpenOptions {

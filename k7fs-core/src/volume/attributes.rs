@@ -9,6 +9,11 @@
 //! of an object of its own, which no name leads to and whose inode names the owner. Positions below [`POSITION_MIN`]
 //! belong to the volume: see [`metadata`](super::metadata).
 
+#![cfg_attr(
+    not(feature = "attributes"),
+    allow(dead_code, unused_imports, reason = "without the feature, attributes stay where they are")
+)]
+
 use super::file::{BOOKKEEPING_BYTES, EXTENTS_AT_ONCE};
 use super::inode::{Inode, NamePlace, attribute_key, inode_key};
 use super::namespace::NAME_ROWS;
@@ -67,6 +72,7 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// `NoSuchAttribute`, `ResultTooLarge` with the bytes needed, `AttributeNameEmpty`, `AttributeNameTooLong`, those of the
     /// path.
+    #[cfg(feature = "attributes")]
     pub fn attribute<'v>(&mut self, path: &str, name: &str, value: &'v mut [u8]) -> Result<&'v [u8], Error> {
         let (object, inode) = self.existing(path)?;
         self.attribute_part(object, &inode, name, 0, value)
@@ -78,6 +84,7 @@ impl<F: Flash> Volume<'_, F> {
     /// # Errors
     /// `AttributeTooLarge` over 64 KiB, `ReservedAttribute` for names that begin with `k7fs.`, `AttributeNameEmpty`,
     /// `AttributeNameTooLong`, `NoSpace` (nothing has changed), those of the path.
+    #[cfg(feature = "attributes")]
     pub fn set_attribute(&mut self, path: &str, name: &str, value: &[u8]) -> Result<(), Error> {
         self.writable()?;
         refuse_reserved(name)?;
@@ -89,6 +96,7 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// # Errors
     /// `NoSuchAttribute`, `ReservedAttribute`, `AttributeNameEmpty`, `AttributeNameTooLong`, those of the path.
+    #[cfg(feature = "attributes")]
     pub fn remove_attribute(&mut self, path: &str, name: &str) -> Result<(), Error> {
         self.writable()?;
         refuse_reserved(name)?;
@@ -100,6 +108,7 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// # Errors
     /// Those of the path.
+    #[cfg(feature = "attributes")]
     pub fn list_attributes(&mut self, path: &str) -> Result<AttributeCursor, Error> {
         let (object, inode) = self.existing(path)?;
         Ok(AttributeCursor { object, next: inode.attributes.then_some(POSITION_MIN) })
@@ -110,6 +119,7 @@ impl<F: Flash> Volume<'_, F> {
     ///
     /// # Errors
     /// `ResultTooLarge` with the bytes needed (the cursor stays), or what reading meets.
+    #[cfg(feature = "attributes")]
     pub fn next_attribute<'n>(
         &mut self, cursor: &mut AttributeCursor, name: &'n mut [u8],
     ) -> Result<Option<AttributeEntry<'n>>, Error> {

@@ -273,7 +273,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         self.atomically(inode.size, |volume| {
             let empty = Inode { size: 0, ..volume.inode(target)? };
-            volume.shorten(target, old, 0, true, |volume| volume.put_inode(target, &empty))?;
+            volume.shorten(target, old, &empty, true)?;
             volume.copy_bytes(source, &inode, target)
         })
     }

@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 
-use super::Volume;
+use super::{SHARING, Volume};
 use crate::codec::{CodecId, Codecs, PACKED};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -55,6 +55,7 @@ pub(super) struct Piece {
 }
 
 impl Extent {
+    #[inline(never)]
     pub(super) fn end(&self) -> u64 {
         self.start.saturating_add(self.len.into())
     }
@@ -326,7 +327,7 @@ impl<F: Flash> Volume<'_, F> {
         let run = run.get(..run_len).unwrap_or_default();
         let (Some(last), true) = (run.last(), run.len() > 1) else { return Ok(()) };
         let is_packed = self.is_verified() || PACKED && run.iter().any(|extent| extent.packed.is_some());
-        if is_packed || self.has_parts(object, 0)? {
+        if is_packed || SHARING && self.has_parts(object, 0)? {
             return self.merge_packed_run(object, run);
         }
         let parts = run.iter().scan(first.start, |at, extent| {
@@ -359,16 +360,24 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Bytes of a file within which extents are kept few: a logical block, or less where that takes many records.
+    ///
+    /// Inlined, so that a remainder of it is seen to need no division.
     #[inline(always)]
     pub(super) fn window(&self) -> u64 {
-        let record = if self.is_verified() { self.stored_record_max().into() } else { self.record_max() };
-        let most = (RECORDS_PER_WINDOW * record).checked_ilog2().unwrap_or(0).max(WINDOW_MIN_LOG2);
-        1 << most.min(self.tree.log.signature.logical_block_log2.into())
+        1 << self.window_log2()
     }
 
-    /// Refuses a write that would need a hash, or one day a codec, that is missing: extents that are compressed cannot be
+    #[inline(never)]
+    fn window_log2(&self) -> u32 {
+        let record = if self.is_verified() { self.stored_record_max().into() } else { self.record_max() };
+        let most = (RECORDS_PER_WINDOW * record).checked_ilog2().unwrap_or(0).max(WINDOW_MIN_LOG2);
+        most.min(self.tree.log.signature.logical_block_log2.into())
+    }
+
+    /// Refuses a write that would need a feature, a hash, or one day a codec, that is missing: extents that are compressed cannot be
     /// merged with others then.
     pub(super) fn check_mergeable(&mut self, object: u64, offset: u64) -> Result<(), Error> {
+        self.refuse_shared(object)?;
         if self.is_verified() && !self.tree.log.signature.hash.is_known() {
             return Err(Error::MissingHash);
         }

@@ -1,11 +1,11 @@
 //! Files: handles, reading, writing, truncating.
 
 use super::extents::{PIECE_ROWS_MAX, Piece, extent_key};
-use super::inode::{Inode, inode_key, job_key};
+use super::inode::{Inode, ROOT, inode_key, job_key};
 use super::namespace::Target;
 use super::sharing::content_key;
 use super::types::{File, Kind, Metadata, OpenOptions};
-use super::{FILE_SIZE_MAX, OPEN_FILES_MAX, Volume};
+use super::{ATTRIBUTES, FILE_SIZE_MAX, INDEXES, OPEN_FILES_MAX, REMOVE_TREE, SHARING, Volume};
 use crate::codec::CodecId;
 use crate::error::{Error, inner};
 use crate::flash::Flash;
@@ -184,6 +184,7 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     /// Writes all of the content under a number that no inode has, for a file with this choice.
+    #[cfg(feature = "sharing")]
     pub(super) fn write_stream(
         &mut self, content: u64, bytes: &[u8], codec: Option<CodecId>,
     ) -> Result<(), inner::Error> {
@@ -229,7 +230,7 @@ impl<F: Flash> Volume<'_, F> {
             inode.size = inode.size.max(at);
             rest = rest.get(done..).ok_or(inner::Error::NeedsRemount)?;
         }
-        if self.tree.log.may_have.sharing && !bytes.is_empty() {
+        if SHARING && self.tree.log.may_have.sharing && !bytes.is_empty() {
             self.drop_hidden_parts(content, offset, at)?;
         }
         Ok(())
@@ -291,36 +292,37 @@ impl<F: Flash> Volume<'_, F> {
         inode.size = length;
         inode.modified = self.now();
         let content = inode.content(file.object);
-        Ok(self.shorten(file.object, content, length, shrinks, |volume| volume.put_inode(file.object, &inode))?)
+        self.refuse_shared(content)?;
+        Ok(self.shorten(file.object, content, &inode, shrinks)?)
     }
 
-    /// Makes a change after which an object's content from `length` on is dead, and deletes it: at once where that is little or a
-    /// transaction is running, else by a job that the same commit leaves.
+    /// Puts an inode whose content ends where its size says. What lies behind that, where it `shrinks`, is deleted at once where it is
+    /// little or a transaction is running, else by a job that the same commit leaves.
+    #[inline(never)]
     pub(super) fn shorten(
-        &mut self, object: u64, content: u64, length: u64, shrinks: bool,
-        change: impl FnOnce(&mut Self) -> Result<(), inner::Error>,
+        &mut self, object: u64, content: u64, inode: &Inode, shrinks: bool,
     ) -> Result<(), inner::Error> {
+        let length = inode.size;
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
         self.tree.make_room(&demand, self.in_transaction)?;
-        if !shrinks {
-            return self.change(change);
-        }
-        let few = self.few_extents(content, length)?;
-        if few || self.in_transaction {
-            self.change(|volume| {
-                change(volume)?;
-                if few { volume.drop_extents(content, length).map(drop) } else { Ok(()) }
-            })?;
-            // In a transaction the table may spill between the parts.
-            while !few && self.drop_some_extents(content, length)? {}
-            return Ok(());
-        }
+        let few = !shrinks || self.few_extents(content, length)?;
+        let by_job = !few && !self.in_transaction;
         self.change(|volume| {
-            change(volume)?;
-            volume.put_job(object, Some(length))
+            volume.put_inode(object, inode)?;
+            if by_job {
+                volume.put_job(object, Some(length))?;
+            } else if shrinks && few {
+                volume.drop_extents(content, length)?;
+            }
+            Ok(())
         })?;
-        self.run_job(object)?;
-        self.run_released()
+        if by_job {
+            self.run_job(object)?;
+            return self.run_released();
+        }
+        // In a transaction the table may spill between the parts.
+        while !few && self.drop_some_extents(content, length)? {}
+        Ok(())
     }
 
     fn few_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
@@ -343,8 +345,8 @@ impl<F: Flash> Volume<'_, F> {
         for dropped in 0..EXTENTS_AT_ONCE {
             match self.next_extent(object, length)? {
                 Some(extent) => self.tree.delete(extent_key(object, extent.start))?,
-                None if dropped > 0 => return self.has_parts(object, length),
-                None => return self.drop_parts(object, length),
+                None if SHARING && dropped == 0 => return self.drop_parts(object, length),
+                None => return Ok(SHARING && self.has_parts(object, length)?),
             }
         }
         Ok(true)
@@ -359,15 +361,15 @@ impl<F: Flash> Volume<'_, F> {
     /// Deletes an object that has no name any more: now, or when its last handle is closed.
     pub(super) fn drop_object(&mut self, object: u64, inode: Inode) -> Result<(), inner::Error> {
         let content = inode.content(object);
-        let few = self.few_extents(content, 0)? && (!inode.attributes || self.few_attributes(object)?);
-        let has_names = inode.kind == Kind::Directory && !self.is_empty(object)?;
+        let few = self.few_extents(content, 0)? && (!inode.attributes || ATTRIBUTES && self.few_attributes(object)?);
+        let has_names = REMOVE_TREE && inode.kind == Kind::Directory && !self.is_empty(object)?;
         if self.is_open(object) || !few || has_names {
             self.put_inode(object, &Inode { links: 0, ..inode })?;
             return self.put_job(object, None);
         }
         self.drop_extents(content, 0)?;
         self.drop_content_record(content)?;
-        if inode.attributes {
+        if ATTRIBUTES && inode.attributes {
             self.drop_attributes(object)?;
         }
         self.tree.delete(inode_key(object))
@@ -393,31 +395,38 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Works off an object's job, in bounded steps; nothing else may see the object half done.
     pub(super) fn run_job(&mut self, object: u64) -> Result<(), inner::Error> {
-        self.run_job_at(job_key(object))
+        self.run_job_at(job_key(object)).map(drop)
     }
 
+    /// Works off a job, if there is one; `false` where it needs a feature that this build does not have, and stays.
     #[inline(never)]
-    fn run_job_at(&mut self, key: Key) -> Result<(), inner::Error> {
+    fn run_job_at(&mut self, key: Key) -> Result<bool, inner::Error> {
         if !self.tree.log.may_have.jobs {
-            return Ok(());
+            return Ok(true);
         }
         let object = key.object;
-        let Some(Job { kind, length, content }) = self.read_job(&key)? else { return Ok(()) };
+        let Some(Job { kind, length, content, can_run }) = self.read_job(&key)? else { return Ok(true) };
+        if !can_run {
+            return Ok(false);
+        }
         while self.drop_some_extents(content, length)? {
             self.commit_unless_running()?;
         }
         if kind == JOB_DELETE {
             // Those of a directory that was removed with what is below it.
-            let mut names = Some(0);
+            let mut names = REMOVE_TREE.then_some(0);
             while let Some(from) = names {
                 names = self.drop_some_names(object, from)?;
                 self.commit_unless_running()?;
             }
-            self.drop_all_attributes(object)?;
+            if ATTRIBUTES {
+                self.drop_all_attributes(object)?;
+            }
         }
         self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 }, self.in_transaction)?;
         self.forget_job(key, (kind == JOB_DELETE).then_some(content))?;
-        self.commit_unless_running()
+        self.commit_unless_running()?;
+        Ok(true)
     }
 
     /// Reads a job. Apart from what works it off, because the stack is deep there.
@@ -431,11 +440,14 @@ impl<F: Flash> Volume<'_, F> {
         let job = (reader.byte(), reader.uleb());
         let (kind, length) = reader.finish(job).ok_or(inner::Error::Corrupt { page: 0 })?;
         let object = key.object;
-        let content = match kind {
-            JOB_CONTENT => object,
-            _ => self.inode(object).map_or(object, |inode| inode.content(object)),
-        };
-        Ok(Some(Job { kind, length, content }))
+        let inode = if kind == JOB_CONTENT { None } else { self.inode(object).ok() };
+        let content = inode.map_or(object, |inode| inode.content(object));
+        let mut can_run = SHARING || !self.has_parts(content, length)?;
+        if let Some(inode) = inode.filter(|_| kind == JOB_DELETE) {
+            can_run &= ATTRIBUTES || !inode.attributes;
+            can_run &= REMOVE_TREE || inode.kind != Kind::Directory || self.is_empty(object)?;
+        }
+        Ok(Some(Job { kind, length, content, can_run }))
     }
 
     /// Deletes a job that is done, and the object whose content this was.
@@ -452,7 +464,8 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Forgets that content belongs to an object that is deleted.
     fn drop_content_record(&mut self, content: u64) -> Result<(), inner::Error> {
-        if self.content_record(content)?.is_some() { self.tree.delete(content_key(content)) } else { Ok(()) }
+        let has_record = self.tree.log.may_have.sharing && self.tree.has(&content_key(content))?;
+        if has_record { self.tree.delete(content_key(content)) } else { Ok(()) }
     }
 
     /// As [`Self::run_jobs`], but what there is no space for waits for the next time.
@@ -476,22 +489,16 @@ impl<F: Flash> Volume<'_, F> {
         let (mut has_jobs, mut any_done) = (false, false);
         while let Some((key, is_resting)) = self.next_job(&from)? {
             from = key.successor();
-            if key.object == TRIMMED_INDEX {
-                #[cfg(feature = "indexes")]
-                self.run_trim(u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?)?;
-                has_jobs |= cfg!(not(feature = "indexes"));
-                any_done |= cfg!(feature = "indexes");
-            } else if is_resting {
-                has_jobs = true;
-            } else if key.index != self.tree.view.id() {
-                self.run_job_elsewhere(key)?;
-                any_done = true;
-            } else if key.position == 0 && self.is_open(key.object) {
-                has_jobs = true;
+            let is_here = key.index == self.tree.view.id();
+            let is_done = if is_resting || is_here && key.position == 0 && self.is_open(key.object) {
+                false
+            } else if is_here {
+                self.run_job_at(key)?
             } else {
-                self.run_job_at(key)?;
-                any_done = true;
-            }
+                self.run_job_elsewhere(key)?
+            };
+            has_jobs |= !is_done;
+            any_done |= is_done;
         }
         if !any_done {
             self.tree.log.may_have.jobs = has_jobs;
@@ -499,9 +506,20 @@ impl<F: Flash> Volume<'_, F> {
         Ok(any_done)
     }
 
+    /// Works off a job of another index, or one that is for an index.
+    #[cfg(feature = "indexes")]
     #[inline(never)]
-    fn run_job_elsewhere(&mut self, key: Key) -> Result<(), inner::Error> {
+    fn run_job_elsewhere(&mut self, key: Key) -> Result<bool, inner::Error> {
+        if key.object == TRIMMED_INDEX {
+            let trimmed = u32::try_from(key.position).map_err(|_| inner::Error::Corrupt { page: 0 })?;
+            return self.run_trim(trimmed).map(|()| true);
+        }
         self.as_index(key.index, |volume| volume.run_job_at(key))
+    }
+
+    #[cfg(not(feature = "indexes"))]
+    fn run_job_elsewhere(&mut self, _key: Key) -> Result<bool, inner::Error> {
+        Ok(false)
     }
 
     /// The first job at or after a key, and whether it rests: a snapshot stays as it is, and what goes on from it has the same job.
@@ -512,7 +530,11 @@ impl<F: Flash> Volume<'_, F> {
             return Ok(None);
         }
         let key = entry.key;
-        let rests = key.object != TRIMMED_INDEX && !self.index_record(key.index)?.is_writable();
+        let rests = if INDEXES {
+            key.object != TRIMMED_INDEX && !self.index_record(key.index)?.is_writable()
+        } else {
+            self.is_snapshot
+        };
         Ok(Some((key, rests)))
     }
 
@@ -546,52 +568,62 @@ impl<F: Flash> Volume<'_, F> {
     }
 
     fn write_whole(&mut self, path: &str, bytes: &[u8]) -> Result<(), inner::Error> {
-        match self.resolve(path)? {
-            Target::Root => Err(inner::Error::IsADirectory),
-            Target::Missing { directory, position, name } => {
-                if bytes.len() as u64 <= self.window() {
-                    return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
-                }
-                self.atomically(bytes.len() as u64, |volume| {
-                    let object = volume.create_object(directory, position, name, Kind::File, &[])?;
-                    let inode = volume.inode(object)?;
-                    volume.write_object(object, inode, 0, bytes, true)
-                })
+        let target = self.resolve(path)?;
+        let is_small = bytes.len() as u64 <= self.window();
+        match target {
+            Target::Root => return Err(inner::Error::IsADirectory),
+            Target::Missing { directory, position, name } if is_small => {
+                return self.create_object(directory, position, name, Kind::File, bytes).map(drop);
             }
+            Target::Missing { .. } => {}
             Target::Found { name, .. } => match name.kind {
-                Kind::Directory => Err(inner::Error::IsADirectory),
-                Kind::Symlink => Err(inner::Error::IsASymlink),
-                Kind::File => self.replace_content(name.object, bytes),
-                _ => Err(inner::Error::IsSpecial),
+                Kind::Directory => return Err(inner::Error::IsADirectory),
+                Kind::Symlink => return Err(inner::Error::IsASymlink),
+                Kind::File if is_small && self.replace_small(name.object, bytes)? => return Ok(()),
+                Kind::File => {}
+                _ => return Err(inner::Error::IsSpecial),
             },
         }
+        self.atomically(bytes.len() as u64, |volume| {
+            let object = match target {
+                Target::Missing { directory, position, name } => {
+                    volume.create_object(directory, position, name, Kind::File, &[])?
+                }
+                Target::Found { name, .. } => name.object,
+                Target::Root => ROOT,
+            };
+            volume.replace_content(object, bytes)
+        })?;
+        self.run_released()
     }
 
+    /// Replaces a file's content, within a transaction.
     fn replace_content(&mut self, object: u64, bytes: &[u8]) -> Result<(), inner::Error> {
+        let mut inode = self.inode(object)?;
+        let content = inode.content(object);
+        if SHARING && self.has_parts(content, 0)? {
+            // What it shares is given up, and so is not overwritten.
+            inode.size = 0;
+            self.shorten(object, content, &inode, true)?;
+        }
+        // First over the old content, so that only what is added counts as growth; then the rest is cut off.
+        self.write_object(object, inode, 0, bytes, true)?;
+        let size = bytes.len() as u64;
+        if inode.size > size {
+            (inode.size, inode.modified) = (size, self.now());
+            self.shorten(object, content, &inode, true)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the content of a small file by another such, in one commit; `false` where it is not that simple.
+    fn replace_small(&mut self, object: u64, bytes: &[u8]) -> Result<bool, inner::Error> {
         let mut inode = self.inode(object)?;
         let size = bytes.len() as u64;
         let content = inode.content(object);
-        if self.has_parts(content, 0)? {
-            // What it shares is given up, and so is not overwritten.
-            self.atomically(size, |volume| {
-                inode.size = 0;
-                volume.shorten(object, content, 0, true, |volume| volume.put_inode(object, &inode))?;
-                volume.write_object(object, inode, 0, bytes, true)
-            })?;
-            return self.run_released();
-        }
-        let small = size <= self.window() && inode.size <= self.window();
-        if !small {
-            return self.atomically(bytes.len() as u64, |volume| {
-                // First over the old content, so that only what is added counts as growth; then the rest is cut off.
-                volume.write_object(object, inode, 0, bytes, true)?;
-                if inode.size > size {
-                    inode.size = size;
-                    inode.modified = volume.now();
-                    volume.shorten(object, content, size, true, |volume| volume.put_inode(object, &inode))?;
-                }
-                Ok(())
-            });
+        self.refuse_shared(content)?;
+        if inode.size > self.window() || SHARING && self.has_parts(content, 0)? {
+            return Ok(false);
         }
         if !self.in_transaction {
             self.commit()?;
@@ -608,7 +640,8 @@ impl<F: Flash> Volume<'_, F> {
             }
             volume.put_inode(object, &inode)
         })?;
-        self.commit_unless_running()
+        self.commit_unless_running()?;
+        Ok(true)
     }
 }
 
@@ -619,6 +652,8 @@ struct Job {
     length: u64,
     /// The number that it is under.
     content: u64,
+    /// This build has the features that it takes.
+    can_run: bool,
 }
 
 /// Bytes of the longest job.
@@ -627,6 +662,7 @@ pub(super) const JOB_BYTES_MAX: usize = 12;
 const TRIMMED_INDEX: u64 = 0;
 const JOB_TRUNCATE: u8 = 1;
 const JOB_DELETE: u8 = 2;
+/// Of content without an inode.
 const JOB_CONTENT: u8 = 3;
 
 /// The job of content without an inode. An inode of the same number may have one of its own.

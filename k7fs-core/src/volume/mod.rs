@@ -3,6 +3,7 @@
 mod attributes;
 mod check;
 mod choice;
+#[cfg(feature = "sharing")]
 mod copy;
 mod dedup;
 mod defragment;
@@ -12,8 +13,10 @@ mod file;
 mod index;
 mod inode;
 mod io;
+#[cfg(feature = "attributes")]
 mod metadata;
 mod namespace;
+#[cfg(feature = "attributes")]
 mod nt;
 mod packed;
 mod recompress;
@@ -23,12 +26,14 @@ mod sharing;
 mod status;
 mod types;
 
+#[cfg(feature = "sharing")]
 pub use copy::Chunk;
 pub use dedup::{ChunkSizes, DedupPolicy};
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
 pub use io::FileIo;
+#[cfg(feature = "attributes")]
 pub use metadata::{Nt, Posix};
 pub use recompress::{ContentCursor, Recompressed};
 pub use status::ContentStatus;
@@ -48,6 +53,12 @@ use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use file::OpenSlot;
 use inode::{Inode, NamePlace, ROOT};
+
+// What a build without a feature meets on a volume stays as it is, or is left to a build that has it.
+const SHARING: bool = cfg!(feature = "sharing");
+const ATTRIBUTES: bool = cfg!(feature = "attributes");
+const REMOVE_TREE: bool = cfg!(feature = "remove-tree");
+const INDEXES: bool = cfg!(feature = "indexes");
 
 /// Bytes of a name, at most.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -313,12 +324,18 @@ impl<'b, F: Flash> Volume<'b, F> {
         if self.in_transaction {
             return run(self);
         }
+        self.make_room_ahead(bytes)?;
+        self.run_transaction(run)
+    }
+
+    /// Nothing can be cleaned once a transaction runs. Whether it all fits is seen piece by piece.
+    #[inline(never)]
+    fn make_room_ahead(&mut self, bytes: u64) -> Result<(), inner::Error> {
         self.writable()?;
         self.commit()?;
-        // Nothing can be cleaned once it runs. Whether it all fits is seen piece by piece.
         match self.tree.make_room(&Demand { bytes, ..Demand::default() }, false) {
-            Ok(()) | Err(inner::Error::NoSpace) => self.run_transaction(run),
-            Err(error) => Err(error),
+            Err(inner::Error::NoSpace) => Ok(()),
+            result => result,
         }
     }
 
@@ -430,22 +447,20 @@ impl<'b, F: Flash> Volume<'b, F> {
     /// Runs changes of the tree. Where they fail half way, everything since the last commit is undone: that is
     /// the only state known to be sound.
     fn change<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R, inner::Error>) -> Result<R, inner::Error> {
-        let result = run(self);
-        if let Err(error) = result {
-            self.give_up_change(error)?;
-        }
-        result
+        run(self).map_err(|error| self.give_up_change(error))
     }
 
+    /// Undoes a change that failed, and tells what its caller hears of.
+    #[cold]
     #[inline(never)]
-    fn give_up_change(&mut self, error: inner::Error) -> Result<(), inner::Error> {
+    fn give_up_change(&mut self, error: inner::Error) -> inner::Error {
         self.note(error);
         if self.in_transaction {
             self.broken.get_or_insert(error);
-        } else if !self.poisoned {
-            self.undo()?;
+            return error;
         }
-        Ok(())
+        let undone = if self.poisoned { Ok(()) } else { self.undo() };
+        undone.err().unwrap_or(error)
     }
 
     fn undo(&mut self) -> Result<(), inner::Error> {

@@ -13,10 +13,13 @@
 //! A copy makes a body of what the file has: only numbers change hands, however large it is. Each index sees its own versions of
 //! all three, as it does of inodes: a body is shared within an index, and indexes share it as they share everything.
 
-use super::Volume;
+#![cfg_attr(not(feature = "sharing"), allow(dead_code, reason = "without the feature, what is shared is only read"))]
+
 use super::extents::Extent;
 use super::file::BOOKKEEPING_BYTES;
 use super::inode::Inode;
+use super::{SHARING, Volume};
+use crate::error::Feature;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::hash::{CONTENT_HASH_BYTES_MAX, ContentHash};
@@ -241,6 +244,12 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.next_part(object, offset)?.is_some())
     }
 
+    /// A build without the feature does not write to content that has parts: it could neither keep what they say nor give it up.
+    pub(super) fn refuse_shared(&mut self, object: u64) -> Result<(), Error> {
+        let refused = !SHARING && self.has_parts(object, 0)?;
+        if refused { Err(Error::MissingFeature { feature: Feature::Sharing }) } else { Ok(()) }
+    }
+
     /// Makes a file's content a body that one part more may refer to, and the file a copy of that. Tells the part and the depth of
     /// what has it, or `None` where it would be too deep. Within a change; the inode is written where it changes.
     pub(super) fn share(&mut self, object: u64, inode: &mut Inode) -> Result<Option<(Part, u8)>, Error> {
@@ -338,7 +347,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// Bodies that lost their last part are deleted in steps, once that is durable.
     pub(super) fn run_released(&mut self) -> Result<(), Error> {
-        let due = self.tree.log.may_have.sharing && self.tree.log.may_have.jobs && !self.in_transaction;
+        let due = SHARING && self.tree.log.may_have.sharing && self.tree.log.may_have.jobs && !self.in_transaction;
         if due { self.run_jobs() } else { Ok(()) }
     }
 }

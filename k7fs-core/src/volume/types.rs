@@ -57,6 +57,7 @@ impl Timestamp {
     }
 
     /// Whether the ticks are less than a second.
+    #[cfg(feature = "attributes")]
     pub(super) fn is_sound(self) -> bool {
         u64::from(self.ticks) < TICKS_PER_SECOND
     }
