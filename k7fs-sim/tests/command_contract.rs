@@ -174,7 +174,6 @@ fn a_file_has_a_codec_of_its_own() {
     choose("/d/b", "default");
     ok(&[s("recompress"), s("--codec"), s("zstd"), image.as_os_str()]);
     assert_eq!(compressed(), 2 * of_one);
-    fails_saying(1, &["/d/b"], &[s("codec"), image.as_os_str(), s("/d/b"), s("lzma2")]);
     fails_saying(1, &["/none"], &[s("codec"), image.as_os_str(), s("/none"), s("store")]);
     fails_saying(2, &["store, zstd, lzma2, default"], &[s("codec"), image.as_os_str(), s("/a"), s("gzip")]);
     ok(&[s("fsck"), s("--deep"), image.as_os_str()]);
