@@ -12,6 +12,7 @@
 use super::alloc::{SEGMENTS_MAX, Segment};
 use super::item::Key;
 use super::table::Place;
+use crate::key::AUTHENTICATED;
 use crate::page::Space;
 use crate::tree::{KIND_CONTENT, KIND_INDEX, KIND_JOB, KIND_PART};
 use crate::varint::{Reader, Writer};
@@ -21,8 +22,8 @@ pub(crate) const JUMPS_MAX: usize = 4;
 /// Bytes of the longest checkpoint body.
 pub(crate) const CHECKPOINT_BYTES_MAX: usize = 320;
 
-/// Bytes of the hash of lives.
-pub(super) const LIVES_BYTES: usize = crate::hash::POINTER_HASH_BYTES;
+/// Bytes of the hash of lives; a build that does not know authenticated volumes needs no room for it.
+pub(super) const LIVES_BYTES: usize = if AUTHENTICATED { crate::hash::POINTER_HASH_BYTES } else { 0 };
 
 const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;

@@ -91,7 +91,11 @@ impl<F: Flash> Log<'_, F> {
         for (place, page) in lives.chunks_exact_mut(4).zip(self.vouched(checkpoint)) {
             place.copy_from_slice(&life(self, page)?.to_le_bytes());
         }
-        Ok(pointer_hash(&lives))
+        let mut tag = [0; LIVES_BYTES];
+        for (to, from) in tag.iter_mut().zip(pointer_hash(&lives)) {
+            *to = from;
+        }
+        Ok(tag)
     }
 
     /// What a checkpoint that is about to be written says of lives.

@@ -5,7 +5,7 @@ use super::inode::{Inode, ROOT, inode_key, job_key};
 use super::namespace::Target;
 use super::sharing::content_key;
 use super::types::{File, Kind, Metadata, OpenOptions};
-use super::{ATTRIBUTES, FILE_SIZE_MAX, INDEXES, OPEN_FILES_MAX, REMOVE_TREE, SHARING, Volume};
+use super::{ATTRIBUTES, FILE_SIZE_MAX, INDEXES, REMOVE_TREE, SHARING, Volume};
 use crate::codec::CodecId;
 use crate::error::{Error, inner};
 use crate::flash::Flash;
@@ -17,14 +17,6 @@ use crate::varint::{Reader, Writer};
 pub(super) const EXTENTS_AT_ONCE: usize = 8;
 /// Bytes that the bookkeeping of an operation appends at most.
 pub(super) const BOOKKEEPING_BYTES: u64 = 1024;
-
-/// A slot of the table of open files.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct OpenSlot {
-    /// 0 where the slot is free.
-    object: u64,
-    serial: u32,
-}
 
 impl<F: Flash> Volume<'_, F> {
     /// Opens a file.
@@ -46,7 +38,7 @@ impl<F: Flash> Volume<'_, F> {
         if writable {
             self.writable()?;
         }
-        let slot = self.open.iter().position(|slot| slot.object == 0).ok_or(Error::TooManyOpenFiles)?;
+        let slot = self.open.free_slot().ok_or(Error::TooManyOpenFiles)?;
         let target = self.resolve(path)?;
         let object = match target {
             Target::Found { .. } if options.create_new => return Err(Error::AlreadyExists),
@@ -62,15 +54,10 @@ impl<F: Flash> Volume<'_, F> {
                 self.create_object(directory, position, name, Kind::File, &[])?
             }
         };
-        self.serial = self.serial.wrapping_add(1);
-        let serial = self.serial;
-        if let Some(place) = self.open.get_mut(slot) {
-            *place = OpenSlot { object, serial };
-        }
         let file = File {
             object,
             slot: slot as u8,
-            serial,
+            serial: self.open.take(slot, object),
             readable: options.read,
             writable,
             append: options.append,
@@ -79,7 +66,7 @@ impl<F: Flash> Volume<'_, F> {
         if options.truncate
             && let Err(error) = self.set_len(&file, 0).and_then(|()| Ok(self.commit_unless_running()?))
         {
-            self.free_slot(&file);
+            self.open.free(&file);
             return Err(error);
         }
         Ok(file)
@@ -92,7 +79,7 @@ impl<F: Flash> Volume<'_, F> {
     /// `StaleHandle`, and those of committing; the handle is closed all the same.
     pub fn close(&mut self, file: File) -> Result<(), Error> {
         self.handle(&file)?;
-        self.free_slot(&file);
+        self.open.free(&file);
         if self.usable().is_err() || self.read_only {
             return Ok(());
         }
@@ -106,28 +93,20 @@ impl<F: Flash> Volume<'_, F> {
         Ok(self.commit_unless_running()?)
     }
 
-    fn free_slot(&mut self, file: &File) {
-        if let Some(slot) = self.open.get_mut(usize::from(file.slot)) {
-            *slot = OpenSlot::default();
-        }
-    }
-
     /// Whether a handle holds the object.
     pub(super) fn is_open(&self, object: u64) -> bool {
-        self.open.iter().any(|slot| slot.object == object)
+        self.open.holds(object)
     }
 
     /// Whether any handle is open.
     #[cfg(feature = "indexes")]
     pub(super) fn has_open_files(&self) -> bool {
-        self.open.iter().any(|slot| slot.object != 0)
+        self.open.is_any()
     }
 
     /// Checks that a handle is one of ours.
     fn handle(&self, file: &File) -> Result<(), inner::Error> {
-        let slot = self.open.get(usize::from(file.slot)).filter(|_| usize::from(file.slot) < OPEN_FILES_MAX);
-        let ours = slot.is_some_and(|slot| slot.object == file.object && slot.serial == file.serial);
-        if ours { Ok(()) } else { Err(inner::Error::StaleHandle) }
+        if self.open.knows(file) { Ok(()) } else { Err(inner::Error::StaleHandle) }
     }
 
     pub(super) fn handle_inode(&mut self, file: &File) -> Result<Inode, inner::Error> {

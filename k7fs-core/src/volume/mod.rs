@@ -10,6 +10,7 @@ mod defragment;
 mod depth;
 mod extents;
 mod file;
+mod handles;
 mod index;
 mod inode;
 mod io;
@@ -51,7 +52,7 @@ use crate::key::AUTHENTICATED;
 use crate::log::{BlockState, Log, Signature};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
-use file::OpenSlot;
+use handles::OpenFiles;
 use inode::{Inode, NamePlace, ROOT};
 
 // What a build without a feature meets on a volume stays as it is, or is left to a build that has it.
@@ -91,8 +92,7 @@ pub const OPEN_FILES_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Volume<'b, F> {
     tree: Tree<'b, F>,
-    open: [OpenSlot; OPEN_FILES_MAX],
-    serial: u32,
+    open: OpenFiles,
     read_only: bool,
     clock: Option<fn() -> Timestamp>,
     /// What compresses and decompresses, where the mount was given it.
@@ -258,8 +258,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         let (pages, memory) = Log::parts(flash, buffer, options.key)?;
         Ok(Self {
             tree: Tree::over(pages, memory),
-            open: [OpenSlot::default(); OPEN_FILES_MAX],
-            serial: 0,
+            open: OpenFiles::default(),
             read_only: options.read_only,
             clock: options.clock,
             codecs: None,
