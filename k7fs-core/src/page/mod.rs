@@ -31,6 +31,8 @@ const CRC_BYTES: usize = 4;
 const MARK_BYTES: usize = 2;
 /// Pages kept in memory, at most.
 pub(crate) const CACHE_PAGES_MAX: usize = 8;
+/// In a slot of the cache that holds none: beyond every volume.
+const NO_PAGE: u32 = u32::MAX;
 /// How often a page is read again before it counts as uncorrectable.
 const READ_RETRIES_MAX: u32 = 3;
 /// A programmed page has far more zero bits than this in its header; an erased one only flips.
@@ -68,7 +70,8 @@ pub(crate) struct Pages<'b, F> {
     seed: u32,
     pub(crate) keys: Keys,
     cache: &'b mut [u8],
-    tags: [Option<u32>; CACHE_PAGES_MAX],
+    /// The page in each slot of the cache, or [`NO_PAGE`].
+    tags: [u32; CACHE_PAGES_MAX],
     ages: [u32; CACHE_PAGES_MAX],
     clock: u32,
     scratch: &'b mut [u8],
@@ -92,7 +95,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             seed: 0,
             keys,
             cache,
-            tags: [None; CACHE_PAGES_MAX],
+            tags: [NO_PAGE; CACHE_PAGES_MAX],
             ages: [0; CACHE_PAGES_MAX],
             clock: 0,
             scratch,
@@ -105,7 +108,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16], salt: u64) {
         self.seed = crc32(0, &[volume_id, &salt.to_le_bytes(), &[self.layout.id()]]);
         self.keys.set_volume(volume_id, salt);
-        self.tags = [None; CACHE_PAGES_MAX];
+        self.tags = [NO_PAGE; CACHE_PAGES_MAX];
     }
 
     /// Seals a raw page whose payload is in place.
@@ -180,14 +183,14 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// Keeps a page that was just programmed: what was written last is often read next. The one before it gives way, so that
     /// a row of commits does not push out the tree's nodes.
     fn remember(&mut self, page: u32, raw: &[u8]) {
-        let before = self.tags.iter().position(|tag| tag.is_some_and(|tag| tag + 1 == page));
+        let before = self.tags.iter().position(|tag| *tag != NO_PAGE && tag + 1 == page);
         let slot = before.unwrap_or_else(|| self.borrow_slot());
         let place = self.cache.get_mut(slot * self.raw_size..).and_then(|rest| rest.get_mut(..raw.len()));
         let Some(place) = place else { return };
         place.copy_from_slice(raw);
         self.clock = self.clock.wrapping_add(1);
         if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
-            (*tag, *age) = (Some(page), self.clock);
+            (*tag, *age) = (page, self.clock);
         }
     }
 
@@ -198,8 +201,8 @@ impl<'b, F: Flash> Pages<'b, F> {
             return Ok(false);
         }
         for tag in &mut self.tags {
-            if tag.is_some_and(|page| self.space.block_of_page(page) == block) {
-                *tag = None;
+            if *tag != NO_PAGE && self.space.block_of_page(*tag) == block {
+                *tag = NO_PAGE;
             }
         }
         match self.flash.erase(block) {
@@ -284,7 +287,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     pub(crate) fn borrow_slot(&mut self) -> usize {
         let slot = self.oldest();
         if let Some(tag) = self.tags.get_mut(slot) {
-            *tag = None;
+            *tag = NO_PAGE;
         }
         slot
     }
@@ -358,7 +361,7 @@ impl<'b, F: Flash> Pages<'b, F> {
         let mut header = self.header(from).map_err(ProgramError::Other)?;
         change(&mut header);
         if let Some(tag) = self.tags.get_mut(slot) {
-            *tag = None;
+            *tag = NO_PAGE;
         }
         let range = slot * self.raw_size..(slot + 1) * self.raw_size;
         let cache = core::mem::take(&mut self.cache);
@@ -372,14 +375,14 @@ impl<'b, F: Flash> Pages<'b, F> {
 
     /// Whether a page can be had without reading it.
     pub(crate) fn is_cached(&self, page: u32) -> bool {
-        self.tags.contains(&Some(page))
+        self.tags.contains(&page)
     }
 
     /// Drops a page from the cache.
     pub(crate) fn forget_page(&mut self, page: u32) {
         for tag in &mut self.tags {
-            if *tag == Some(page) {
-                *tag = None;
+            if *tag == page {
+                *tag = NO_PAGE;
             }
         }
     }
@@ -442,20 +445,20 @@ impl<'b, F: Flash> Pages<'b, F> {
     fn oldest(&self) -> usize {
         let slots = self.cache.len().checked_div(self.raw_size).unwrap_or(1);
         let ages = self.ages.iter().zip(&self.tags).take(slots).enumerate();
-        ages.min_by_key(|(_, (age, tag))| if tag.is_none() { 0 } else { **age }).map_or(0, |(slot, _)| slot)
+        ages.min_by_key(|(_, (age, tag))| if **tag == NO_PAGE { 0 } else { **age }).map_or(0, |(slot, _)| slot)
     }
 
     /// Brings a page into the cache, corrected and checked.
     fn load(&mut self, page: u32) -> Result<usize, Error> {
+        if page >= self.space.page_count() {
+            return Err(Error::Corrupt { page });
+        }
         self.clock = self.clock.wrapping_add(1);
-        if let Some(slot) = self.tags.iter().position(|tag| *tag == Some(page)) {
+        if let Some(slot) = self.tags.iter().position(|tag| *tag == page) {
             if let Some(age) = self.ages.get_mut(slot) {
                 *age = self.clock;
             }
             return Ok(slot);
-        }
-        if page >= self.space.page_count() {
-            return Err(Error::Corrupt { page });
         }
         let slot = self.borrow_slot();
         let cache = core::mem::take(&mut self.cache);
@@ -466,7 +469,7 @@ impl<'b, F: Flash> Pages<'b, F> {
         self.cache = cache;
         result?;
         if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
-            *tag = Some(page);
+            *tag = page;
             *age = self.clock;
         }
         Ok(slot)
