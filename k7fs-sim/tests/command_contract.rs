@@ -57,6 +57,7 @@ fn info_and_fsck_keep_their_keys() {
     assert_eq!(
         keys(&info),
         [
+            "authenticated",
             "bad_blocks",
             "block_count",
             "capacity_bytes",
@@ -69,6 +70,7 @@ fn info_and_fsck_keep_their_keys() {
             "hash",
             "image",
             "image_bytes",
+            "last_commit",
             "logical_block_size",
             "page_size",
             "pages_per_block",
@@ -94,6 +96,7 @@ fn info_and_fsck_keep_their_keys() {
             "nodes",
             "objects",
             "retried_reads",
+            "root_hash",
             "unsettled",
             "unverified"
         ]

@@ -8,6 +8,8 @@ use cortex_m_rt::entry;
 use k7fs_board_common::Board;
 use k7fs_board_common::scenario::{self, Plan};
 use k7fs_core::flash::{Geometry, NorConfig};
+#[cfg(not(feature = "full"))]
+use k7fs_core::{File, Volume, flash::Nor};
 
 use spi_nor::SpiNor;
 
@@ -21,6 +23,11 @@ const GEOMETRY: Geometry = Geometry {
     bad_blocks_max: 0,
 };
 const BUFFER_BYTES: usize = k7fs_core::buffer_bytes(&GEOMETRY);
+/// What a volume of this size with one open file may take, statics and stack apart.
+#[cfg(not(feature = "full"))]
+const RAM_MAX: usize = 8448;
+#[cfg(not(feature = "full"))]
+const _: () = assert!(BUFFER_BYTES + size_of::<Volume<'_, Nor<SpiNor>>>() + size_of::<File>() <= RAM_MAX);
 /// Power cuts in one run.
 const CUTS: u32 = 24;
 /// W25Q80BL: Winbond, SPI NOR, 2^20 bytes.
