@@ -115,7 +115,7 @@ fn index_jobs(scope: Scope, seed: u64) -> Vec<Job> {
     let job = |name, workloads, double_every| Job::with_spare(scope, name, workloads, double_every, seed);
     let mut jobs = Vec::new();
     for (name, few, many) in
-        [("nor-256-4k", 2, 16), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 256), ("nand-2048-64", 2, 16)]
+        [("nor-256-4k", 2, 64), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 1024), ("nand-2048-64", 2, 32)]
     {
         jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], scope.every(few, many))));
     }
@@ -146,15 +146,15 @@ fn file_jobs(scope: Scope, seed: u64) -> Vec<Job> {
         job("nor-256-4k", first(), 1, all),
         job("nor-128-2k", first(), 1, all),
         job("nand-2048-64", first(), 1, all),
-        job("nor-256-4k", vec![workload::wearing(150, 60)], 2, some),
-        job("nor-128-4k", vec![workload::wearing(150, 40)], 16, some),
+        job("nor-256-4k", vec![workload::wearing(150, 60)], 8, some),
+        job("nor-128-4k", vec![workload::wearing(150, 40)], 64, some),
         job("nor-256-4k", long.into_iter().step_by(5).collect(), 1, few),
     ];
     // A thousand bytes to a page make many kinds of tears, and few pages to a workload; pages of 128 bytes the contrary.
     let packed = [
         ("nor-256-4k-zstd", 4),
         ("nor-512-4k-verified-lzma2", 8),
-        ("nor-128-2k-verified", 64),
+        ("nor-128-2k-verified", 256),
         ("nand-2048-64-verified-zstd", 4),
     ];
     for (name, every) in packed {
@@ -162,15 +162,15 @@ fn file_jobs(scope: Scope, seed: u64) -> Vec<Job> {
         jobs.push(job(name, workload::named().into_iter().step_by(2).collect(), 2 * every, few));
     }
     // What a mount learns of blocks' lives after a cut.
-    for (name, every) in [("nor-256-4k-keyed", 4), ("nor-1024-8k-keyed", 64), ("nand-2048-64-keyed", 4)] {
+    for (name, every) in [("nor-256-4k-keyed", 8), ("nor-1024-8k-keyed", 128), ("nand-2048-64-keyed", 8)] {
         jobs.push(job(name, workload::named(), every, some));
         jobs.push(job(name, vec![workload::wearing(80, 20)], 4 * every, few));
     }
     let geometries = [
         ("nor-256-4k", 1),
-        ("nor-128-2k", 4),
-        ("nor-512-4k", 2),
-        ("nor-1024-8k", 8),
+        ("nor-128-2k", 16),
+        ("nor-512-4k", 4),
+        ("nor-1024-8k", 16),
         ("nand-2048-64", 1),
         ("nand-4096-224", 1),
     ];
