@@ -44,6 +44,14 @@ impl Family {
     /// All of them.
     pub const ALL: [Family; 3] = [Family::Files, Family::Indexes, Family::Sharing];
 
+    /// Different crashed chips that its whole campaign must see.
+    pub fn distinct_min(self) -> u64 {
+        match self {
+            Family::Files | Family::Sharing => 100_000,
+            Family::Indexes => 200_000,
+        }
+    }
+
     /// Its jobs.
     pub fn jobs(self, scope: Scope, seed: u64) -> Vec<Job> {
         match self {

@@ -3,6 +3,7 @@
 use k7fs_core::flash::Flash;
 use k7fs_core::{CodecId, Error, FormatOptions, HashId, Key, MountOptions, Volume, buffer_bytes};
 use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
+use k7fs_sim::codec::HostCodecs;
 
 /// A chip and how a volume cuts it into pages and blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +167,21 @@ impl Case {
         }
         panic!("{}: format refuses the sizes that it asks for", self.name)
     }
+}
+
+/// Works on a volume with the host's codecs and stops it.
+///
+/// # Panics
+/// Where a sound volume neither mounts nor unmounts.
+pub fn with_codecs<R>(flash: &mut SimFlash, work: impl FnOnce(&mut Volume<'_, &mut SimFlash>) -> R) -> R {
+    let mut buffer = buffer_for(flash);
+    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
+    let mut codecs = codecs.lend();
+    let mounted = Volume::mount_with(flash, &mut buffer, MountOptions::default(), &mut codecs);
+    let mut volume = mounted.expect("mounts");
+    let result = work(&mut volume);
+    volume.unmount().expect("unmounts");
+    result
 }
 
 /// How to mount what is on a chip: with the tests' key where it takes one.

@@ -6,9 +6,8 @@ use k7fs_core::{
     CodecId, Codecs, ContentCursor, Error, FormatOptions, Kind, MountOptions, OpenOptions, Recompressed, Volume,
 };
 use k7fs_sim::chip::SimFlash;
-use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::Content;
-use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, buffer_for, format_options};
+use k7fs_tests::geometry::{Case, buffer_for, format_options, with_codecs};
 
 const BLOCK: u32 = 4096;
 const STORE: Option<CodecId> = Some(CodecId::Store);
@@ -29,16 +28,12 @@ fn formatted(codec: CodecId) -> SimFlash {
 }
 
 fn with<R>(flash: &mut SimFlash, work: impl FnOnce(&mut Volume<'_, &mut SimFlash>) -> R) -> R {
-    let mut buffer = buffer_for(flash);
-    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
-    let mut codecs = codecs.lend();
-    let mounted = Volume::mount_with(flash, &mut buffer, MountOptions::default(), &mut codecs);
-    let mut volume = mounted.expect("mounts");
-    let result = work(&mut volume);
-    let summary = volume.check_deep(|fault| panic!("{fault:?}")).expect("checks");
-    assert_eq!(summary.unverified, 0);
-    volume.unmount().expect("unmounts");
-    result
+    with_codecs(flash, |volume| {
+        let result = work(volume);
+        let summary = volume.check_deep(|fault| panic!("{fault:?}")).expect("checks");
+        assert_eq!(summary.unverified, 0);
+        result
+    })
 }
 
 fn codec<F: Flash>(volume: &mut Volume<'_, F>, path: &str) -> Option<CodecId> {

@@ -11,7 +11,7 @@ use k7fs_core::{
 use k7fs_sim::chip::SimFlash;
 use k7fs_sim::codec::{HostCodec, HostCodecs};
 use k7fs_sim::model::Content;
-use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for, format_options};
+use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for, format_options, with_codecs};
 use k7fs_tests::ram::RamFlash;
 use k7fs_tests::seal::Sealer;
 
@@ -31,18 +31,6 @@ fn formatted(options: &FormatOptions) -> SimFlash {
     let mut buffer = buffer_for(&flash);
     Volume::format(&mut flash, &mut buffer, options).expect("formats");
     flash
-}
-
-/// Works on a volume with the host's codecs and stops it.
-fn with<R>(flash: &mut SimFlash, work: impl FnOnce(&mut Volume<'_, &mut SimFlash>) -> R) -> R {
-    let mut buffer = buffer_for(flash);
-    let mut codecs = HostCodecs::new(LOGICAL_BLOCK_MAX);
-    let mut codecs = codecs.lend();
-    let mounted = Volume::mount_with(flash, &mut buffer, MountOptions::default(), &mut codecs);
-    let mut volume = mounted.expect("mounts");
-    let result = work(&mut volume);
-    volume.unmount().expect("unmounts");
-    result
 }
 
 /// The same without codecs.
@@ -74,7 +62,7 @@ fn options_are_refused_each_by_its_own_error() {
         assert_eq!(format(options), Err(Error::InvalidBlockSize { bytes }));
     }
     let mut flash = formatted(&format_options());
-    with(&mut flash, |volume| {
+    with_codecs(&mut flash, |volume| {
         assert_eq!(volume.set_codec(CodecId::Zstd), Err(Error::InvalidOption));
         volume.write("/a", &text(1, 4096)).expect("writes");
         assert_eq!(volume.recompress("/a", CodecId::Lzma2), Err(Error::InvalidOption));
@@ -93,7 +81,7 @@ fn a_missing_codec_is_named_and_the_rest_works() {
     for codec in [CodecId::Zstd, CodecId::Lzma2] {
         let mut flash = formatted(&options(codec));
         let noise = Content::seeded(2, 5000).bytes();
-        with(&mut flash, |volume| {
+        with_codecs(&mut flash, |volume| {
             volume.write("/packed", &text(1, 9000)).expect("writes");
             volume.write("/noise", &noise).expect("writes");
             assert!(volume.content_status().expect("counts").compressed_blocks >= 2);
@@ -122,7 +110,7 @@ fn a_missing_codec_is_named_and_the_rest_works() {
             volume.set_len(&file, 8500).expect("cuts");
             volume.close(file).expect("closes");
         });
-        with(&mut flash, |volume| {
+        with_codecs(&mut flash, |volume| {
             let bytes = content(volume, "/packed").expect("reads");
             let mut expected = text(1, 9000);
             expected.truncate(8500);
@@ -156,7 +144,7 @@ impl Codec for Counting {
 fn reading_decodes_one_block_once() {
     let mut flash = formatted(&options(CodecId::Zstd));
     let bytes = text(3, 10 * BLOCK as u32);
-    with(&mut flash, |volume| volume.write("/a", &bytes).expect("writes"));
+    with_codecs(&mut flash, |volume| volume.write("/a", &bytes).expect("writes"));
     let (mut plain, mut packed) = (vec![0; BLOCK], vec![0; BLOCK]);
     for (reads, expected) in [(vec![(30_000, 10)], 1), ((0..256).map(|at| (at * 16, 16)).collect(), 1)] {
         let mut counting = Counting::default();
@@ -181,7 +169,7 @@ fn packing_anew_changes_nothing_but_the_space() {
         let mut flash = formatted(&FormatOptions { verified, ..options(CodecId::Store) });
         let files: Vec<(String, Vec<u8>)> =
             (0..6).map(|index| (format!("/f{index}"), text(index, 3000 + 2500 * index as u32))).collect();
-        with(&mut flash, |volume| {
+        with_codecs(&mut flash, |volume| {
             for (path, bytes) in &files {
                 volume.write(path, bytes).expect("writes");
             }
@@ -235,7 +223,7 @@ fn a_wrong_hash_fails_only_its_file() {
         let mut flash = formatted(&FormatOptions { verified: true, hash, force: true, ..format_options() });
         let mut marked = vec![b'.'; 500];
         marked[240..250].copy_from_slice(b"MARK-MARK-");
-        with(&mut flash, |volume| {
+        with_codecs(&mut flash, |volume| {
             volume.write("/bad", &marked).expect("writes");
             volume.write("/good", &[7; 500]).expect("writes");
             let hash = volume.content_hash("/bad").expect("hashes");
@@ -260,7 +248,7 @@ fn a_wrong_hash_of_compressed_content_is_noticed() {
     for codec in [CodecId::Zstd, CodecId::Lzma2] {
         let mut flash = formatted(&options(codec));
         let bytes = text(1, 3000);
-        with(&mut flash, |volume| {
+        with_codecs(&mut flash, |volume| {
             volume.write("/bad", &bytes).expect("writes");
             volume.write("/good", &text(2, 3000)).expect("writes");
             assert_eq!(volume.content_status().expect("counts").compressed_blocks, 2);
@@ -305,7 +293,7 @@ impl Codec for Only {
 #[test]
 fn a_codec_that_knows_another_one_is_not_enough() {
     let mut flash = formatted(&options(CodecId::Zstd));
-    with(&mut flash, |volume| {
+    with_codecs(&mut flash, |volume| {
         volume.write("/zstd", &text(1, 4000)).expect("writes");
         volume.set_codec(CodecId::Lzma2).expect("has it");
         volume.write("/lzma2", &text(2, 4000)).expect("writes");

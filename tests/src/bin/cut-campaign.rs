@@ -128,6 +128,10 @@ fn sum_up(results: &str, version: &str, seed: u64, parts: &[Part]) -> bool {
             "{family:?}: {done} of {of} parts, {operations} flash operations cut, {visited} crashed chips mounted, \
              {distinct} different, {repeated} cuts of cuts"
         );
+        if done == of as u64 && distinct < family.distinct_min() {
+            kept = false;
+            println!("too few: {family:?} must see {}", family.distinct_min());
+        }
     }
     println!("{}", if kept { "every promise was kept" } else { "promises were broken" });
     kept
