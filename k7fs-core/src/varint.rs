@@ -94,14 +94,15 @@ impl<'a> Reader<'a> {
         self.is_sound().then_some(value)
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn byte(&mut self) -> u8 {
         let [value] = self.array();
         value
     }
 
     /// The next `len` bytes; none where there are fewer.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
         match self.bytes.get(self.position..).and_then(|rest| rest.get(..len)) {
             Some(value) => {

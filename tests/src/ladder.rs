@@ -16,7 +16,7 @@ use k7fs_sim::model::{Extra, Finished, Operation, Oracle, Session, Tree, TreeEnt
 
 use crate::geometry::{LOGICAL_BLOCK_MAX, buffer_for, mount_options};
 use crate::seed::mix;
-use crate::sequence::{check, check_indexes, look};
+use crate::sequence::{check, look};
 
 /// The file that shows that a volume still takes writes after a cut.
 const PROBE_PATH: &str = "/probe";
@@ -246,9 +246,6 @@ fn recover(
         return Err(Violation::new(unexpected(trees, &shown)));
     };
     check(&mut volume)?;
-    if flash_hash.is_multiple_of(8) {
-        check_indexes(&mut volume)?;
-    }
     expect(&shown, &look(&mut volume)?, "read again")?;
     if forking {
         volume.flash_mut().chip_mut().record_forks();

@@ -1,6 +1,6 @@
 //! Runs a sequence of operations, remounts and cuts on a simulated chip, and compares every answer with the model.
 
-use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, NAME_BYTES_MAX, Recompressed, Volume};
+use k7fs_core::{CodecId, ContentCursor, Error, MountOptions, Recompressed, Volume};
 use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Finished, Generator, Model, Operation, Oracle, Random, Session, Space, Violation, observe};
@@ -219,7 +219,7 @@ impl Rig {
             }
         }
         oracle.compare(&look(&mut volume)?)?;
-        let checked = check_indexes(&mut volume).and_then(|()| audit(&mut volume));
+        let checked = check(&mut volume).and_then(|()| audit(&mut volume));
         if volume.flash_mut().chip().is_off() {
             // Counting merges what is not merged yet, which a cut may strike.
             let _ = volume.abandon();
@@ -318,37 +318,6 @@ pub fn check<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(
         (_, Some(fault)) => Err(Violation::new(format!("check finds {fault:?}"))),
         (Err(error), None) => Err(Violation::new(format!("check fails: {error}"))),
         (Ok(_), None) => Ok(()),
-    }
-}
-
-/// Looks at every index by fsck, and comes back to where it was. A fault is a broken promise.
-///
-/// # Errors
-/// The first fault.
-pub fn check_indexes<F: k7fs_core::flash::Flash>(volume: &mut Volume<'_, F>) -> Result<(), Violation> {
-    let failed = |error: Error| Violation::new(format!("looking at all indexes: {error}"));
-    let mut names = Vec::new();
-    let mut current = String::new();
-    let mut cursor = volume.indexes();
-    let mut name = [0; NAME_BYTES_MAX];
-    while let Some(index) = volume.next_index(&mut cursor, &mut name).map_err(failed)? {
-        match index.is_current {
-            true => index.name.clone_into(&mut current),
-            false => names.push(index.name.to_owned()),
-        }
-    }
-    names.push(current);
-    check(volume)?;
-    for name in &names[..names.len() - 1] {
-        match volume.select_index(name) {
-            Ok(()) => check(volume).map_err(|violation| Violation::new(format!("index {name}: {violation}")))?,
-            Err(Error::Busy) => break,
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    match names.last().map(|name| volume.select_index(name)) {
-        None | Some(Ok(()) | Err(Error::Busy)) => Ok(()),
-        Some(Err(error)) => Err(failed(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Finished, Operation, Oracle, Random, Session, Tree, TreeEntry, observe_some};
 use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, PACKED, buffer_for};
 use k7fs_tests::seed::{mix, say, seed};
-use k7fs_tests::sequence::{audit, check_indexes};
+use k7fs_tests::sequence::{audit, check};
 use k7fs_tests::workload::{branch, resize, select, snapshot, trim, unlink, write};
 
 /// Snapshots of the changing tree.
@@ -102,7 +102,7 @@ impl Bench {
         let mut volume = mounted.expect("mounts");
         let shown = observe_some(&mut volume, "", |_| true).expect("everything can be read");
         self.oracle.settle(&shown).expect("everything is as the model says");
-        check_indexes(&mut volume).expect("nothing is wrong");
+        check(&mut volume).expect("nothing is wrong");
         audit(&mut volume).expect("nothing is lost");
         let used = used(&mut volume);
         volume.unmount().expect("can be unmounted");

@@ -140,14 +140,19 @@ impl NodeReader {
     }
 }
 
+/// Copies bytes of the same length, or none where the reader had fewer.
+fn copy(place: &mut [u8], bytes: &[u8]) {
+    if place.len() == bytes.len() {
+        place.copy_from_slice(bytes);
+    }
+}
+
 fn decode_key(reader: &mut Reader<'_>, before: &[u8; KEY_BYTES]) -> Option<[u8; KEY_BYTES]> {
     let shared = reader.byte();
     let (start, end) = (usize::from(shared >> 3), usize::from(shared & 7));
     let middle = KEY_BYTES.checked_sub(start + end)?;
     let mut key = *before;
-    for place in key.get_mut(start..start + middle)? {
-        *place = reader.byte();
-    }
+    copy(key.get_mut(start..start + middle)?, reader.bytes(middle));
     reader.finish(key)
 }
 
@@ -157,9 +162,7 @@ fn decode_value(space: &Space, reader: &mut Reader<'_>) -> Option<Content> {
     let content = match head & ((1 << FORM_BITS) - 1) {
         FORM_INLINE => {
             let mut bytes = [0; INLINE_BYTES_MAX];
-            for place in bytes.get_mut(..len as usize)? {
-                *place = reader.byte();
-            }
+            copy(bytes.get_mut(..len as usize)?, reader.bytes(len as usize));
             Content::Inline { len: len as u8, bytes }
         }
         FORM_ELSEWHERE => Content::At(Place::value(space.at(reader.uleb()), len)),

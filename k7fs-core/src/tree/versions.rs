@@ -52,7 +52,7 @@ impl<F: Flash> Tree<'_, F> {
                 break;
             }
             if !self.view.sees(&entry.key) {
-                from = entry.key.successor();
+                from = self.view.pass_over(&entry.key);
             } else if entry.content.is_whiteout() {
                 from = entry.key.next_position();
             } else {

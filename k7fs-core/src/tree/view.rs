@@ -91,6 +91,17 @@ impl View {
         }
     }
 
+    /// Where to go on from a version that the index does not see: at the newest older one that it may see, else behind all of the
+    /// key's versions.
+    pub(crate) fn pass_over(&self, key: &Key) -> Key {
+        let ancestor = || {
+            let older = self.ancestors.iter().find(|run| is_versioned(key.kind) && run.first < key.index);
+            older.map(|run| run.last.min(key.index - 1))
+        };
+        let older = if self.id < key.index { Some(self.id) } else { ancestor() };
+        older.map_or(key.next_position(), |index| Key { index, ..*key })
+    }
+
     /// Whether an index is one of the ancestors.
     pub(crate) fn descends_from(&self, id: u32) -> bool {
         self.ancestors.iter().any(|run| (run.first..=run.last).contains(&id))
