@@ -123,11 +123,11 @@ fn index_jobs(scope: Scope, seed: u64) -> Vec<Job> {
     let job = |name, workloads, double_every| Job::with_spare(scope, name, workloads, double_every, seed);
     let mut jobs = Vec::new();
     for (name, few, many) in
-        [("nor-256-4k", 2, 64), ("nor-128-2k", 8, 256), ("nor-1024-8k", 4, 1024), ("nand-2048-64", 2, 32)]
+        [("nor-256-4k", 2, 256), ("nor-128-2k", 8, 1024), ("nor-1024-8k", 4, 4096), ("nand-2048-64", 2, 128)]
     {
         jobs.extend(workload::indexes().into_iter().map(|workload| job(name, vec![workload], scope.every(few, many))));
     }
-    jobs.push(job("nor-256-4k", workload::index_sequences(2), scope.every(2, 16)));
+    jobs.push(job("nor-256-4k", workload::index_sequences(2), scope.every(2, 8)));
     if scope == Scope::Campaign {
         jobs.push(job("nor-512-4k", workload::index_sequences(2), 4));
         jobs.push(job("nand-2048-64", workload::index_sequences(2), 8));
@@ -154,8 +154,8 @@ fn file_jobs(scope: Scope, seed: u64) -> Vec<Job> {
         job("nor-256-4k", first(), 1, all),
         job("nor-128-2k", first(), 1, all),
         job("nand-2048-64", first(), 1, all),
-        job("nor-256-4k", vec![workload::wearing(150, 60)], 8, some),
-        job("nor-128-4k", vec![workload::wearing(150, 40)], 64, some),
+        job("nor-256-4k", vec![workload::wearing(150, 60)], 32, some),
+        job("nor-128-4k", vec![workload::wearing(150, 40)], 256, some),
         job("nor-256-4k", long.into_iter().step_by(5).collect(), 1, few),
     ];
     // A thousand bytes to a page make many kinds of tears, and few pages to a workload; pages of 128 bytes the contrary.
@@ -175,10 +175,10 @@ fn file_jobs(scope: Scope, seed: u64) -> Vec<Job> {
         jobs.push(job(name, vec![workload::wearing(80, 20)], 4 * every, few));
     }
     let geometries = [
-        ("nor-256-4k", 1),
+        ("nor-256-4k", 2),
         ("nor-128-2k", 16),
-        ("nor-512-4k", 4),
-        ("nor-1024-8k", 16),
+        ("nor-512-4k", 8),
+        ("nor-1024-8k", 32),
         ("nand-2048-64", 1),
         ("nand-4096-224", 1),
     ];

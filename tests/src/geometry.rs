@@ -1,7 +1,7 @@
 //! The chips that the tests run on: real parts with as few blocks as a volume can live on.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{CodecId, Error, FormatOptions, HashId, Key, MountOptions, Volume, buffer_bytes};
+use k7fs_core::{CodecId, Error, FormatOptions, HashId, Key, MountOptions, Volume, buffer_bytes, cache_bytes};
 use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 
@@ -90,6 +90,9 @@ pub const CASES: [Case; 9] = [
     case("nand-2048-128", "MT29F1G01ABAFD", 0, 0),
     case("nand-4096-224", "GENERIC-4096-224", 0, 0),
 ];
+
+/// Pages in memory beyond those of the smallest buffer: some sets of the cache.
+const CACHE_PAGES: usize = 20;
 
 /// The volume id of every test: a constant, so that equal work gives equal chips.
 pub const VOLUME_ID: [u8; 16] = *b"k7fs test volume";
@@ -192,9 +195,11 @@ pub fn mount_options(flash: &SimFlash) -> MountOptions {
     MountOptions { key: key.then_some(KEY), ..MountOptions::default() }
 }
 
-/// A buffer for this chip.
+/// A buffer for this chip: the smallest, but for pages of two sizes, which have one with more pages in memory.
 pub fn buffer_for(flash: &impl Flash) -> Vec<u8> {
-    vec![0; buffer_bytes(&flash.geometry())]
+    let geometry = flash.geometry();
+    let more = if matches!(geometry.page_size, 512 | 4096) { cache_bytes(&geometry, CACHE_PAGES) } else { 0 };
+    vec![0; buffer_bytes(&geometry) + more]
 }
 
 /// A formatted chip of this part, with the part's own pages and blocks.

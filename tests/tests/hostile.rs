@@ -134,8 +134,8 @@ fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
         2..18 => 3 + random.below(2) as usize,
         18..34 => 5 + random.below(2) as usize,
         34..40 => 9,
-        40..100 => 8,
-        100..104 => 10,
+        40..60 => 8,
+        60..64 => 10,
         _ => random.below(3) as usize,
     };
     let victim = &victims[index];

@@ -24,8 +24,10 @@ impl<F: Flash> Log<'_, F> {
     /// On an authenticated volume, whether a page is from its block's life of now. Checkpoints are found by search and the newest
     /// one counts: whoever brings back an older one brings back the whole volume, or meets this check.
     pub(super) fn check_life(&mut self, page: u32) -> Result<(), Error> {
-        let block = self.pages.space.block_of_page(page);
-        if !self.is_keyed() || !self.knows_lives || self.alloc.state(block) == BlockState::Anchor {
+        if !self.is_keyed() || !self.knows_lives {
+            return Ok(());
+        }
+        if self.alloc.state(self.pages.space.block_of_page(page)) == BlockState::Anchor {
             return Ok(());
         }
         let header = self.pages.header(page)?;

@@ -4,12 +4,12 @@ use super::alloc::BLOCK_BYTES;
 use super::table::ROW_BYTES;
 use crate::ecc::{Layout, Tier};
 use crate::flash::Geometry;
-use crate::page::payload_bytes;
+use crate::page::{SLOT_BYTES, payload_bytes};
 
 /// The parts of the caller's buffer.
 pub(crate) struct Memory<'b> {
     pub(crate) cache: &'b mut [u8],
-    /// Whatever is left: its size decides how far the decoder goes.
+    /// Its size decides how far the decoder goes.
     pub(crate) scratch: &'b mut [u8],
     pub(crate) front: &'b mut [u8],
     pub(crate) moved: &'b mut [u8],
@@ -18,7 +18,7 @@ pub(crate) struct Memory<'b> {
     pub(crate) node: &'b mut [u8],
 }
 
-/// Pages in the read cache.
+/// Pages in the read cache of the smallest buffer.
 const fn cache_pages(geometry: &Geometry) -> usize {
     let bytes = geometry.page_size as u64 * geometry.page_count() as u64;
     if bytes <= 1 << 20 {
@@ -59,14 +59,14 @@ const fn scratch_bytes(geometry: &Geometry, tier: Tier) -> usize {
         None => 0,
     };
     // The whole ladder has room for the page's weak bits as well.
-    let weak = if matches!(tier, Tier::Full) { geometry.raw_page_size() } else { 0 };
+    let weak = if cfg!(feature = "full-decoder") && matches!(tier, Tier::Full) { geometry.raw_page_size() } else { 0 };
     (if page > signature { page } else { signature }) + weak
 }
 
 const fn sizes(geometry: &Geometry) -> [usize; 6] {
     let raw = geometry.raw_page_size();
     [
-        raw * cache_pages(geometry),
+        (raw + SLOT_BYTES) * cache_pages(geometry),
         raw,
         raw,
         geometry.block_count as usize * BLOCK_BYTES,
@@ -82,18 +82,18 @@ pub(crate) const fn buffer_bytes(geometry: &Geometry, tier: Tier) -> usize {
 }
 
 impl<'b> Memory<'b> {
-    /// Cuts the buffer up; `None` where it is too small.
+    /// Cuts the buffer up; `None` where it is too small. What no decoder has a use for makes the cache larger.
     pub(crate) fn split(buffer: &'b mut [u8], geometry: &Geometry) -> Option<Self> {
+        let is_full = buffer.len() >= buffer_bytes(geometry, Tier::Full);
+        let tier = if is_full { Tier::Full } else { Tier::Small };
+        let spare = buffer.len().checked_sub(buffer_bytes(geometry, tier))?;
         let [cache, front, moved, alloc, table, node] = sizes(geometry);
-        let (cache, rest) = buffer.split_at_mut_checked(cache)?;
+        let (cache, rest) = buffer.split_at_mut_checked(cache + spare)?;
         let (front, rest) = rest.split_at_mut_checked(front)?;
         let (moved, rest) = rest.split_at_mut_checked(moved)?;
         let (alloc, rest) = rest.split_at_mut_checked(alloc)?;
         let (table, rest) = rest.split_at_mut_checked(table)?;
         let (node, scratch) = rest.split_at_mut_checked(node)?;
-        if scratch.len() < scratch_bytes(geometry, Tier::Small) {
-            return None;
-        }
         Some(Self { cache, scratch, front, moved, alloc, table, node })
     }
 }

@@ -144,11 +144,18 @@ impl<F: Flash> Log<'_, F> {
 
     /// As [`Self::read`], from the second copy where the first is damaged.
     pub(crate) fn read_place(&mut self, place: &Place, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
-        let space = self.pages.space;
-        match self.read(space.advance(place.address, offset), bytes) {
+        let at = self.pages.space.advance(place.address, offset);
+        self.read_in_place(place, offset, at, bytes)
+    }
+
+    /// As [`Self::read_place`], for who knows already where in the place the offset leads.
+    pub(crate) fn read_in_place(
+        &mut self, place: &Place, offset: u32, at: Address, bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        match self.read(at, bytes) {
             Err(error) if error.is_unreadable() && place.copy().is_some() => {
                 let copy = place.copy().unwrap_or(place.address);
-                self.read(space.advance(copy, offset), bytes)
+                self.read(self.pages.space.advance(copy, offset), bytes)
             }
             result => result,
         }

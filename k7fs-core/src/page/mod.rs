@@ -9,10 +9,12 @@
 //! converged to a wrong codeword, a read from the wrong place and a page of another volume all fail it. What somebody has made
 //! on purpose passes it; on authenticated volumes it fails the keyed hash.
 
+mod cache;
 mod header;
 mod space;
 mod statistics;
 
+pub(crate) use cache::SLOT_BYTES;
 pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
 pub use statistics::{ReadStatistics, WeakPage};
@@ -24,15 +26,12 @@ use crate::hash::crc32;
 use crate::key::{Keys, MAC_BYTES, Mac};
 use crate::log::{SIGNATURE_BYTES, Signature};
 use crate::sabotage::{Step, is_off};
+use cache::Cache;
 
 /// Bytes of the checksum.
 const CRC_BYTES: usize = 4;
 /// Bytes of the factory's bad-block mark, at the start of the spare area.
 const MARK_BYTES: usize = 2;
-/// Pages kept in memory, at most.
-pub(crate) const CACHE_PAGES_MAX: usize = 8;
-/// In a slot of the cache that holds none: beyond every volume.
-const NO_PAGE: u32 = u32::MAX;
 /// How often a page is read again before it counts as uncorrectable.
 const READ_RETRIES_MAX: u32 = 3;
 /// A programmed page has far more zero bits than this in its header; an erased one only flips.
@@ -58,7 +57,13 @@ pub(crate) enum ProgramError {
     Other(Error),
 }
 
-/// Sealed pages over a chip, with a small read cache.
+impl From<Error> for ProgramError {
+    fn from(error: Error) -> Self {
+        ProgramError::Other(error)
+    }
+}
+
+/// Sealed pages over a chip, with a read cache.
 #[derive(Debug)]
 pub(crate) struct Pages<'b, F> {
     pub(crate) flash: F,
@@ -69,17 +74,13 @@ pub(crate) struct Pages<'b, F> {
     page_size: usize,
     seed: u32,
     pub(crate) keys: Keys,
-    cache: &'b mut [u8],
-    /// The page in each slot of the cache, or [`NO_PAGE`].
-    tags: [u32; CACHE_PAGES_MAX],
-    ages: [u32; CACHE_PAGES_MAX],
-    clock: u32,
+    cache: Cache<'b>,
     scratch: &'b mut [u8],
     pub(crate) statistics: ReadStatistics,
 }
 
 impl<'b, F: Flash> Pages<'b, F> {
-    /// `cache` holds whole raw pages, `scratch` what the decoder needs.
+    /// `cache` holds raw pages with [`SLOT_BYTES`] each, `scratch` what the decoder needs.
     pub(crate) fn new(
         flash: F, layout: Layout, cache: &'b mut [u8], scratch: &'b mut [u8], keys: Keys,
     ) -> Option<Self> {
@@ -94,10 +95,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             page_size: geometry.page_size as usize,
             seed: 0,
             keys,
-            cache,
-            tags: [NO_PAGE; CACHE_PAGES_MAX],
-            ages: [0; CACHE_PAGES_MAX],
-            clock: 0,
+            cache: Cache::new(cache, raw_size),
             scratch,
             statistics: ReadStatistics::default(),
             flash,
@@ -108,7 +106,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     pub(crate) fn set_volume(&mut self, volume_id: &[u8; 16], salt: u64) {
         self.seed = crc32(0, &[volume_id, &salt.to_le_bytes(), &[self.layout.id()]]);
         self.keys.set_volume(volume_id, salt);
-        self.tags = [NO_PAGE; CACHE_PAGES_MAX];
+        self.cache.clear();
     }
 
     /// Seals a raw page whose payload is in place.
@@ -146,19 +144,19 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// The checksum of a page on flash.
     pub(crate) fn tag_of(&mut self, page: u32) -> Result<u32, Error> {
         let slot = self.load(page)?;
-        Ok(self.tag(self.slot(slot)))
+        Ok(self.tag(self.cache.raw(slot)))
     }
 
     /// Programs a sealed page and proves it: by reading back on NOR, by the chip's status on NAND.
     pub(crate) fn program(&mut self, page: u32, raw: &[u8]) -> Result<(), ProgramError> {
-        self.forget_page(page);
+        self.cache.forget(page);
         match self.flash.program(page, raw) {
             Ok(()) => {}
             Err(FlashError::ProgramFailed) => return Err(ProgramError::Failed),
             Err(error) => return Err(ProgramError::Other(error.into())),
         }
         if !self.flash.verifies_by_reading() {
-            self.remember(page, raw);
+            self.cache.remember(page, raw);
             return Ok(());
         }
         let mut chunk = [0u8; 64];
@@ -176,22 +174,8 @@ impl<'b, F: Flash> Pages<'b, F> {
                 return Err(ProgramError::Failed);
             }
         }
-        self.remember(page, raw);
+        self.cache.remember(page, raw);
         Ok(())
-    }
-
-    /// Keeps a page that was just programmed: what was written last is often read next. The one before it gives way, so that
-    /// a row of commits does not push out the tree's nodes.
-    fn remember(&mut self, page: u32, raw: &[u8]) {
-        let before = self.tags.iter().position(|tag| *tag != NO_PAGE && tag + 1 == page);
-        let slot = before.unwrap_or_else(|| self.borrow_slot());
-        let place = self.cache.get_mut(slot * self.raw_size..).and_then(|rest| rest.get_mut(..raw.len()));
-        let Some(place) = place else { return };
-        place.copy_from_slice(raw);
-        self.clock = self.clock.wrapping_add(1);
-        if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
-            (*tag, *age) = (page, self.clock);
-        }
     }
 
     /// Erases a block; `Ok(false)` where the chip reports that it failed, or has done so before: a mark outlives what the
@@ -200,11 +184,7 @@ impl<'b, F: Flash> Pages<'b, F> {
         if self.flash.is_bad(block)? {
             return Ok(false);
         }
-        for tag in &mut self.tags {
-            if *tag != NO_PAGE && self.space.block_of_page(*tag) == block {
-                *tag = NO_PAGE;
-            }
-        }
+        self.cache.forget_block(&self.space, block);
         match self.flash.erase(block) {
             Ok(()) if self.flash.verifies_by_reading() => self.is_block_erased(block),
             Ok(()) => Ok(true),
@@ -266,7 +246,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// The header of a page.
     pub(crate) fn header(&mut self, page: u32) -> Result<Header, Error> {
         let slot = self.load(page)?;
-        let raw = self.slot(slot);
+        let raw = self.cache.raw(slot);
         raw.get(..HEADER_BYTES).and_then(Header::decode).ok_or(Error::Corrupt { page })
     }
 
@@ -274,41 +254,37 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// a long read does not push out the tree's nodes.
     pub(crate) fn read_payload(&mut self, page: u32, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let slot = self.load(page)?;
-        let source = self.slot(slot).get(HEADER_BYTES + offset..).and_then(|rest| rest.get(..bytes.len()));
+        let source = self.cache.raw(slot).get(HEADER_BYTES + offset..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(source.ok_or(Error::Corrupt { page })?);
-        let whole = bytes.len() >= self.space.payload as usize;
-        if let Some(age) = self.ages.get_mut(slot).filter(|_| whole) {
-            *age = 0;
+        if bytes.len() >= self.space.payload as usize {
+            self.cache.make_oldest(slot);
         }
         Ok(())
     }
 
-    /// A slot of the cache, cleared, to build a page in; its old content is forgotten.
-    pub(crate) fn borrow_slot(&mut self) -> usize {
-        let slot = self.oldest();
-        if let Some(tag) = self.tags.get_mut(slot) {
-            *tag = NO_PAGE;
-        }
-        slot
-    }
-
     /// Builds a page from a payload, seals and programs it.
     pub(crate) fn program_payload(&mut self, page: u32, header: &Header, payload: &[u8]) -> Result<(), ProgramError> {
-        let slot = self.borrow_slot();
-        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
-        // The slot leaves the struct for a moment so that sealing and programming may borrow the rest.
-        let cache = core::mem::take(&mut self.cache);
-        let result = match cache.get_mut(range) {
-            Some(raw) => {
-                raw.fill(0);
-                if let Some(place) = raw.get_mut(HEADER_BYTES..).and_then(|rest| rest.get_mut(..payload.len())) {
-                    place.copy_from_slice(payload);
-                }
-                self.seal(page, header, raw).map_err(ProgramError::Other).and_then(|()| self.program(page, raw))
+        let slot = self.cache.borrow(page);
+        self.with_slot(slot, |pages, raw| {
+            raw.fill(0);
+            if let Some(place) = raw.get_mut(HEADER_BYTES..).and_then(|rest| rest.get_mut(..payload.len())) {
+                place.copy_from_slice(payload);
             }
-            None => Err(ProgramError::Other(Error::NeedsRemount)),
+            pages.seal(page, header, raw)?;
+            pages.program(page, raw)
+        })
+    }
+
+    /// Lends the memory of a slot to something that needs the rest as well.
+    fn with_slot<E: From<Error>>(
+        &mut self, slot: usize, work: impl FnOnce(&mut Self, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let pages = self.cache.take();
+        let result = match pages.get_mut(slot * self.raw_size..(slot + 1) * self.raw_size) {
+            Some(raw) => work(self, raw),
+            None => Err(Error::NeedsRemount.into()),
         };
-        self.cache = cache;
+        self.cache.give_back(pages);
         result
     }
 
@@ -319,21 +295,14 @@ impl<'b, F: Flash> Pages<'b, F> {
 
     /// Programs bytes as they are at the start of a page; the rest stays as erased.
     pub(crate) fn program_raw(&mut self, page: u32, bytes: &[u8]) -> Result<(), ProgramError> {
-        let slot = self.borrow_slot();
-        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
-        let cache = core::mem::take(&mut self.cache);
-        let result = match cache.get_mut(range) {
-            Some(raw) => {
-                raw.fill(0xFF);
-                if let Some(place) = raw.get_mut(..bytes.len()) {
-                    place.copy_from_slice(bytes);
-                }
-                self.program(page, raw)
+        let slot = self.cache.borrow(page);
+        self.with_slot(slot, |pages, raw| {
+            raw.fill(0xFF);
+            if let Some(place) = raw.get_mut(..bytes.len()) {
+                place.copy_from_slice(bytes);
             }
-            None => Err(ProgramError::Other(Error::NeedsRemount)),
-        };
-        self.cache = cache;
-        result
+            pages.program(page, raw)
+        })
     }
 
     /// Reads the signature that starts on a page, corrected.
@@ -357,34 +326,19 @@ impl<'b, F: Flash> Pages<'b, F> {
     pub(crate) fn copy_page(
         &mut self, from: u32, to: u32, change: impl FnOnce(&mut Header),
     ) -> Result<(), ProgramError> {
-        let slot = self.load(from).map_err(ProgramError::Other)?;
-        let mut header = self.header(from).map_err(ProgramError::Other)?;
+        let slot = self.load(from)?;
+        let mut header = self.header(from)?;
         change(&mut header);
-        if let Some(tag) = self.tags.get_mut(slot) {
-            *tag = NO_PAGE;
-        }
-        let range = slot * self.raw_size..(slot + 1) * self.raw_size;
-        let cache = core::mem::take(&mut self.cache);
-        let result = match cache.get_mut(range) {
-            Some(raw) => self.seal(to, &header, raw).map_err(ProgramError::Other).and_then(|()| self.program(to, raw)),
-            None => Err(ProgramError::Other(Error::NeedsRemount)),
-        };
-        self.cache = cache;
-        result
+        self.cache.forget(from);
+        self.with_slot(slot, |pages, raw| {
+            pages.seal(to, &header, raw)?;
+            pages.program(to, raw)
+        })
     }
 
     /// Whether a page can be had without reading it.
     pub(crate) fn is_cached(&self, page: u32) -> bool {
-        self.tags.contains(&page)
-    }
-
-    /// Drops a page from the cache.
-    pub(crate) fn forget_page(&mut self, page: u32) {
-        for tag in &mut self.tags {
-            if *tag == page {
-                *tag = NO_PAGE;
-            }
-        }
+        self.cache.find(page).is_some()
     }
 
     fn mark_range(&self) -> Option<core::ops::Range<usize>> {
@@ -438,39 +392,28 @@ impl<'b, F: Flash> Pages<'b, F> {
         stored.is_some_and(|stored| u32::from_le_bytes(*stored) == self.checksum(page, raw))
     }
 
-    fn slot(&self, slot: usize) -> &[u8] {
-        self.cache.get(slot * self.raw_size..(slot + 1) * self.raw_size).unwrap_or_default()
-    }
-
-    fn oldest(&self) -> usize {
-        let slots = self.cache.len().checked_div(self.raw_size).unwrap_or(1);
-        let ages = self.ages.iter().zip(&self.tags).take(slots).enumerate();
-        ages.min_by_key(|(_, (age, tag))| if **tag == NO_PAGE { 0 } else { **age }).map_or(0, |(slot, _)| slot)
-    }
-
-    /// Brings a page into the cache, corrected and checked.
+    /// Brings a page into the cache, corrected and checked. One that was given up just now is not tried again.
     fn load(&mut self, page: u32) -> Result<usize, Error> {
         if page >= self.space.page_count() {
             return Err(Error::Corrupt { page });
         }
-        self.clock = self.clock.wrapping_add(1);
-        if let Some(slot) = self.tags.iter().position(|tag| *tag == page) {
-            if let Some(age) = self.ages.get_mut(slot) {
-                *age = self.clock;
-            }
+        if let Some(slot) = self.cache.touch(page) {
             return Ok(slot);
         }
-        let slot = self.borrow_slot();
-        let cache = core::mem::take(&mut self.cache);
-        let result = match cache.get_mut(slot * self.raw_size..(slot + 1) * self.raw_size) {
-            Some(raw) => self.read_corrected(page, raw),
-            None => Err(Error::NeedsRemount),
-        };
-        self.cache = cache;
-        result?;
-        if let (Some(tag), Some(age)) = (self.tags.get_mut(slot), self.ages.get_mut(slot)) {
-            *tag = page;
-            *age = self.clock;
+        match self.cache.is_lost(page) {
+            Some(true) => return Err(Error::BeyondSmallDecoder { page }),
+            Some(false) => return Err(Error::Uncorrectable { page }),
+            None => {}
+        }
+        let slot = self.cache.borrow(page);
+        match self.with_slot(slot, |pages, raw| pages.read_corrected(page, raw)) {
+            Ok(()) => self.cache.keep(slot, page),
+            Err(error) => {
+                if error.is_unreadable() {
+                    self.cache.note_lost(page, matches!(error, Error::BeyondSmallDecoder { .. }));
+                }
+                return Err(error);
+            }
         }
         Ok(slot)
     }

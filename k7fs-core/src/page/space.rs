@@ -94,6 +94,10 @@ impl Space {
     #[inline(never)]
     pub(crate) fn advance(&self, address: Address, distance: u32) -> Address {
         let total = address.offset.saturating_add(distance);
+        // Mostly it is the same page, and divisions are dear on small parts.
+        if total < self.payload {
+            return Address { offset: total, ..address };
+        }
         let pages = total.checked_div(self.payload).unwrap_or(0);
         Address { page: address.page.saturating_add(pages), offset: total - pages * self.payload }
     }
@@ -102,6 +106,10 @@ impl Space {
     pub(crate) fn contains(&self, address: Address, len: u32) -> bool {
         if address.page >= self.page_count() || address.offset >= self.payload {
             return false;
+        }
+        // As in `advance`.
+        if len <= self.payload - address.offset {
+            return true;
         }
         let in_block = address.page - self.first_page(self.block_of_page(address.page));
         len <= self.block_payload() - (in_block * self.payload + address.offset)

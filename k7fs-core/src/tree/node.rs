@@ -14,7 +14,7 @@
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{KEY_BYTES, Key, Log, Packed, Place};
-use crate::page::Space;
+use crate::page::{Address, Space};
 use crate::varint::{Reader, Writer};
 
 /// Values up to this length stay in the leaf, extents excepted.
@@ -83,7 +83,9 @@ impl Entry {
 pub(crate) struct NodeReader {
     place: Place,
     level: u8,
+    /// Where the next entry starts: in the node, and on flash.
     offset: u32,
+    at: Address,
     key: [u8; KEY_BYTES],
     change: u64,
 }
@@ -91,15 +93,23 @@ pub(crate) struct NodeReader {
 impl NodeReader {
     /// Opens a node that is meant to have this level. A place without bytes is a node without entries.
     pub(crate) fn open<F: Flash>(log: &mut Log<'_, F>, place: &Place, level: u8) -> Result<Self, Error> {
+        let mut reader = Self { place: *place, level, offset: 0, at: place.address, key: [0; KEY_BYTES], change: 0 };
         if place.len == 0 {
-            return Ok(Self { place: *place, level, offset: 0, key: [0; KEY_BYTES], change: 0 });
+            return Ok(reader);
         }
         let mut found = [0u8; 1];
         log.read_place(place, 0, &mut found)?;
         if found != [level] || level >= LEVELS_MAX {
             return Err(Error::Corrupt { page: log.pages.space.page_of(place.address) });
         }
-        Ok(Self { place: *place, level, offset: 1, key: [0; KEY_BYTES], change: 0 })
+        reader.step(&log.pages.space, 1);
+        Ok(reader)
+    }
+
+    /// Goes on by so many bytes.
+    fn step(&mut self, space: &Space, bytes: u32) {
+        self.offset += bytes;
+        self.at = space.advance(self.at, bytes);
     }
 
     /// Reads the next entry; `false` at the end. Keys must rise.
@@ -110,7 +120,7 @@ impl NodeReader {
         }
         let mut window = [0u8; ENTRY_BYTES_MAX];
         let window = window.get_mut(..left.min(ENTRY_BYTES_MAX)).unwrap_or_default();
-        log.read_place(&self.place, self.offset, window)?;
+        log.read_in_place(&self.place, self.offset, self.at, window)?;
         let space = &log.pages.space;
         let corrupt = Error::Corrupt { page: space.page_of(self.place.address) };
         let mut reader = Reader::new(window);
@@ -129,7 +139,7 @@ impl NodeReader {
             return Err(corrupt);
         }
         self.key = key;
-        self.offset += reader.position() as u32;
+        self.step(space, reader.position() as u32);
         entry.key = Key::from_bytes(&key);
         Ok(true)
     }

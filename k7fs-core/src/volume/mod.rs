@@ -113,7 +113,8 @@ pub struct Volume<'b, F> {
 /// Bytes of buffer that a volume with this geometry needs.
 ///
 /// A page with more wrong bits than the small decoder in it mends is an error that says so
-/// ([`Error::Uncorrectable`]); [`buffer_bytes_with`] tells the size that leads further.
+/// ([`Error::Uncorrectable`]); [`buffer_bytes_with`] tells the size that leads further. A larger buffer keeps more pages in
+/// memory: see [`cache_bytes`].
 pub const fn buffer_bytes(geometry: &Geometry) -> usize {
     crate::log::buffer_bytes(geometry, Tier::Small)
 }
@@ -123,6 +124,13 @@ pub const fn buffer_bytes(geometry: &Geometry) -> usize {
 /// For [`Tier::Full`] the feature `full-decoder` must be on, or the room is not made use of.
 pub const fn buffer_bytes_with(geometry: &Geometry, tier: Tier) -> usize {
     crate::log::buffer_bytes(geometry, tier)
+}
+
+/// Bytes to add to a buffer, of either size, for keeping so many more pages in memory: fewer are read again.
+///
+/// More than eight pages in all are kept in sets of eight, so that up to seven may find no room.
+pub const fn cache_bytes(geometry: &Geometry, pages: usize) -> usize {
+    pages * (geometry.raw_page_size() + crate::page::SLOT_BYTES)
 }
 
 impl<'b, F: Flash> Volume<'b, F> {

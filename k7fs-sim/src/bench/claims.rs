@@ -3,7 +3,7 @@
 //! NexFS names the typical times of six operations. The targets are the upper ends of its ranges; a snapshot may take one commit.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, FormatOptions, MountOptions, OpenOptions, Volume, buffer_bytes};
+use k7fs_core::{Error, FormatOptions, MountOptions, OpenOptions, Volume};
 
 use super::files::inspect;
 use super::meter::{Flow, Meter, Mounted, Phase};
@@ -22,7 +22,7 @@ const WRITE_MS: f64 = 30.0;
 /// Formats and mounts, then creates, writes and reads files and takes snapshots in turns, as on a volume in use.
 pub(super) fn claims(subject: &Subject, seed: u64) -> Result<Vec<Phase>, Error> {
     let mut flash = Probe::new(subject.flash(seed)?);
-    let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+    let mut buffer = subject.buffer(&flash.geometry());
     let options = FormatOptions { volume_id: *b"claims of others", ..FormatOptions::default() };
     let mut formatting = Meter::default();
     Volume::format(&mut flash, &mut buffer, &options)?;

@@ -1,7 +1,7 @@
 //! W1 to W5.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, File, FormatOptions, MountOptions, OpenOptions, Volume, buffer_bytes};
+use k7fs_core::{Error, File, FormatOptions, MountOptions, OpenOptions, Volume};
 
 use super::meter::{Flow, Meter, Mounted, Phase};
 use super::probe::Probe;
@@ -15,7 +15,7 @@ const PIECE_BYTES: usize = 4 * KIB;
 /// A fresh volume's chip and the buffer for it.
 pub(super) fn formatted(subject: &Subject, seed: u64) -> Result<(Probe, Vec<u8>), Error> {
     let mut flash = Probe::new(subject.flash(seed)?);
-    let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+    let mut buffer = subject.buffer(&flash.geometry());
     let mut volume_id = [0x5A; 16];
     volume_id[..8].copy_from_slice(&seed.to_le_bytes());
     Volume::format(&mut flash, &mut buffer, &FormatOptions { volume_id, ..FormatOptions::default() })?;

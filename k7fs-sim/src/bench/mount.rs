@@ -5,7 +5,7 @@
 //! that happens to end costs.
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Error, File, MountOptions, OpenOptions, Volume, buffer_bytes};
+use k7fs_core::{Error, File, MountOptions, OpenOptions, Volume};
 use serde::Serialize;
 
 use super::files::{formatted, inspect};
@@ -103,9 +103,9 @@ struct Sample {
 
 impl Sample {
     /// Mounts a chip and adds what that cost, or a failure where it did not work or the volume is wrong.
-    fn add(&mut self, flash: Probe) {
+    fn add(&mut self, subject: &Subject, flash: Probe) {
         let before = flash.work();
-        let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+        let mut buffer = subject.buffer(&flash.geometry());
         match Volume::mount(flash, &mut buffer, MountOptions::default()) {
             Ok(mut volume) => {
                 self.mounts.push(volume.flash_mut().work() - before);
@@ -139,8 +139,8 @@ impl Sample {
 }
 
 /// Moves log and checkpoints on, as use does, and stops cleanly.
-fn advanced(flash: Probe, synced_writes: u32, random: &mut Random) -> Result<Probe, Error> {
-    let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+fn advanced(subject: &Subject, flash: Probe, synced_writes: u32, random: &mut Random) -> Result<Probe, Error> {
+    let mut buffer = subject.buffer(&flash.geometry());
     let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default())?;
     let file = volume.open("/fill0", OpenOptions::new().write(true))?;
     write_synced(&mut volume, &file, synced_writes, random)?;
@@ -163,8 +163,8 @@ fn write_anywhere(volume: &mut Volume<'_, Probe>, file: &File, random: &mut Rand
 }
 
 /// Leaves a volume as a cut does in the middle of synced writes of 100 bytes.
-fn cut(flash: Probe, synced_writes: u32, random: &mut Random) -> Result<Probe, Error> {
-    let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+fn cut(subject: &Subject, flash: Probe, synced_writes: u32, random: &mut Random) -> Result<Probe, Error> {
+    let mut buffer = subject.buffer(&flash.geometry());
     let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default())?;
     let file = volume.open("/fill0", OpenOptions::new().write(true))?;
     write_synced(&mut volume, &file, synced_writes, random)?;
@@ -183,16 +183,17 @@ pub(super) fn mounts(subject: &Subject, seed: u64) -> Result<Vec<MountCost>, Err
         let mut random = Random::new(seed);
         let mut flash = flash;
         for position in 0..POSITIONS {
-            flash = advanced(flash, WRITES_PER_POSITION, &mut random)?;
+            flash = advanced(subject, flash, WRITES_PER_POSITION, &mut random)?;
             for sample in &mut level {
-                sample.add(match sample.after {
+                let left = match sample.after {
                     MountPoint::Clean => flash.clone(),
                     MountPoint::Cut { synced_writes } => {
                         // From so many to twice as many: checkpoints come at any distance before the cut.
                         let writes = synced_writes + synced_writes * position / POSITIONS;
-                        cut(flash.clone(), writes, &mut random)?
+                        cut(subject, flash.clone(), writes, &mut random)?
                     }
-                });
+                };
+                sample.add(subject, left);
             }
         }
         costs.extend(level.into_iter().map(|sample| sample.cost(subject)));
@@ -208,7 +209,7 @@ pub(super) fn first_writes(subject: &Subject, seed: u64) -> Result<Vec<Phase>, E
     let mut phases = Vec::new();
     for (percent, flash) in filled(subject, seed)? {
         let mut random = Random::new(seed);
-        let mut buffer = vec![0; buffer_bytes(&flash.geometry())];
+        let mut buffer = subject.buffer(&flash.geometry());
         let before = flash.work();
         let mut volume = Volume::mount(flash, &mut buffer, MountOptions::default())?;
         let mut mounting = Meter::default();

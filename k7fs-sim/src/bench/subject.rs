@@ -1,7 +1,8 @@
 //! What is measured: a chip by name and how the volume divides it, and the random numbers of a workload.
 
 use k7fs_core::ecc::Layout;
-use k7fs_core::flash::FlashError;
+use k7fs_core::flash::{FlashError, Geometry};
+use k7fs_core::{buffer_bytes, cache_bytes};
 
 use crate::chip::{Chip, ChipKind, ChipSpec, SimFlash};
 
@@ -14,12 +15,14 @@ pub struct Subject {
     pub spec: &'static ChipSpec,
     /// Bytes of the volume's blocks.
     pub block_size: u32,
+    /// Pages in memory beyond those of the smallest buffer.
+    pub cache_pages: usize,
 }
 
 impl Subject {
     /// A part with its default block size.
     pub fn default_of(spec: &'static ChipSpec) -> Self {
-        Self { spec, block_size: spec.volume_block_size() }
+        Self { spec, block_size: spec.volume_block_size(), cache_pages: 0 }
     }
 
     /// The layouts of one part that are worth comparing: 64 KiB and 4 KiB blocks where the part has both.
@@ -37,6 +40,11 @@ impl Subject {
     pub fn reference() -> Vec<Self> {
         let names = ["W25Q128JV", "W25Q80BL", "W25N01GV"];
         names.iter().filter_map(|name| ChipSpec::named(name)).flat_map(Self::layouts_of).collect()
+    }
+
+    /// The volume's buffer.
+    pub(super) fn buffer(&self, geometry: &Geometry) -> Vec<u8> {
+        vec![0; buffer_bytes(geometry) + cache_bytes(geometry, self.cache_pages)]
     }
 
     /// A fresh chip as it leaves the factory.

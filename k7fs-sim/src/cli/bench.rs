@@ -23,6 +23,9 @@ pub(super) struct Bench {
     /// The seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Pages kept in memory, beyond those of the smallest buffer
+    #[arg(long, value_name = "PAGES", default_value_t = 0)]
+    cache: u16,
     /// Say for each workload what bytes, programs and reads were for
     #[arg(long)]
     profile: bool,
@@ -63,7 +66,7 @@ impl WorkloadName {
 
 impl Bench {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
-        let subjects = match self.chip.as_deref() {
+        let mut subjects = match self.chip.as_deref() {
             None => Subject::reference(),
             Some(name) if name.eq_ignore_ascii_case("all") => {
                 k7fs_sim::chip::ChipSpec::all().iter().flat_map(Subject::layouts_of).collect()
@@ -71,6 +74,9 @@ impl Bench {
             Some(name) => Subject::layouts_of(chip(name)?),
         };
         self.json.refuse_unwritable()?;
+        for subject in &mut subjects {
+            subject.cache_pages = self.cache.into();
+        }
         let options = Options { subjects, workloads: self.workload.workloads(), seed: self.seed };
         let bar = ProgressBar::new_spinner();
         let report = bench::run(&options, |subject, workload| {

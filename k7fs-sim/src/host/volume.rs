@@ -6,6 +6,7 @@ use k7fs_core::ecc::Tier;
 use k7fs_core::flash::{Flash, Geometry};
 use k7fs_core::{
     Error, FormatOptions, GeometryField, Key, MountOptions, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
+    cache_bytes,
 };
 
 use super::clock::now;
@@ -160,8 +161,12 @@ impl OpenImage {
     }
 }
 
+/// Pages in memory, beyond those that a volume needs.
+const CACHE_PAGES: usize = 1024;
+
 fn buffer_for(flash: &ImageFlash) -> Vec<u8> {
-    vec![0; buffer_bytes_with(&flash.geometry(), Tier::Full)]
+    let geometry = flash.geometry();
+    vec![0; buffer_bytes_with(&geometry, Tier::Full) + cache_bytes(&geometry, CACHE_PAGES)]
 }
 
 /// A volume that was resized has another number of blocks than its signature says: only a mount tells. `None` where it fails for

@@ -230,7 +230,8 @@ impl<F: Flash> Volume<'_, F> {
         let mut record = self.index_record(id)?;
         while record.parent != 0 {
             let next = record.parent.saturating_add(1);
-            let is_gap = next < record.id && self.next_index_record(next)?.is_some_and(|between| between.id < record.id);
+            let is_gap =
+                next < record.id && self.next_index_record(next)?.is_some_and(|between| between.id < record.id);
             if !view.push_ancestor(record.parent, is_gap) {
                 return Err(Error::TooManyIndexes);
             }
