@@ -123,6 +123,37 @@ fn everything_of_posix_comes_back() {
     assert!(ok(&[s("fsck"), image.as_os_str()]).starts_with("clean"));
 }
 
+/// Times of last access come back where they were asked for; those of the last change are the host's own, but the volume has them.
+#[test]
+fn all_times_are_kept_where_they_are_asked_for() {
+    let scratch = Scratch::new();
+    let tree = scratch.tree("tree", &[("plain", b"p"), ("dir/inside", b"i")]);
+    symlink("plain", tree.join("link")).unwrap();
+    let old = filetime::FileTime::from_unix_time(1_000_000_000, 123_456_700);
+    for name in ["plain", "dir/inside", "link", "dir", "."] {
+        let modified = filetime::FileTime::from_unix_time(1_100_000_000, 700);
+        filetime::set_symlink_file_times(tree.join(name), old, modified).unwrap();
+    }
+    let accessed = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        (metadata.atime(), metadata.atime_nsec())
+    };
+    let image = scratch.image("W25Q16JV");
+    ok(&[s("import"), s("--all-times"), tree.as_os_str(), image.as_os_str()]);
+    let (back, plain_back) = (scratch.path("back"), scratch.path("plain-back"));
+    ok(&[s("export"), image.as_os_str(), back.as_os_str()]);
+    for name in ["plain", "dir/inside", "link"] {
+        assert_eq!(accessed(&back.join(name)), (1_000_000_000, 123_456_700), "{name}");
+        assert_eq!(shown(&tree.join(name)), shown(&back.join(name)), "{name}");
+    }
+    // What was not asked for stays as the volume has it, or unknown.
+    let other = scratch.image("W25Q80BL");
+    import(&tree, &other);
+    ok(&[s("export"), other.as_os_str(), plain_back.as_os_str()]);
+    assert_ne!(accessed(&plain_back.join("plain")).0, 1_000_000_000);
+    assert!(ok(&[s("fsck"), image.as_os_str()]).starts_with("clean"));
+}
+
 #[test]
 fn an_unchanged_tree_is_imported_without_a_write() {
     let scratch = Scratch::new();

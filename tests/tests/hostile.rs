@@ -131,11 +131,11 @@ fn examine(victims: &[Victim], seed: u64, input: u64) -> Verdict {
     // most of the time of an image that has them.
     let index = match random.below(400) {
         0 | 1 => 7,
-        2..18 => 3 + random.below(2) as usize,
-        18..34 => 5 + random.below(2) as usize,
-        34..40 => 9,
-        40..60 => 8,
-        60..64 => 10,
+        2..10 => 3 + random.below(2) as usize,
+        10..26 => 5 + random.below(2) as usize,
+        26..29 => 9,
+        29..49 => 8,
+        49..51 => 10,
         _ => random.below(3) as usize,
     };
     let victim = &victims[index];

@@ -49,7 +49,7 @@ fn the_commit_that_is_not_said_again_is_missed() {
         formatted.chip_mut().faults_mut().unstable_density = 0.03;
         let mut visited = 0;
         for workload in named().iter().take(3) {
-            visited += climb(&formatted, workload, 4)?;
+            visited += climb(&formatted, workload, 12)?;
         }
         Ok(visited)
     });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use k7fs_core::CodecId;
-use k7fs_sim::host::{self, Access, ExportReport, ImportOptions, OpenImage, Tree};
+use k7fs_sim::host::{self, Access, ExportReport, ImportOptions, OpenImage, Times, Tree};
 
 use super::CliError;
 use super::content::parse_codec;
@@ -24,6 +24,9 @@ pub(super) struct Import {
     /// Keep what the volume has and DIR has not
     #[arg(long)]
     merge: bool,
+    /// Keep the times of last access and change too; what has only been read since is then written again
+    #[arg(long)]
+    all_times: bool,
     /// Compress what is written with this instead of the volume's own codec: store, zstd or lzma2
     #[arg(long, value_name = "CODEC", value_parser = parse_codec)]
     codec: Option<CodecId>,
@@ -43,7 +46,8 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> Result<(), CliError> {
-        let tree = Tree::scan(&self.directory, Some(&self.image))?;
+        let times = if self.all_times { Times::All } else { Times::Modified };
+        let tree = Tree::scan(&self.directory, Some(&self.image), times)?;
         for skipped in &tree.skipped {
             let path: &Path = &skipped.path;
             message(&format!("warning: {}: skipped, {}", path.display().to_string().escape_debug(), skipped.what));

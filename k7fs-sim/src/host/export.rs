@@ -89,7 +89,7 @@ pub fn export<F: Flash>(
 fn set_facts<F: Flash>(
     volume: &mut Volume<'_, F>, path: &str, kind: Kind, host: &Path, report: &mut ExportReport,
 ) -> Result<(), HostError> {
-    let Posix { mode, uid, gid, modified, .. } = volume.posix(path).map_err(HostError::object(path))?;
+    let Posix { mode, uid, gid, modified, accessed, .. } = volume.posix(path).map_err(HostError::object(path))?;
     let owned = set_owner(host, Owner { mode, uid, gid }).map_err(HostError::io(host))?;
     report.owners_skipped += u64::from(!owned);
     let (attributes, reserved) = attributes(volume, path).map_err(HostError::object(path))?;
@@ -98,18 +98,20 @@ fn set_facts<F: Flash>(
         skipped |= !set_attribute(host, name, value).map_err(HostError::io(host))?;
     }
     report.attributes_skipped += u64::from(skipped);
-    let time = file_time(modified);
+    let (read, written) = (file_time(accessed.unwrap_or(modified)), file_time(modified));
     if kind == Kind::Symlink {
-        return filetime::set_symlink_file_times(host, time, time).map_err(HostError::io(host));
+        return filetime::set_symlink_file_times(host, read, written).map_err(HostError::io(host));
     }
     // To the owner that it has instead, set-user and set-group bits would give rights that nobody meant.
     let mode = if owned { mode } else { mode & 0o1777 };
     set_mode(host, mode).map_err(HostError::io(host))?;
     match kind {
         // By name: to open a FIFO or a device is to use it, and a file's mode may forbid it.
-        Kind::Directory | Kind::File => set_modified(host, modified),
-        _ => filetime::set_symlink_file_times(host, time, time).map_err(HostError::io(host)),
+        Kind::Directory | Kind::File if accessed.is_none() => filetime::set_file_mtime(host, written),
+        Kind::Directory | Kind::File => filetime::set_file_times(host, read, written),
+        _ => filetime::set_symlink_file_times(host, read, written),
     }
+    .map_err(HostError::io(host))
 }
 
 /// Creates a FIFO, a socket or a device; `false` where that is not possible here.
@@ -213,10 +215,6 @@ fn symlink(target: &str, host: &Path, _path: &str) -> Result<(), HostError> {
 #[cfg(not(unix))]
 fn symlink(_target: &str, _host: &Path, path: &str) -> Result<(), HostError> {
     Err(HostError::NoSymlinks { path: path.to_owned() })
-}
-
-fn set_modified(host: &Path, time: Timestamp) -> Result<(), HostError> {
-    filetime::set_file_mtime(host, file_time(time)).map_err(HostError::io(host))
 }
 
 fn file_time(time: Timestamp) -> FileTime {

@@ -32,7 +32,8 @@ pub fn attributes<F: Flash>(volume: &mut Volume<'_, F>, path: &str) -> Result<(A
 
 /// What the volume should say of a node of which it says `held`.
 fn wanted(held: Posix, node: &Node) -> Posix {
-    let mut posix = Posix { modified: node.modified, ..held };
+    let (accessed, changed) = (node.facts.accessed.or(held.accessed), node.facts.changed.or(held.changed));
+    let mut posix = Posix { modified: node.modified, accessed, changed, ..held };
     if let Some(owner) = node.facts.owner {
         (posix.mode, posix.uid, posix.gid) = (owner.mode, owner.uid, owner.gid);
     }

@@ -27,7 +27,7 @@ pub use facts::{Attributes, attributes};
 pub use image::{Access, Image, ImageFlash, volume_bytes};
 pub use import::{ImportOptions, ImportReport, import};
 pub use indexes::{IndexReport, indexes};
-pub use native::{Facts, Owner};
+pub use native::{Facts, Owner, Times};
 pub use progress::{Progress, Silent};
 pub use signature::{Found, find};
 pub use source::{Plain, Source, Sparse};

@@ -30,18 +30,37 @@ pub struct Facts {
     pub owner: Option<Owner>,
     /// When the file was created, on hosts that know.
     pub created: Option<Timestamp>,
+    /// When it was last read; `None` where nobody asks, as looking at a tree changes it.
+    pub accessed: Option<Timestamp>,
+    /// When anything of it was last changed, on hosts that know; `None` where nobody asks.
+    pub changed: Option<Timestamp>,
     /// Extended attributes, sorted by name.
     pub attributes: Attributes,
     /// Whether there are attributes that a volume cannot hold.
     pub lost_attributes: bool,
 }
 
+/// Which times of a file are wanted, beside that of its creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Times {
+    /// When its content was last modified.
+    #[default]
+    Modified,
+    /// When it was last read or changed in any way, too.
+    All,
+}
+
 impl Facts {
     /// Reads them. Attributes that this process may not read are left out.
-    pub(super) fn read(host: &Path, metadata: &Metadata) -> Self {
-        let created = metadata.created().ok().map(filetime::FileTime::from_system_time);
-        let created = created.and_then(|time| Timestamp::from_unix(time.unix_seconds(), time.nanoseconds()));
-        let mut facts = Self { owner: owner(metadata), created, ..Self::default() };
+    pub(super) fn read(host: &Path, metadata: &Metadata, times: Times) -> Self {
+        let system = |time: io::Result<std::time::SystemTime>| {
+            let time = filetime::FileTime::from_system_time(time.ok()?);
+            Timestamp::from_unix(time.unix_seconds(), time.nanoseconds())
+        };
+        let mut facts = Self { owner: owner(metadata), created: system(metadata.created()), ..Self::default() };
+        if times == Times::All {
+            (facts.accessed, facts.changed) = (system(metadata.accessed()), changed(metadata));
+        }
         for (name, value) in attributes(host) {
             let fits = name
                 .as_ref()
@@ -60,6 +79,17 @@ impl Facts {
 fn owner(metadata: &Metadata) -> Option<Owner> {
     use std::os::unix::fs::MetadataExt;
     Some(Owner { mode: (metadata.mode() & 0o7777) as u16, uid: metadata.uid(), gid: metadata.gid() })
+}
+
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<Timestamp> {
+    use std::os::unix::fs::MetadataExt;
+    Timestamp::from_unix(metadata.ctime(), u32::try_from(metadata.ctime_nsec()).ok()?)
+}
+
+#[cfg(not(unix))]
+fn changed(_metadata: &Metadata) -> Option<Timestamp> {
+    None
 }
 
 #[cfg(not(unix))]

@@ -10,7 +10,7 @@ use filetime::FileTime;
 use k7fs_core::{DEPTH_MAX, Device, Error, FILE_SIZE_MAX, Kind, NAME_BYTES_MAX, PATH_BYTES_MAX, Timestamp};
 
 use super::error::HostError;
-use super::native::Facts;
+use super::native::{Facts, Times};
 use super::walk::join;
 
 /// A file, directory or link of the tree.
@@ -79,15 +79,15 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Reads the names and sizes of everything below `root`. Leaves out the file `except`: an image that lies
+    /// Reads the names, sizes and these times of everything below `root`. Leaves out the file `except`: an image that lies
     /// in the tree that it is made of.
     ///
     /// # Errors
     /// `Io` for what cannot be read, `NotUtf8`, `TargetNotUtf8`, `PathRefused`.
-    pub fn scan(root: &Path, except: Option<&Path>) -> Result<Self, HostError> {
+    pub fn scan(root: &Path, except: Option<&Path>, times: Times) -> Result<Self, HostError> {
         let metadata = fs::metadata(root).map_err(HostError::io(root))?;
         let except = except.and_then(|path| path.canonicalize().ok());
-        let facts = Facts::read(root, &metadata);
+        let facts = Facts::read(root, &metadata, times);
         let path = "/".to_owned();
         let host = root.to_path_buf();
         let root_node = Node { path, host, kind: NodeKind::Directory, modified: modified(&metadata), facts };
@@ -110,7 +110,7 @@ impl Tree {
             if kind == NodeKind::Directory {
                 pending.append(&mut children(&host, &path)?);
             }
-            let facts = Facts::read(&host, &metadata);
+            let facts = Facts::read(&host, &metadata, times);
             if facts.lost_attributes {
                 tree.skipped.push(Skipped { path: host.clone(), what: "an attribute that volumes cannot hold" });
             }

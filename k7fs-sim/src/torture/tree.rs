@@ -11,7 +11,7 @@ use k7fs_core::{Error, FormatOptions, MountOptions, Timestamp, Volume, buffer_by
 
 use super::generated;
 use crate::chip::{Chip, ChipSpec, SimFlash};
-use crate::host::{HostError, Node, NodeKind, Tree};
+use crate::host::{HostError, Node, NodeKind, Times, Tree};
 
 /// Bytes of the default tree, at most.
 const DEFAULT_BYTES_MAX: u64 = 8 << 20;
@@ -70,7 +70,7 @@ impl RealTree {
     /// # Errors
     /// As [`Tree::scan`], `Io` for a file that cannot be read, `DoesNotFit` for what no chip holds.
     pub fn of_directory(directory: &Path) -> Result<Self, HostError> {
-        let tree = Tree::scan(directory, None)?;
+        let tree = Tree::scan(directory, None, Times::Modified)?;
         // Refused before it is read into memory; what fits the chip at hand is asked later.
         let volume_bytes = ChipSpec::all().iter().map(ChipSpec::data_size).max().unwrap_or(0);
         let tree_bytes = tree.content_bytes();

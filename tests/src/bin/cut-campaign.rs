@@ -1,7 +1,7 @@
 //! The whole cut ladder, in parts, with its results kept: `tests/campaigns/cuts/run SECONDS` calls it.
 //!
-//! `cut-campaign FILE VERSION SECONDS` goes on with the parts of which FILE has no line yet for this version of the core and this
-//! seed, until the time is up, and sums up what there is. A line has, between tabs: version, seed, family, part, chip,
+//! `cut-campaign FILE VERSION SECONDS [FAMILY]` goes on with the parts, of one family or of all, of which FILE has no line yet for
+//! this version of the core and this seed, until the time is up, and sums up what there is. A line has, between tabs: version, seed, family, part, chip,
 //! workloads, flash operations cut, crashed chips mounted, different ones among them, cuts of cuts, and `kept` or the promise that
 //! was broken. Different chips are counted by content and weak bits at the mount, within each part.
 
@@ -50,15 +50,24 @@ impl Part {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, version, seconds] = &arguments[..] else {
-        eprintln!("usage: cut-campaign FILE VERSION SECONDS");
-        return ExitCode::from(2);
+    let (file, version, seconds, family) = match &arguments[..] {
+        [file, version, seconds] => (file, version, seconds, None),
+        [file, version, seconds, family] => (file, version, seconds, Some(family)),
+        _ => {
+            eprintln!("usage: cut-campaign FILE VERSION SECONDS [FAMILY]");
+            return ExitCode::from(2);
+        }
     };
+    let is_meant = |known: &Family| family.is_none_or(|family| format!("{known:?}") == *family);
+    if !Family::ALL.iter().any(is_meant) {
+        eprintln!("cut-campaign: there are the families {:?}", Family::ALL);
+        return ExitCode::from(2);
+    }
     let Ok(seconds) = seconds.parse() else {
         eprintln!("cut-campaign: {seconds}: not a number of seconds");
         return ExitCode::from(2);
     };
-    match run(file, version, Duration::from_secs(seconds)) {
+    match run(file, version, Duration::from_secs(seconds), is_meant) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -69,15 +78,15 @@ fn main() -> ExitCode {
 }
 
 /// Whether every promise was kept.
-fn run(file: &str, version: &str, time: Duration) -> std::io::Result<bool> {
+fn run(file: &str, version: &str, time: Duration, is_meant: impl Fn(&Family) -> bool) -> std::io::Result<bool> {
     let (seed, start) = (seed(), Instant::now());
     let known = std::fs::read_to_string(file).or_else(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Ok(String::new()),
         _ => Err(error),
     })?;
     let parts = parts(seed);
-    let left: Vec<&Part> =
-        parts.iter().filter(|part| !known.contains(&format!("{}\t", part.name(version, seed)))).collect();
+    let meant = parts.iter().filter(|part| is_meant(&part.family));
+    let left: Vec<&Part> = meant.filter(|part| !known.contains(&format!("{}\t", part.name(version, seed)))).collect();
     let results = Mutex::new(OpenOptions::new().append(true).create(true).open(file)?);
     let written = parallel::run(&left, |part| {
         if start.elapsed() >= time {
