@@ -429,6 +429,7 @@ impl<'b, F: Flash> Pages<'b, F> {
     fn read_with(&mut self, page: u32, raw: &mut [u8], scratch: &mut [u8]) -> Result<(), Error> {
         let (scratch, weak) = self.split_scratch(scratch);
         let mut failure = Error::Uncorrectable { page };
+        let mut given_up = None;
         for attempt in 0..=READ_RETRIES_MAX {
             if !self.read_raw(page, 0, raw)? {
                 continue;
@@ -439,6 +440,11 @@ impl<'b, F: Flash> Pages<'b, F> {
             let is_again = attempt > 0;
             if is_again && !weak.is_empty() {
                 self.read_weak(page, raw, weak)?;
+            }
+            // What reads as before would be searched in vain once more, and that is what takes long after a cut.
+            if is_again && given_up == Some(crc32(0, &[raw, weak])) {
+                self.statistics.retried_reads = self.statistics.retried_reads.saturating_add(1);
+                continue;
             }
             let mut accept = |candidate: &[u8]| self.is_sealed(page, candidate);
             let decoded = if is_again || weak.is_empty() {
@@ -455,6 +461,8 @@ impl<'b, F: Flash> Pages<'b, F> {
                 Err(Uncorrectable::LargerDecoder { .. }) => failure = Error::BeyondSmallDecoder { page },
                 Err(_) => {}
             }
+            // The decoder has left the page as it was read.
+            given_up = Some(crc32(0, &[raw, if is_again { weak } else { &[] }]));
             // Nothing that was ever programmed looks like this: reading it again would not help.
             if attempt == 0 && self.is_erased(page)? {
                 break;
