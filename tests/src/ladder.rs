@@ -224,7 +224,7 @@ struct Recovered {
     probed: Vec<Tree>,
 }
 
-/// Mounts a crashed chip, looks, writes, loses power or unmounts, and looks again.
+/// Mounts a crashed chip, looks twice, writes, loses power or unmounts, and looks again.
 fn recover(
     flash: &mut SimFlash, buffer: &mut [u8], options: MountOptions, trees: &[Tree], forking: bool,
 ) -> Result<Recovered, Violation> {
@@ -246,10 +246,7 @@ fn recover(
         return Err(Violation::new(unexpected(trees, &shown)));
     };
     check(&mut volume)?;
-    // The look after the second mount finds most of what this one would.
-    if flash_hash % 4 == 1 {
-        expect(&shown, &look(&mut volume)?, "read again")?;
-    }
+    expect(&shown, &look(&mut volume)?, "read again")?;
     if forking {
         volume.flash_mut().chip_mut().record_forks();
     }

@@ -1,9 +1,9 @@
 //! The whole cut ladder, in parts, with its results kept: `tests/campaigns/cuts/run SECONDS` calls it.
 //!
 //! `cut-campaign FILE VERSION SECONDS [FAMILY]` goes on with the parts, of one family or of all, of which FILE has no line yet for
-//! this version of the core and this seed, until the time is up, and sums up what there is. A line has, between tabs: version, seed, family, part, chip,
-//! workloads, flash operations cut, crashed chips mounted, different ones among them, cuts of cuts, and `kept` or the promise that
-//! was broken. Different chips are counted by content and weak bits at the mount, within each part.
+//! this version of the core and this seed, until the time is up, and sums up what there is. A line has, between tabs: version,
+//! seed, family, part, chip, workloads, flash operations cut, crashed chips mounted, different ones among them, cuts of cuts, and
+//! `kept` or the promise that was broken. Different chips are counted by content and weak bits at the mount, within each part.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
