@@ -26,7 +26,13 @@ pub(crate) struct Core {
 }
 
 pub(crate) const CORES: [Core; 2] = [
-    Core { name: "Cortex-M0", machine: "microbit", target: "thumbv6m-none-eabi", features: &[], tick_ps: 62_500 },
+    Core {
+        name: "Cortex-M0",
+        machine: "microbit",
+        target: "thumbv6m-none-eabi",
+        features: &["--features", "fast"],
+        tick_ps: 62_500,
+    },
     Core {
         name: "Cortex-M4",
         machine: "mps2-an386",

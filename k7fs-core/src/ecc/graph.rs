@@ -16,8 +16,8 @@ pub const SUM_WORDS: usize = if cfg!(feature = "full-decoder") {
 } else {
     64
 };
-/// Where the upper half of that array starts; no code has more parity words than this.
-pub(super) const SPARE: usize = SUM_WORDS / 2;
+/// As many of them as small pages need. Without tables there is one size for all, which makes for less code.
+pub(super) const FEW_SUM_WORDS: usize = if cfg!(feature = "fast-codes") { 32 } else { SUM_WORDS };
 /// Weight of the heaviest block column.
 pub const WEIGHT_MAX: usize = 20;
 /// Parity block columns that are solved together, through one inverse.
@@ -94,8 +94,8 @@ impl Code {
     /// The first hash word of data column `column`, stored or not.
     #[inline]
     pub(super) fn first_hash(&self, column: usize) -> u32 {
-        // Only builds with the whole decoder store any.
-        if cfg!(feature = "full-decoder")
+        // Only such builds store any.
+        if cfg!(feature = "fast-codes")
             && let Some(hash) = self.hashes.get(column)
         {
             return *hash;

@@ -57,15 +57,15 @@
 //!
 //! The triples are not stored either: a hash of a per-code salt, the column and a four-bit seed gives the rotations.
 //! The seeds come from a search (`tests/src/ecc_search.rs`) that avoids pairs of bits that share two checks. The compiler
-//! expands what is short: the rows of each group of columns, and the triples of the parity words. Builds with the whole
-//! decoder have the first hash word of every data column as well, in place of its seed: four bytes are six rotations of
+//! expands what is short: the rows of each group of columns, and the triples of the parity words. Builds with `fast-codes`
+//! have the first hash word of every data column as well, in place of its seed: four bytes are six rotations of
 //! five bits. The rest of a heavy column is hashed from that word.
 //!
 //! What makes encoder and check fast is their order. Neighbouring columns of a group meet neighbouring rows, so they are
 //! added to windows of the sums, each as long as the group: one comparison replaces those of every row. On 32-bit
 //! processors several windows take a column at once, so that a word and its hash are loaded once; the windows overlap,
-//! hence cells. Others add row by row, several columns to a vector. Rows are not wrapped at the last one but run on into a
-//! second half, which is folded back.
+//! hence cells. Others add row by row, several columns to a vector; builds for small parts take two rows at a time. Rows are
+//! not wrapped at the last one but run on into a second half, which is folded back.
 //!
 //! # Three things the rest of the file system relies on
 //! - A code cannot tell its own codewords apart: with enough errors the decoder may arrive at a wrong one. A checksum
@@ -93,7 +93,7 @@ mod sums;
 mod tables;
 mod tile;
 
-use graph::{Code, SUM_WORDS};
+use graph::{Code, FEW_SUM_WORDS, SUM_WORDS};
 
 pub(crate) use decode::decode_briefly;
 #[doc(hidden)]
@@ -212,9 +212,10 @@ pub fn syndrome_weight(layout: &Layout, page: &[u8]) -> usize {
     if page.len() != layout.codeword_bytes() {
         return layout.parity_bits();
     }
-    let mut sums = [0; SUM_WORDS];
-    syndrome(code, page, &mut sums);
-    weight(code, &sums)
+    with_sums(code, |sums| {
+        syndrome(code, page, sums);
+        weight(code, sums)
+    })
 }
 
 /// Whether `page` satisfies every check.
@@ -249,16 +250,24 @@ pub fn encode_with(code: &Code, page: &mut [u8]) {
     if page.len() != usize::from(code.shape.words) * 4 {
         return;
     }
-    let mut sums = [0; SUM_WORDS];
-    code.add_data(page, &mut sums);
-    code.solve_parity(&mut sums);
-    for (bytes, word) in page.as_chunks_mut::<4>().0.iter_mut().skip(code.data_words()).zip(&sums) {
-        *bytes = word.to_le_bytes();
-    }
+    with_sums(code, |sums| {
+        code.add_data(page, sums);
+        code.solve_parity(sums);
+        for (bytes, word) in page.as_chunks_mut::<4>().0.iter_mut().skip(code.data_words()).zip(sums) {
+            *bytes = word.to_le_bytes();
+        }
+    });
+}
+
+/// Calls `work` with sums that are all zero, enough of them for this code. Clearing what only large pages need would take a
+/// tenth of the time of a small one.
+fn with_sums<T>(code: &Code, work: impl FnOnce(&mut [u32]) -> T) -> T {
+    let few = FEW_SUM_WORDS < SUM_WORDS && code.sum_words() <= FEW_SUM_WORDS;
+    if few { work(&mut [0; FEW_SUM_WORDS]) } else { work(&mut [0; SUM_WORDS]) }
 }
 
 /// Puts the check sums of a page of the right length into `sums`, which must be zero.
-fn syndrome(code: &Code, page: &[u8], sums: &mut [u32; SUM_WORDS]) {
+fn syndrome(code: &Code, page: &[u8], sums: &mut [u32]) {
     code.add_data(page, sums);
     code.add_parity(page, sums);
 }
@@ -269,7 +278,7 @@ fn open_bits(code: &Code, column: u16) -> u32 {
 }
 
 /// The number of ones among the code's sums.
-fn weight(code: &Code, sums: &[u32; SUM_WORDS]) -> usize {
+fn weight(code: &Code, sums: &[u32]) -> usize {
     sums.iter().take(usize::from(code.shape.parity_words)).map(|word| word.count_ones() as usize).sum()
 }
 

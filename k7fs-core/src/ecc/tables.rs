@@ -1,7 +1,7 @@
 //! The codes as they are linked, with what the compiler works out from the constants in `codes`.
 //!
 //! Edges of parity columns and rows of groups are tables everywhere: they take the place of the seeds and of the code
-//! that would expand them. Builds with the whole decoder have the first hash word of every data column as well, in
+//! that would expand them. Builds with `fast-codes` have the first hash word of every data column as well, in
 //! place of its seed: four bytes are six rotations of five bits.
 
 use super::codes;
@@ -10,7 +10,7 @@ use super::source::Source;
 
 /// Data columns whose first hash words are stored.
 const fn stored(source: &Source) -> usize {
-    if cfg!(feature = "full-decoder") { source.data_words() } else { 0 }
+    if cfg!(feature = "fast-codes") { source.data_words() } else { 0 }
 }
 
 macro_rules! linked {

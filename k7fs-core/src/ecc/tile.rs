@@ -1,102 +1,153 @@
 //! Neighbouring data columns of one group, added to the check sums: the inner loops of encoder and check.
 //!
 //! Column after column meets row after row, so the columns of a group are added to as many windows of the sums as each
-//! of them has edges. There are two ways to do that, and which is faster depends on the processor's registers.
+//! of them has edges. There are several ways to do that, and which is fastest depends on the processor's registers.
 
 #[cfg(any(test, target_pointer_width = "64"))]
 mod by_row;
-#[cfg(any(test, not(target_pointer_width = "64")))]
+#[cfg(any(test, not(any(target_pointer_width = "64", feature = "fast-codes"))))]
+mod in_twos;
+#[cfg(any(test, all(feature = "fast-codes", not(target_pointer_width = "64"))))]
 mod windows;
 
 #[cfg(target_pointer_width = "64")]
 use by_row::spread;
-#[cfg(not(target_pointer_width = "64"))]
+#[cfg(not(any(target_pointer_width = "64", feature = "fast-codes")))]
+use in_twos::spread;
+#[cfg(all(feature = "fast-codes", not(target_pointer_width = "64")))]
 use windows::spread;
 
-use super::graph::{Code, SPARE, SUM_WORDS};
-#[cfg(not(feature = "full-decoder"))]
+use super::graph::Code;
+#[cfg(not(feature = "fast-codes"))]
 use super::source::data_hash;
 use super::source::mix_next;
 
-/// Most columns that are added at once; an even number. Without the whole decoder eight bytes each on the stack, of which
-/// small parts have little.
-pub(super) const TILE: usize = if cfg!(feature = "full-decoder") { SPARE } else { 16 };
+/// Most columns that are added at once; an even number. Up to eight bytes each on the stack, of which small parts have little.
+const TILE: usize = if cfg!(feature = "fast-codes") { 32 } else { 16 };
 /// Rotations in a hash word.
 const SHIFTS: usize = 6;
 /// Bits of a rotation.
 const SHIFT_BITS: u32 = 5;
+/// Whether a word is loaded at once wherever it lies. Others take four loads and as many shifts, once for all rows.
+/// ARMv6-M, which cannot, is told by its lack of atomics.
+const LOADS_ANYWHERE: bool =
+    cfg!(any(target_pointer_width = "64", all(target_arch = "arm", target_has_atomic = "ptr")));
+/// Columns whose words are copied.
+const COPIED: usize = if LOADS_ANYWHERE { 0 } else { TILE };
 
-/// The rows that neighbouring columns of one group meet.
+/// Neighbouring columns of one group.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    /// The rows of the group's first column.
-    pub(super) offsets: &'a [u8],
-    /// How far into the group the columns start.
-    pub(super) place: usize,
-    /// All rows of the code.
-    pub(super) count: usize,
+struct Columns<'a, T> {
+    words: &'a [T],
+    /// A word for each of them, whose bits are the rotations.
+    hashes: &'a [u32],
+    /// How far into the group they start.
+    place: usize,
 }
 
-impl Rows<'_> {
-    /// Where the window with this offset starts, in the lower half of the sums. It may run on into the upper half.
+impl<T> Columns<'_, T> {
+    /// Where the window of the row with this offset starts. It may run on into the upper half of the sums.
     #[inline(always)]
     fn start(&self, offset: u8) -> usize {
-        let start = usize::from(offset) + self.place;
-        // Where a tile holds any group, columns always start at its first place.
-        (if TILE < SPARE && start >= self.count { start - self.count } else { start }) % SPARE
+        usize::from(offset) + self.place
     }
+}
+
+/// Columns that meet rows in the same order.
+pub(super) struct Group<'a> {
+    /// Their words as they are in the page.
+    pub(super) words: &'a [[u8; 4]],
+    /// Their first hash words, or nothing where those are worked out.
+    pub(super) stored: &'a [u32],
+    /// The rows of the first column; with each column after it they move on by one.
+    pub(super) offsets: &'a [u8],
 }
 
 /// What is worked out about columns.
 pub(super) struct Tile {
-    /// The page's words where they can be loaded at once: it may lie at any address.
-    #[cfg(not(feature = "full-decoder"))]
-    words: [u32; TILE],
+    /// The page's words where they can be loaded at once.
+    words: [u32; COPIED],
     /// The words whose bits are the next rotations.
     hashes: [u32; TILE],
 }
 
 impl Tile {
-    pub(super) const EMPTY: Self = Self {
-        #[cfg(not(feature = "full-decoder"))]
-        words: [0; TILE],
-        hashes: [0; TILE],
-    };
+    pub(super) const EMPTY: Self = Self { words: [0; COPIED], hashes: [0; TILE] };
 
-    /// Adds columns from `column` on, whose words are in `bytes`, to the sums of their rows.
-    #[cfg(feature = "full-decoder")]
-    pub(super) fn add(
-        &mut self, code: &Code, column: usize, bytes: &[[u8; 4]], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS],
-    ) {
-        let stored = code.hashes.get(column..).and_then(|stored| stored.get(..bytes.len())).unwrap_or_default();
-        let hashes = self.hashes.get_mut(..stored.len()).unwrap_or_default();
-        let (six, more) = rows.offsets.split_at_checked(SHIFTS).unwrap_or((rows.offsets, &[]));
-        spread(bytes, stored, Rows { offsets: six, ..rows }, sums);
-        if !more.is_empty() {
-            for (hash, stored) in hashes.iter_mut().zip(stored) {
-                *hash = mix_next(*stored);
-            }
-            add_all(bytes, hashes, Rows { offsets: more, ..rows }, sums);
+    /// Adds the columns of a group, which start with `column`, to the sums of their rows.
+    #[inline(always)]
+    pub(super) fn add_group(&mut self, code: &Code, column: usize, group: &Group<'_>, sums: &mut [u32]) {
+        if LOADS_ANYWHERE {
+            let columns = Columns { words: group.words, hashes: group.stored, place: 0 };
+            return add(code, column, &columns, &mut self.hashes, group.offsets, sums);
+        }
+        let mut stored = group.stored.chunks(TILE);
+        for (index, bytes) in group.words.chunks(TILE).enumerate() {
+            let words = self.words.get_mut(..bytes.len()).unwrap_or_default();
+            copy(bytes, words);
+            let place = index * TILE;
+            let columns = Columns { words, hashes: stored.next().unwrap_or_default(), place };
+            add(code, column + place, &columns, &mut self.hashes, group.offsets, sums);
         }
     }
+}
 
-    /// Adds columns from `column` on, an even number, whose words are in `bytes`, to the sums of their rows.
-    #[cfg(not(feature = "full-decoder"))]
-    pub(super) fn add(
-        &mut self, code: &Code, column: usize, bytes: &[[u8; 4]], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS],
-    ) {
-        let words = self.words.get_mut(..bytes.len()).unwrap_or_default();
-        for (word, bytes) in words.iter_mut().zip(bytes) {
-            *word = u32::from_le_bytes(*bytes);
+/// Not inlined: on its own the compiler sees that this is a copy.
+#[inline(never)]
+fn copy(bytes: &[[u8; 4]], words: &mut [u32]) {
+    for (word, bytes) in words.iter_mut().zip(bytes) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+}
+
+/// Adds columns, whose hash words are stored, to the sums of their rows.
+#[cfg(feature = "fast-codes")]
+#[inline(always)]
+fn add<T: Word>(
+    _: &Code, _: usize, columns: &Columns<'_, T>, hashes: &mut [u32; TILE], offsets: &[u8], sums: &mut [u32],
+) {
+    match offsets.split_at_checked(SHIFTS) {
+        None => spread(columns, offsets, sums),
+        Some((first, more)) => {
+            spread(columns, first, sums);
+            add_more(columns, hashes, more, sums);
         }
-        let hashes = self.hashes.get_mut(..bytes.len()).unwrap_or_default();
-        hash(code, column, hashes);
-        add_all(words, hashes, rows, sums);
+    }
+}
+
+/// Adds columns to the rows beyond the first six.
+#[cfg(feature = "fast-codes")]
+#[inline(never)]
+fn add_more<T: Word>(columns: &Columns<'_, T>, hashes: &mut [u32; TILE], offsets: &[u8], sums: &mut [u32]) {
+    for (index, (words, stored)) in columns.words.chunks(TILE).zip(columns.hashes.chunks(TILE)).enumerate() {
+        let place = columns.place + index * TILE;
+        let hashes = hashes.get_mut(..stored.len()).unwrap_or_default();
+        hashes.copy_from_slice(stored);
+        for six in offsets.chunks(SHIFTS) {
+            hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
+            spread(&Columns { words, hashes, place }, six, sums);
+        }
+    }
+}
+
+/// Adds columns from `column` on, an even number, to the sums of their rows. Their hash words are worked out.
+#[cfg(not(feature = "fast-codes"))]
+#[inline(always)]
+fn add<T: Word>(
+    code: &Code, column: usize, columns: &Columns<'_, T>, hashes: &mut [u32; TILE], offsets: &[u8], sums: &mut [u32],
+) {
+    let hashes = hashes.get_mut(..columns.words.len()).unwrap_or_default();
+    hash(code, column, hashes);
+    for (index, six) in offsets.chunks(SHIFTS).enumerate() {
+        if index > 0 {
+            hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
+        }
+        spread(&Columns { hashes, ..*columns }, six, sums);
     }
 }
 
 /// Works out the first hash words of columns from `column` on, an even number.
-#[cfg(not(feature = "full-decoder"))]
+#[cfg(not(feature = "fast-codes"))]
 fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
     // A seed byte serves two columns.
     let seeds = code.data_seeds.get(column / 2..).unwrap_or_default();
@@ -104,17 +155,6 @@ fn hash(code: &Code, column: usize, hashes: &mut [u32]) {
         let seeds = u32::from(*seeds);
         let column = column + 2 * index;
         *pair = [data_hash(code.shape.salt, column, seeds & 15), data_hash(code.shape.salt, column + 1, seeds >> 4)];
-    }
-}
-
-/// Adds columns to any number of rows. The hash words end up as those of the last six.
-#[inline(always)]
-fn add_all<T: Word>(words: &[T], hashes: &mut [u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
-    for (index, offsets) in rows.offsets.chunks(SHIFTS).enumerate() {
-        if index > 0 {
-            hashes.iter_mut().for_each(|hash| *hash = mix_next(*hash));
-        }
-        spread(words, hashes, Rows { offsets, ..rows }, sums);
     }
 }
 
@@ -139,10 +179,11 @@ impl Word for [u8; 4] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::graph::SUM_WORDS;
     use super::*;
 
     #[test]
-    fn both_ways_add_the_same() {
+    fn all_ways_add_the_same() {
         let mut state = 1;
         let mut random = || {
             state = mix_next(state);
@@ -152,18 +193,21 @@ mod tests {
             let words: [[u8; 4]; 16] = core::array::from_fn(|_| random().to_le_bytes());
             let hashes: [u32; 16] = core::array::from_fn(|_| random());
             let offsets: [u8; SHIFTS] = core::array::from_fn(|_| random() as u8 % 16);
-            let rows = Rows { offsets: &offsets[..weight], place: 0, count: 16 };
+            let (columns, offsets) = (Columns { words: &words, hashes: &hashes, place: 4 }, &offsets[..weight]);
             let mut expected = [0; SUM_WORDS];
-            for (index, offset) in rows.offsets.iter().enumerate() {
+            for (index, offset) in offsets.iter().enumerate() {
                 for column in 0..16 {
                     let word = u32::from_le_bytes(words[column]);
-                    expected[usize::from(*offset) + column] ^= word.rotate_right(hashes[column] >> (5 * index) & 31);
+                    expected[4 + usize::from(*offset) + column] ^=
+                        word.rotate_right(hashes[column] >> (5 * index) & 31);
                 }
             }
-            let (mut one, mut other) = ([0; SUM_WORDS], [0; SUM_WORDS]);
-            by_row::spread(&words, &hashes, rows, &mut one);
-            windows::spread(&words, &hashes, rows, &mut other);
-            assert_eq!((one, other), (expected, expected), "{weight}");
+            let mut sums = [[0; SUM_WORDS]; 3];
+            let [one, two, three] = &mut sums;
+            by_row::spread(&columns, offsets, one);
+            in_twos::spread(&columns, offsets, two);
+            windows::spread(&columns, offsets, three);
+            assert_eq!(sums, [expected; 3], "{weight}");
         }
     }
 }

@@ -1,99 +1,60 @@
-//! Two columns at once, added to several rows each: for processors that do one thing at a time.
+//! A column added to several rows: for processors that do one thing at a time.
 //!
 //! A word and its hash are loaded once for all of these rows. The windows overlap, hence cells.
 
 use core::cell::Cell;
 
-#[cfg(feature = "full-decoder")]
-use super::super::graph::SPARE;
-use super::super::graph::SUM_WORDS;
-use super::{Rows, SHIFT_BITS, Word};
+use super::super::graph::{FEW_SUM_WORDS, SUM_WORDS};
+use super::{Columns, LOADS_ANYWHERE, SHIFT_BITS, Word};
 
 /// Adds columns to up to six rows, whose rotations are in the hash words.
-#[cfg(feature = "full-decoder")]
-pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
-    let start = |offset| rows.start(offset);
-    let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
-    match *rows.offsets {
-        [a, b, c, d, e, f] => spread_rows(words, hashes, [a, b, c, d, e, f].map(start), sums),
-        [a, b, c, d, e] => spread_rows(words, hashes, [a, b, c, d, e].map(start), sums),
-        [a, b, c, d] => spread_rows(words, hashes, [a, b, c, d].map(start), sums),
-        [a, b, c] => spread_rows(words, hashes, [a, b, c].map(start), sums),
-        [a, b] => spread_rows(words, hashes, [a, b].map(start), sums),
-        [a] => spread_rows(words, hashes, [a].map(start), sums),
+pub(super) fn spread<T: Word>(columns: &Columns<'_, T>, offsets: &[u8], sums: &mut [u32]) {
+    let sums = Cell::from_mut(sums).as_slice_of_cells();
+    // With sizes that the compiler knows no window needs a check.
+    if let Ok(sums) = <&[_; FEW_SUM_WORDS]>::try_from(sums) {
+        spread_in(columns, offsets, sums);
+    } else if let Ok(sums) = <&[_; SUM_WORDS]>::try_from(sums) {
+        spread_in(columns, offsets, sums);
+    }
+}
+
+#[inline(always)]
+fn spread_in<T: Word, const SUMS: usize>(columns: &Columns<'_, T>, offsets: &[u8], sums: &[Cell<u32>; SUMS]) {
+    match offsets.len() {
+        1 => spread_rows::<1, _, _>(columns, offsets, sums),
+        2 => spread_rows::<2, _, _>(columns, offsets, sums),
+        3 => spread_rows::<3, _, _>(columns, offsets, sums),
+        4 => spread_rows::<4, _, _>(columns, offsets, sums),
+        5 => spread_rows::<5, _, _>(columns, offsets, sums),
+        6 => spread_rows::<6, _, _>(columns, offsets, sums),
         _ => {}
     }
 }
 
-/// Adds columns to up to six rows, whose rotations are in the hash words. Two rows at a time: small parts have neither
-/// registers nor memory for more.
-#[cfg(not(feature = "full-decoder"))]
-pub(super) fn spread<T: Word>(words: &[T], hashes: &[u32], rows: Rows<'_>, sums: &mut [u32; SUM_WORDS]) {
-    let Some(sums) = Cell::from_mut(&mut sums[..]).as_slice_of_cells().first_chunk() else { return };
-    let mut skip = 0;
-    for pair in rows.offsets.chunks(2) {
-        match *pair {
-            [one, two] => spread_two(words, hashes, skip, [rows.start(one), rows.start(two)], sums),
-            [one] => spread_one(words, hashes, skip, rows.start(one), sums),
-            _ => {}
-        }
-        skip += 2 * SHIFT_BITS;
-    }
-}
-
-/// Adds columns to the sums of two rows each, from these on, whose rotations are in the hash words from bit `skip` on. A plain
-/// loop: such builds are often optimised for size, and nothing here has to be optimised away.
-#[cfg(not(feature = "full-decoder"))]
-#[inline(never)]
-fn spread_two<T: Word>(words: &[T], hashes: &[u32], skip: u32, [one, two]: [usize; 2], sums: &[Cell<u32>; SUM_WORDS]) {
-    for (index, (word, bits)) in words.iter().zip(hashes).enumerate() {
-        let (word, bits) = (word.value(), bits >> skip);
-        let (one, two) = (&sums[(one + index) % SUM_WORDS], &sums[(two + index) % SUM_WORDS]);
-        // Both may be the same sum.
-        one.set(one.get() ^ word.rotate_right(bits & 31));
-        two.set(two.get() ^ word.rotate_right(bits >> SHIFT_BITS & 31));
-    }
-}
-
-/// The same with one row, the last.
-#[cfg(not(feature = "full-decoder"))]
-#[inline(never)]
-fn spread_one<T: Word>(words: &[T], hashes: &[u32], skip: u32, start: usize, sums: &[Cell<u32>; SUM_WORDS]) {
-    for (index, (word, bits)) in words.iter().zip(hashes).enumerate() {
-        let sum = &sums[(start + index) % SUM_WORDS];
-        sum.set(sum.get() ^ word.value().rotate_right(bits >> skip & 31));
-    }
-}
-
-/// Adds columns to the sums of so many rows each, from these on.
+/// Adds columns to the sums of so many rows each.
 ///
 /// Never inlined: among other loops there would not be registers for all windows.
-#[cfg(feature = "full-decoder")]
 #[inline(never)]
-fn spread_rows<const ROWS: usize, T: Word>(
-    words: &[T], hashes: &[u32], starts: [usize; ROWS], sums: &[Cell<u32>; SUM_WORDS],
+fn spread_rows<const ROWS: usize, T: Word, const SUMS: usize>(
+    columns: &Columns<'_, T>, offsets: &[u8], sums: &[Cell<u32>; SUMS],
 ) {
-    // The rest of the sums is no shorter than half of them, so with this bound no window needs a check.
-    let count = (words.len() / 2).min(SPARE / 2);
-    let (Some(words), Some(hashes)) = (words.as_chunks::<2>().0.get(..count), hashes.as_chunks::<2>().0.get(..count))
-    else {
-        return;
-    };
-    let mut windows = [&[] as &[[Cell<u32>; 2]]; ROWS];
-    for (window, start) in windows.iter_mut().zip(starts) {
-        let Some(rows) = sums[start % SPARE..].as_chunks::<2>().0.get(..count) else { return };
-        *window = rows;
-    }
+    // A window of half the sums, from anywhere in the other half, needs no check.
+    let count = columns.words.len().min(SUMS / 2);
+    let (Some(words), Some(hashes)) = (columns.words.get(..count), columns.hashes.get(..count)) else { return };
+    let Some(offsets) = offsets.first_chunk::<ROWS>() else { return };
+    let starts = offsets.map(|offset| columns.start(offset) % (SUMS / 2));
     for index in 0..count {
-        let (Some([first, second]), Some(bits)) = (words.get(index), hashes.get(index)) else { return };
-        let [mut first_bits, mut second_bits] = *bits;
-        for window in windows {
-            let Some([one, two]) = window.get(index) else { return };
-            let sums = [one.get(), two.get()];
-            one.set(sums[0] ^ first.value().rotate_right(first_bits & 31));
-            two.set(sums[1] ^ second.value().rotate_right(second_bits & 31));
-            first_bits >>= SHIFT_BITS;
-            second_bits >>= SHIFT_BITS;
+        let (Some(word), Some(bits)) = (words.get(index), hashes.get(index)) else { return };
+        let (word, mut bits) = (word.value(), *bits);
+        for start in starts {
+            let sum = &sums[start + index % (SUMS / 2)];
+            sum.set(sum.get() ^ word.rotate_right(bits & 31));
+            bits >>= SHIFT_BITS;
+        }
+        // Two columns at a time would take one addition more for each row and column, as addresses have no room for both an
+        // index and a constant; ARMv6-M has other worries.
+        if LOADS_ANYWHERE {
+            core::hint::black_box(());
         }
     }
 }
