@@ -262,8 +262,10 @@ pub fn encode_with(code: &Code, page: &mut [u8]) {
 /// Calls `work` with sums that are all zero, enough of them for this code. Clearing what only large pages need would take a
 /// tenth of the time of a small one.
 fn with_sums<T>(code: &Code, work: impl FnOnce(&mut [u32]) -> T) -> T {
-    let few = FEW_SUM_WORDS < SUM_WORDS && code.sum_words() <= FEW_SUM_WORDS;
-    if few { work(&mut [0; FEW_SUM_WORDS]) } else { work(&mut [0; SUM_WORDS]) }
+    if FEW_SUM_WORDS < SUM_WORDS && code.sum_words() <= FEW_SUM_WORDS {
+        return work(&mut [0; FEW_SUM_WORDS]);
+    }
+    work(&mut [0; SUM_WORDS])
 }
 
 /// Puts the check sums of a page of the right length into `sums`, which must be zero.
