@@ -111,6 +111,13 @@ pub enum Error {
         /// Blocks needed.
         blocks_min: u32,
     },
+    /// A chip that is to be formatted has no spare blocks left: as many are marked bad as the maker allows, or more.
+    TooManyBadBlocks {
+        /// Blocks marked bad.
+        bad: u32,
+        /// Blocks that may be, by the geometry.
+        bad_max: u32,
+    },
     /// What the volume holds does not fit so few blocks.
     ResizeTooSmall {
         /// The fewest blocks that it fits.
@@ -281,6 +288,10 @@ pub(crate) mod inner {
         VolumeTooSmall {
             blocks_min: u32,
         },
+        TooManyBadBlocks {
+            bad: u32,
+            bad_max: u32,
+        },
         NameEmpty,
         NameTooLong,
         NameInvalid,
@@ -302,6 +313,8 @@ pub(crate) mod inner {
         FileTooLarge,
         ReadOnly,
         NoSpace,
+        /// Space ran out half way: what is in memory may differ from what is on the chip.
+        Stuck,
         Busy,
         StaleHandle,
         WornOut,
@@ -345,6 +358,7 @@ impl From<inner::Error> for Error {
             inner::Error::MissingFeature { feature } => Error::MissingFeature { feature },
             inner::Error::DamagedSignature => Error::DamagedSignature,
             inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
+            inner::Error::TooManyBadBlocks { bad, bad_max } => Error::TooManyBadBlocks { bad, bad_max },
             inner::Error::NameEmpty => Error::NameEmpty,
             inner::Error::NameTooLong => Error::NameTooLong,
             inner::Error::NameInvalid => Error::NameInvalid,
@@ -365,7 +379,7 @@ impl From<inner::Error> for Error {
             inner::Error::OffsetOverflow => Error::OffsetOverflow,
             inner::Error::FileTooLarge => Error::FileTooLarge,
             inner::Error::ReadOnly => Error::ReadOnly,
-            inner::Error::NoSpace => Error::NoSpace,
+            inner::Error::NoSpace | inner::Error::Stuck => Error::NoSpace,
             inner::Error::Busy => Error::Busy,
             inner::Error::StaleHandle => Error::StaleHandle,
             inner::Error::WornOut => Error::WornOut,
@@ -427,6 +441,9 @@ impl core::fmt::Display for Error {
             Error::UnsupportedGeometry { field, chip } => write!(f, "{field:?} {chip} is not supported"),
             Error::BufferTooSmall { needed, given } => write!(f, "the buffer has {given} bytes, {needed} are needed"),
             Error::VolumeTooSmall { blocks_min } => write!(f, "a volume needs at least {blocks_min} blocks"),
+            Error::TooManyBadBlocks { bad, bad_max } => {
+                write!(f, "{bad} blocks are marked bad, of {bad_max} that may go bad in all: none is left to spare")
+            }
             Error::ResizeTooSmall { blocks_min } => {
                 write!(f, "what the volume holds takes at least {blocks_min} blocks")
             }

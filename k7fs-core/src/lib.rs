@@ -59,13 +59,14 @@ pub use error::{Error, Feature, GeometryField};
 pub use hash::{ContentHash, HashId};
 pub use identify::{IDENTIFY_BYTES, identify};
 pub use key::Key;
+pub use log::BadReason;
 pub use page::{ReadStatistics, WeakPage};
 #[cfg(feature = "sharing")]
 pub use volume::Chunk;
 pub use volume::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, CheckSummary, ChunkSizes,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTE_NAME_BYTES_MAX, AttributeCursor, AttributeEntry, BadBlock, CheckSummary, ChunkSizes,
     ContentCursor, ContentStatus, DEPTH_MAX, DedupPolicy, DefragmentCursor, Device, DirCursor, DirEntry, ENTRIES_MAX,
-    FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata,
+    FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, Health, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata,
     MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, RESERVED_ATTRIBUTES, Recompressed,
     RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
     cache_bytes,

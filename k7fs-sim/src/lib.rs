@@ -8,3 +8,4 @@ pub mod host;
 pub mod model;
 mod random;
 pub mod torture;
+pub mod wear;

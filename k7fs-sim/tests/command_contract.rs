@@ -64,6 +64,8 @@ fn info_and_fsck_keep_their_keys() {
             "clean",
             "corrected_bits",
             "erase_count_max",
+            "erase_count_mean",
+            "erase_count_min",
             "feature_level",
             "free_blocks",
             "free_bytes",
@@ -76,6 +78,7 @@ fn info_and_fsck_keep_their_keys() {
             "pages_per_block",
             "retried_reads",
             "second_copies",
+            "spare_blocks",
             "spare_size",
             "unsettled",
             "volume_bytes",
@@ -84,6 +87,27 @@ fn info_and_fsck_keep_their_keys() {
     );
     assert_eq!(info["page_size"], 2048);
     assert_eq!(info["clean"], true);
+    let asked = [s("health"), image.as_os_str(), s("--endurance"), s("1000"), s("--json"), s("-")];
+    let health: Value = serde_json::from_str(&ok(&asked)).unwrap();
+    assert_eq!(
+        keys(&health),
+        [
+            "bad_blocks",
+            "bytes_left",
+            "corrected_bits",
+            "erase_count_max",
+            "erase_count_mean",
+            "erase_count_min",
+            "good_blocks",
+            "image",
+            "retried_reads",
+            "spare_blocks",
+        ]
+    );
+    assert!(
+        health["bytes_left"].as_u64().unwrap() > (900 * 128) << 20,
+        "a new chip has nearly all of its life before it"
+    );
     let fsck: Value = serde_json::from_str(&ok(&[s("fsck"), image.as_os_str(), s("--json"), s("-")])).unwrap();
     assert_eq!(
         keys(&fsck),

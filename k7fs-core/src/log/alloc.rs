@@ -72,6 +72,59 @@ impl BlockState {
     }
 }
 
+/// Why a block is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum BadReason {
+    /// It was marked on the chip when the volume came to it: at the factory, or by an earlier volume.
+    Marked,
+    /// It failed to erase, or was not erased afterwards.
+    Erase,
+    /// It failed to program, or held something else afterwards.
+    Program,
+    /// Something that this version does not know.
+    Other,
+}
+
+impl BadReason {
+    /// What stands in the table for the live units that a bad block does not have.
+    fn code(self) -> u32 {
+        match self {
+            BadReason::Marked => 0,
+            BadReason::Erase => 1,
+            BadReason::Program => 2,
+            BadReason::Other => LIVE_MAX,
+        }
+    }
+
+    fn from_code(code: u32) -> Self {
+        match code {
+            0 => BadReason::Marked,
+            1 => BadReason::Erase,
+            2 => BadReason::Program,
+            _ => BadReason::Other,
+        }
+    }
+}
+
+/// How often blocks were erased.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wear {
+    /// Of the block that was erased least; of all, together; of the one that was erased most.
+    pub(crate) least: u32,
+    pub(crate) total: u64,
+    pub(crate) most: u32,
+    /// How many blocks.
+    pub(crate) blocks: u32,
+}
+
+impl Wear {
+    pub(crate) fn mean(&self) -> u32 {
+        self.total.checked_div(self.blocks.into()).unwrap_or(0) as u32
+    }
+}
+
 /// Where a segment of the table was last written, in less memory than an option.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
@@ -227,8 +280,27 @@ impl<'b> Alloc<'b> {
             self.add_to_count(block, self.state(block), u16::MAX);
             self.add_to_count(block, state, 1);
         }
-        self.set_word(block, self.word(block) & !7 | state.code());
+        let before = self.word(block);
+        // What a bad block has there is no count.
+        let kept = if self.state(block) == BlockState::Bad { before & !0xFFFF } else { before & !7 };
+        self.set_word(block, kept | state.code());
         self.touch(block);
+    }
+
+    /// A block must never be used again.
+    pub(crate) fn set_bad(&mut self, block: u32, reason: BadReason) {
+        self.set_live(block, 0);
+        self.set_state(block, BlockState::Bad);
+        self.set_word(block, self.word(block) & !(LIVE_MAX << 3) | reason.code() << 3);
+    }
+
+    /// Why a block is bad, or will be as soon as nothing in it is alive; `None` for one that is not.
+    pub(crate) fn bad_reason(&self, block: u32) -> Option<BadReason> {
+        match self.state(block) {
+            BlockState::Bad => Some(BadReason::from_code(self.word(block) >> 3 & LIVE_MAX)),
+            BlockState::Failing => Some(BadReason::Program),
+            _ => None,
+        }
     }
 
     pub(crate) fn erase_count(&self, block: u32) -> u32 {
@@ -257,7 +329,8 @@ impl<'b> Alloc<'b> {
 
     /// Live units of a block.
     pub(crate) fn live(&self, block: u32) -> u32 {
-        self.word(block) >> 3 & LIVE_MAX
+        // In a bad block nothing is alive: the reason stands there.
+        if self.state(block) == BlockState::Bad { 0 } else { self.word(block) >> 3 & LIVE_MAX }
     }
 
     /// Bytes that are alive in the whole volume, headers included, rounded up to units.
@@ -303,6 +376,9 @@ impl<'b> Alloc<'b> {
 
     /// The one way to change a block's count, so that the total is always the sum of all of them.
     fn set_live(&mut self, block: u32, live: u32) {
+        if self.state(block) == BlockState::Bad {
+            return;
+        }
         let live = live.min(LIVE_MAX);
         self.live_total = self.live_total.saturating_sub(self.live(block).into()) + u64::from(live);
         self.set_word(block, self.word(block) & !(LIVE_MAX << 3) | live << 3);
@@ -400,6 +476,27 @@ impl<'b> Alloc<'b> {
         free.min_by_key(|block| self.word(*block) >> 16)
     }
 
+    /// The free block that was erased most, for what stays long; but none that would become the most worn of all.
+    pub(crate) fn worn_free(&self) -> Option<u32> {
+        let most = self.wear().most;
+        let free =
+            (0..self.end.min(self.blocks)).filter(|block| self.is_free(*block) && self.erase_count(*block) < most);
+        free.max_by_key(|block| self.word(*block) >> 16)
+    }
+
+    /// How often the blocks were erased that are not bad.
+    pub(crate) fn wear(&self) -> Wear {
+        let mut wear = Wear { least: u32::MAX, most: 0, total: 0, blocks: 0 };
+        for block in (0..self.blocks).filter(|block| self.state(*block) != BlockState::Bad) {
+            let count = self.erase_count(block);
+            wear.least = wear.least.min(count);
+            wear.most = wear.most.max(count);
+            wear.total += u64::from(count);
+            wear.blocks += 1;
+        }
+        wear
+    }
+
     pub(crate) fn count(&self, state: BlockState) -> u32 {
         self.counts.get(state.code() as usize).copied().unwrap_or(0).into()
     }
@@ -450,7 +547,11 @@ impl<'b> Alloc<'b> {
 
     /// What is stored for a block: live units and state, and its erase count.
     pub(crate) fn stored(&self, space: &Space, block: u32) -> ([u8; 2], u64) {
-        let [low, high, ..] = (self.live_without_segments(space, block) << 3 | self.state(block).code()).to_le_bytes();
+        let live = match self.bad_reason(block) {
+            Some(reason) if self.state(block) == BlockState::Bad => reason.code(),
+            _ => self.live_without_segments(space, block),
+        };
+        let [low, high, ..] = (live << 3 | self.state(block).code()).to_le_bytes();
         ([low, high], self.erase_count(block).into())
     }
 
@@ -471,8 +572,12 @@ impl<'b> Alloc<'b> {
         let live = word >> 3;
         // What was the log's tail then is in use now; whether it still is the tail, replay will say.
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };
-        self.set_state(block, state);
-        self.set_live(block, live);
+        if state == BlockState::Bad {
+            self.set_bad(block, BadReason::from_code(live));
+        } else {
+            self.set_state(block, state);
+            self.set_live(block, live);
+        }
         self.set_erase_count(block, erases);
         Some(())
     }
@@ -501,7 +606,7 @@ impl<'b> Alloc<'b> {
         for block in 0..self.blocks {
             match self.state(block) {
                 BlockState::Used if self.live(block) == 0 => self.set_state(block, BlockState::Free),
-                BlockState::Failing if self.live(block) == 0 => self.set_state(block, BlockState::Bad),
+                BlockState::Failing if self.live(block) == 0 => self.set_bad(block, BadReason::Program),
                 _ => {}
             }
         }

@@ -4,6 +4,7 @@
 //! moved. Two checkpoint blocks, anywhere, mirror each other: block header, signature, then one page per
 //! checkpoint. The fixed set is therefore written once per filled checkpoint block, and wears less than the average.
 
+use super::alloc::BadReason;
 use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint};
 use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, keyless_item};
@@ -208,7 +209,7 @@ impl<F: Flash> Log<'_, F> {
             };
             let header_item = header.encode(&mut bytes).ok_or(Error::Exhausted)?;
             if !self.program_item(first_page, PageKind::Checkpoint, sequence, header_item)? {
-                self.retire(block);
+                self.retire(block, BadReason::Program);
                 continue;
             }
             let mut body = [0u8; SIGNATURE_BYTES];
@@ -217,7 +218,7 @@ impl<F: Flash> Log<'_, F> {
             if !self.program_item(first_page + 1, PageKind::Checkpoint, sequence, signature)?
                 || !self.program_item(first_page + CHECKPOINT_FIRST_PAGE, PageKind::Checkpoint, sequence, item)?
             {
-                self.retire(block);
+                self.retire(block, BadReason::Program);
                 continue;
             }
             return Ok(Some(AnchorBlock { block, next_page: CHECKPOINT_FIRST_PAGE + 1, doubt: Doubt::None }));
@@ -267,7 +268,7 @@ impl<F: Flash> Log<'_, F> {
             if self.program_item(page, PageKind::Anchor, sequence, item)? {
                 return Ok(true);
             }
-            self.retire(anchor.block);
+            self.retire(anchor.block, BadReason::Program);
             if let Some(place) = self.anchors.fixed.get_mut(mirror) {
                 *place = None;
             }
@@ -287,12 +288,16 @@ impl<F: Flash> Log<'_, F> {
     fn format_fixed(&mut self, block: u32) -> Result<Option<AnchorBlock>, Error> {
         self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
         let pages = signature_pages(self.signature.geometry.page_size);
-        if self.pages.erase(block)? && self.program_signature(block)? {
-            self.alloc.set_state(block, BlockState::Anchor);
-            return Ok(Some(AnchorBlock { block, next_page: pages, doubt: Doubt::None }));
+        if !self.pages.erase(block)? {
+            self.retire(block, BadReason::Erase);
+            return Ok(None);
         }
-        self.retire(block);
-        Ok(None)
+        if !self.program_signature(block)? {
+            self.retire(block, BadReason::Program);
+            return Ok(None);
+        }
+        self.alloc.set_state(block, BlockState::Anchor);
+        Ok(Some(AnchorBlock { block, next_page: pages, doubt: Doubt::None }))
     }
 
     #[inline(never)]

@@ -3,6 +3,7 @@
 //! The front head's blocks form a chain: the header of each names its successor, chosen when the block is opened.
 //! What happens when a block fails under a head is in `relocate`.
 
+use super::alloc::BadReason;
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key, keyless_item};
 use super::{BlockState, HeadId, Log};
 use crate::error::inner::Error;
@@ -422,8 +423,13 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Takes a free block and erases it. Blocks that fail are marked and the next one is tried.
     pub(super) fn take_free(&mut self) -> Result<u32, Error> {
+        self.take(None)
+    }
+
+    /// As [`Self::take_free`], this one first if there is one.
+    fn take(&mut self, mut first: Option<u32>) -> Result<u32, Error> {
         for _ in 0..RETRIES_MAX {
-            let block = self.next_free()?;
+            let block = first.take().map_or_else(|| self.next_free(), Ok)?;
             if self.erase_for_use(block)? {
                 return Ok(block);
             }
@@ -451,13 +457,13 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_state(block, BlockState::Tail);
             return Ok(true);
         }
-        self.retire(block);
+        self.retire(block, BadReason::Erase);
         Ok(false)
     }
 
     /// A block is bad from now on. The mark on the chip is best effort: the table remembers it too.
-    pub(super) fn retire(&mut self, block: u32) {
-        self.alloc.set_state(block, BlockState::Bad);
+    pub(super) fn retire(&mut self, block: u32, reason: BadReason) {
+        self.alloc.set_bad(block, reason);
         let _ = self.pages.flash.mark_bad(block);
     }
 
@@ -465,6 +471,7 @@ impl<'b, F: Flash> Log<'b, F> {
     fn open_block(&mut self, id: HeadId) -> Result<(), Error> {
         let planned = if id == HeadId::Front { self.front.next } else { None };
         let block = match planned {
+            None if id == HeadId::Moved && self.moves_cold => self.take(self.alloc.worn_free())?,
             None => self.take_free()?,
             Some(block) if self.erase_for_use(block)? => block,
             Some(failed) => {

@@ -29,12 +29,13 @@ mod signature;
 mod table;
 mod tail;
 
-pub(crate) use alloc::{Alloc, BlockState};
+pub use alloc::BadReason;
+pub(crate) use alloc::{Alloc, BlockState, Wear};
 pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX, MayHave};
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
-pub(crate) use mount::{BLOCKS_MIN, MountReport};
+pub(crate) use mount::{BLOCKS_MIN, MountReport, SPARE_SHARE_MAX};
 pub(crate) use packed::{PACKED_HEAD_BYTES_MAX, PackedHead};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Age, Beside, Packed, Place, Row, Table};
@@ -88,6 +89,8 @@ pub(crate) struct Log<'b, F> {
     relocations: heapless::Vec<Relocation, RELOCATIONS_MAX>,
     /// Blocks that this mount has erased ahead of their use: only it knows, so that an erase that was cut is repeated.
     erased: heapless::Vec<u16, ERASED_MAX>,
+    /// What is being moved lay still for long, and goes to blocks that were erased often.
+    pub(crate) moves_cold: bool,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,

@@ -2,7 +2,7 @@
 
 use core::mem::take;
 
-use super::alloc::{Alloc, Segment};
+use super::alloc::{Alloc, BadReason, Segment};
 use super::anchor::{AnchorBlock, Anchors, CHECKPOINT_FIRST_PAGE, FoundCheckpoint, MIRRORS, Pointer, fixed_blocks};
 use super::checkpoint::Checkpoint;
 use super::heads::{Doubt, Head};
@@ -24,6 +24,8 @@ use crate::varint::{Reader, ULEB_BYTES_MAX};
 const FIXED_BLOCKS_MAX: u32 = 8;
 /// Blocks needed besides those for the user's data; see FORMAT.md for the terms.
 pub(crate) const BLOCKS_MIN: u32 = 12;
+/// Spare blocks, which the maker allows to go bad, are at most this part of a volume: one on a part of a chip has its share.
+pub(crate) const SPARE_SHARE_MAX: u32 = 4;
 /// Bytes of the smallest page of an authenticated volume: a checkpoint must fit one.
 const AUTHENTICATED_PAGE_MIN: u32 = 256;
 /// A cut may have left pages with higher sequence numbers than any that the mount has seen.
@@ -86,7 +88,7 @@ pub(crate) fn check_geometry(geometry: &Geometry) -> Result<Layout, crate::Error
     if geometry.block_count > 65_535 || block_bytes * u64::from(geometry.block_count) > 1 << 39 {
         return unsupported(GeometryField::BlockCount, geometry.block_count);
     }
-    if geometry.block_count < BLOCKS_MIN + geometry.bad_blocks_max.min(geometry.block_count / 4) {
+    if geometry.block_count < BLOCKS_MIN + geometry.bad_blocks_max.min(geometry.block_count / SPARE_SHARE_MAX) {
         return Err(crate::Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
     }
     Ok(layout)
@@ -133,6 +135,7 @@ impl<'b, F: Flash> Log<'b, F> {
             merge_start: None,
             relocations: heapless::Vec::new(),
             erased: heapless::Vec::new(),
+            moves_cold: false,
             commits_in_tail: 0,
             pages_in_tail: 0,
             knows_lives: false,
@@ -143,6 +146,9 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Makes the chip an empty log. Nothing is durable before the first checkpoint.
     pub(crate) fn create(&mut self, mut signature: Signature) -> Result<(), Error> {
         let geometry = self.pages.flash.geometry();
+        signature.fixed_blocks = fixed_blocks(geometry.block_count);
+        // Before anything is erased: a chip that is refused keeps what it has.
+        self.find_marked(&geometry, signature.fixed_blocks)?;
         // The same id may be used again, on purpose or for want of entropy: then another salt keeps old pages out.
         for block in 0..FIXED_BLOCKS_MAX.min(geometry.block_count) {
             let Ok(old) = self.read_signature(block) else { continue };
@@ -152,28 +158,35 @@ impl<'b, F: Flash> Log<'b, F> {
                 self.pages.erase(block)?;
             }
         }
-        signature.fixed_blocks = fixed_blocks(geometry.block_count);
         signature.node_bytes_max = node_bytes_max(&geometry);
         if let Some(secret) = self.pages.keys.secret() {
             signature.authenticate(secret).ok_or(Error::Exhausted)?;
         }
         self.signature = signature;
         self.pages.set_volume(&signature.volume_id, signature.salt);
-        self.alloc.clear();
-        for block in 0..geometry.block_count {
-            if self.pages.flash.is_bad(block)? {
-                self.alloc.set_state(block, BlockState::Bad);
-            } else if block < signature.fixed_blocks {
-                self.alloc.set_state(block, BlockState::Anchor);
-            }
-        }
-        let good = geometry.block_count - self.alloc.count(BlockState::Bad);
-        if good < BLOCKS_MIN || self.alloc.count(BlockState::Anchor) == 0 {
-            return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
-        }
         self.sequence = 0;
         self.generation = 0;
         self.knows_lives = true;
+        Ok(())
+    }
+
+    /// Looks at every block for the mark of a bad one: no other mount does. Refuses a chip that has no spare ones left.
+    fn find_marked(&mut self, geometry: &Geometry, fixed_blocks: u32) -> Result<(), Error> {
+        self.alloc.clear();
+        for block in 0..geometry.block_count {
+            if self.pages.flash.is_bad(block)? {
+                self.alloc.set_bad(block, BadReason::Marked);
+            } else if block < fixed_blocks {
+                self.alloc.set_state(block, BlockState::Anchor);
+            }
+        }
+        let (bad, bad_max) = (self.alloc.count(BlockState::Bad), geometry.bad_blocks_max);
+        if bad > 0 && bad >= bad_max {
+            return Err(Error::TooManyBadBlocks { bad, bad_max });
+        }
+        if geometry.block_count - bad < BLOCKS_MIN || self.alloc.count(BlockState::Anchor) == 0 {
+            return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! everything recent change their block and nothing else; bodies that run over pages stay in one piece. What the
 //! tree refers to in the failing block stays readable there until the cleaner has moved it.
 
-use super::alloc::Segment;
+use super::alloc::{BadReason, Segment};
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
@@ -73,7 +73,7 @@ impl<F: Flash> Log<'_, F> {
                 }
                 return self.replace_block(id, old, new);
             }
-            self.retire(new);
+            self.retire(new, BadReason::Program);
         }
         Err(Error::WornOut)
     }

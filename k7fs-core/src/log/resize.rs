@@ -1,5 +1,6 @@
 //! A volume with another number of blocks than its signature says: the checkpoint states it, and what is beyond stays untouched.
 
+use super::alloc::BadReason;
 use super::heads::Doubt;
 use super::mount::BLOCKS_MIN;
 use super::{BlockState, HeadId, Log};
@@ -49,7 +50,7 @@ impl<F: Flash> Log<'_, F> {
         self.set_block_count(blocks);
         for block in before..blocks {
             if self.pages.flash.is_bad(block)? {
-                self.alloc.set_state(block, BlockState::Bad);
+                self.alloc.set_bad(block, BadReason::Marked);
             }
         }
         self.erased.retain(|block| u32::from(*block) < blocks);
@@ -103,7 +104,7 @@ impl<F: Flash> Log<'_, F> {
         }
         // A planned successor fails once more when it is opened, and is replaced then.
         if planned.is_none() {
-            self.retire(block);
+            self.retire(block, BadReason::Erase);
         }
         Ok(planned.is_none())
     }

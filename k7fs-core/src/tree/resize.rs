@@ -1,7 +1,7 @@
 //! More blocks for a volume, or fewer: what lies beyond the new end moves first, and one checkpoint states the new number.
 
 use super::Tree;
-use super::space::{Demand, poisoned};
+use super::space::{Demand, half_way};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{BLOCKS_MIN, BlockState};
@@ -13,16 +13,16 @@ impl<F: Flash> Tree<'_, F> {
     /// Takes blocks in. Everything is committed.
     pub(crate) fn grow(&mut self, blocks: u32) -> Result<(), Error> {
         self.make_room(&Demand::default(), false)?;
-        self.checkpoint().map_err(poisoned)?;
+        self.checkpoint().map_err(half_way)?;
         let before = self.log.alloc.blocks();
-        self.log.resize(blocks).map_err(poisoned)?;
+        self.log.resize(blocks).map_err(half_way)?;
         // What the checkpoint before does not know of is not used before the new one is there; unless the larger table
         // does not fit otherwise.
         self.log.alloc.set_end(before);
         if self.free_blocks() < self.checkpoint_blocks_now() + 2 {
             self.log.alloc.set_end(blocks);
         }
-        self.checkpoint().map_err(poisoned)?;
+        self.checkpoint().map_err(half_way)?;
         self.log.alloc.set_end(blocks);
         Ok(())
     }
@@ -34,23 +34,23 @@ impl<F: Flash> Tree<'_, F> {
             self.log.alloc.set_end(self.log.alloc.blocks());
             return Err(error);
         }
-        self.log.resize(blocks).map_err(poisoned)?;
-        self.checkpoint().map_err(poisoned)
+        self.log.resize(blocks).map_err(half_way)?;
+        self.checkpoint().map_err(half_way)
     }
 
     /// The fewest blocks that hold what the volume holds.
     pub(crate) fn blocks_least(&mut self) -> Result<u32, Error> {
         // What is not merged yet counts as more than it takes.
-        self.checkpoint().map_err(poisoned)?;
+        self.checkpoint().map_err(half_way)?;
         let alloc = &self.log.alloc;
         let is_out = |block| matches!(alloc.state(block), BlockState::Bad | BlockState::Failing);
-        let mut out = alloc.count(BlockState::Anchor) + (0..BLOCKS_MIN).filter(|block| is_out(*block)).count() as u32;
+        let mut bad = (0..BLOCKS_MIN).filter(|block| is_out(*block)).count() as u32;
         for blocks in BLOCKS_MIN..alloc.blocks() {
-            let capacity = self.capacity_of(blocks, out);
+            let capacity = self.capacity_of(blocks, bad);
             if capacity >= self.used_of(blocks) && capacity >= self.capacity_min().into() {
                 return Ok(blocks);
             }
-            out += u32::from(is_out(blocks));
+            bad += u32::from(is_out(blocks));
         }
         Ok(alloc.blocks())
     }
@@ -60,9 +60,9 @@ impl<F: Flash> Tree<'_, F> {
         let (mut least, mut in_vain) = (u64::MAX, 0);
         loop {
             self.make_room(&Demand::default(), false)?;
-            self.checkpoint().map_err(poisoned)?;
-            if self.log.leave_blocks(end).map_err(poisoned)? {
-                self.checkpoint().map_err(poisoned)?;
+            self.checkpoint().map_err(half_way)?;
+            if self.log.leave_blocks(end).map_err(half_way)? {
+                self.checkpoint().map_err(half_way)?;
             }
             let Some(first) = self.log.occupied_from(end) else { return Ok(()) };
             let alloc = &self.log.alloc;
@@ -73,7 +73,7 @@ impl<F: Flash> Tree<'_, F> {
                 // What cannot be read cannot be moved.
                 return Err(Error::Uncorrectable { page: self.log.pages.space.first_page(first) });
             }
-            self.move_from(end).map_err(poisoned)?;
+            self.move_from(end).map_err(half_way)?;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Tree;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Packed, Place};
+use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Packed, Place, SPARE_SHARE_MAX};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
@@ -43,6 +43,11 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(leaves, self.root_level, self.log.alloc.blocks())
     }
 
+    /// Free blocks with which nothing has to be cleaned, whatever comes next.
+    pub(super) fn comfortable_blocks(&self) -> u32 {
+        self.checkpoint_blocks() + SPARE_BLOCKS + 1
+    }
+
     /// Blocks for so many leaves, the inner nodes above them, twice, and the allocation table of so many blocks.
     fn blocks_for_nodes(&self, leaves: u32, root_level: u8, blocks: u32) -> u32 {
         let space = self.log.pages.space;
@@ -80,20 +85,23 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Blocks that a volume on such a chip should have at least: what this one has, and what it lacks.
     pub(crate) fn blocks_min(&self) -> u32 {
-        let lacking = u64::from(self.capacity_min()).saturating_sub(self.capacity_bytes()) as u32;
-        let block_yield = (self.log.pages.space.block_payload() * 3 / 4).max(1);
-        self.log.alloc.blocks() + lacking.div_ceil(block_yield).max(1)
+        let bad = self.log.alloc.count(BlockState::Bad);
+        let enough = |blocks: &u32| self.capacity_of(*blocks, bad) >= self.capacity_min().into();
+        (self.log.alloc.blocks() + 1..=u16::MAX.into()).find(enough).unwrap_or(u16::MAX.into())
     }
 
     /// Bytes that the user may fill.
     pub(crate) fn capacity_bytes(&self) -> u64 {
         let alloc = &self.log.alloc;
-        let out = alloc.count(BlockState::Bad) + alloc.count(BlockState::Anchor) + alloc.count(BlockState::Failing);
-        self.capacity_of(alloc.blocks(), out)
+        let bad = alloc.count(BlockState::Bad) + alloc.count(BlockState::Failing);
+        self.capacity_of(alloc.blocks(), bad)
     }
 
-    /// The same for so many blocks, some of which are none of the user's.
-    pub(super) fn capacity_of(&self, blocks: u32, out: u32) -> u64 {
+    /// The same for so many blocks, of which some are bad. Blocks that the maker allows to go bad are nobody's from the start: what
+    /// the user may fill is the same until more have.
+    pub(super) fn capacity_of(&self, blocks: u32, bad: u32) -> u64 {
+        let spare = self.log.signature.geometry.bad_blocks_max.min(blocks / SPARE_SHARE_MAX);
+        let out = self.log.alloc.count(BlockState::Anchor) + bad.max(spare);
         let usable = blocks.saturating_sub(out).saturating_sub(self.reserve_blocks(blocks));
         // Headers, padding and what the cleaner cannot gain any more: with few blocks it moves few at a time, and must gain
         // more from each to pay for the checkpoint.
@@ -128,6 +136,9 @@ impl<F: Flash> Tree<'_, F> {
     ///
     /// In a transaction nothing may be committed: the table is emptied by spilling, and a lack of blocks is `NoSpace`.
     pub(crate) fn make_room(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
+        if demand.bytes > 0 && !in_transaction {
+            self.level()?;
+        }
         self.make_rows(demand.rows, in_transaction)?;
         if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
             // The count of changes not merged yet is an upper bound: look again when it is exact.
@@ -185,7 +196,7 @@ impl<F: Flash> Tree<'_, F> {
             if self.stage.is_none() {
                 break;
             }
-            self.step_checkpoint().map_err(poisoned)?;
+            self.step_checkpoint().map_err(half_way)?;
         }
         Ok(())
     }
@@ -217,12 +228,12 @@ impl<F: Flash> Tree<'_, F> {
             self.commit()?;
         }
         if self.stage.is_some() {
-            self.end_checkpoint().map_err(poisoned)?;
+            self.end_checkpoint().map_err(half_way)?;
             if self.log.table.count(Age::Active) == 0 && !self.has_many_jumps() {
                 return Ok(());
             }
         }
-        self.checkpoint().map_err(poisoned)
+        self.checkpoint().map_err(half_way)
     }
 
     /// Whether jumps have to go: a checkpoint without commits behind it needs none.
@@ -297,11 +308,7 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
         // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
-        let gained = self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32);
-        // What is still alive there cannot be read: no use to try again before the next mount.
-        let alloc = &self.log.alloc;
-        self.cleaned.retain(|block| alloc.live((*block).into()) > 0);
-        gained.map_err(poisoned)
+        self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32).map_err(half_way)
     }
 
     /// A key gets a value. Values other than extents must fit a block.
@@ -379,7 +386,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Makes everything since the last commit durable and visible.
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
         if self.spilled {
-            self.checkpoint_spilled().map_err(poisoned)?;
+            self.checkpoint_spilled().map_err(half_way)?;
             self.spilled = false;
         } else if self.log.table.count(Age::Pending) > 0 {
             self.log_commit()?;
@@ -391,7 +398,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Commits the log's pending rows, if any.
     pub(super) fn log_commit(&mut self) -> Result<(), Error> {
-        if self.log.table.count(Age::Pending) > 0 { self.log.commit().map_err(poisoned) } else { Ok(()) }
+        if self.log.table.count(Age::Pending) > 0 { self.log.commit().map_err(half_way) } else { Ok(()) }
     }
 
     /// Merges the running transaction into a private tree, because the table is full.
@@ -399,14 +406,14 @@ impl<F: Flash> Tree<'_, F> {
     fn spill(&mut self) -> Result<(), Error> {
         if !self.spilled {
             // From here on, the checkpoint is the state to go back to.
-            self.checkpoint().map_err(poisoned)?;
+            self.checkpoint().map_err(half_way)?;
             self.spilled = true;
         }
         let needed = self.checkpoint_blocks() + 3;
         if self.free_blocks() < needed {
             return Err(Error::NoSpace);
         }
-        self.merge_pending().map_err(poisoned)?;
+        self.merge_pending().map_err(half_way)?;
         self.pending_bytes = 0;
         Ok(())
     }
@@ -417,15 +424,14 @@ impl<F: Flash> Tree<'_, F> {
         self.hint = None;
         if self.spilled {
             // Live counts have moved on with the private tree: start from the chip's state, as after a power cut.
-            self.remount()?;
-            return Ok(());
+            return self.remount(true);
         }
         self.log.abandon_transaction()
     }
 
     /// Reads the state from the chip again.
-    pub(crate) fn remount(&mut self) -> Result<(), Error> {
-        self.mount(true, 0).map(drop).map_err(|error| match error {
+    pub(crate) fn remount(&mut self, writable: bool) -> Result<(), Error> {
+        self.mount(writable, 0).map(drop).map_err(|error| match error {
             crate::Error::Flash(error) => Error::Flash(error),
             crate::Error::Uncorrectable { page, larger_decoder: false } => Error::Uncorrectable { page },
             crate::Error::Uncorrectable { page, larger_decoder: true } => Error::BeyondSmallDecoder { page },
@@ -465,16 +471,16 @@ impl<F: Flash> Tree<'_, F> {
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.commit()?;
         if self.log.commits_in_tail > 0 || self.log.table.len() > 0 || self.log.pages_in_tail > 0 {
-            self.checkpoint().map_err(poisoned)?;
+            self.checkpoint().map_err(half_way)?;
         }
-        self.log.write_clean_stop().map_err(poisoned)
+        self.log.write_clean_stop().map_err(half_way)
     }
 }
 
 /// A failure in the middle of a change of state: memory and chip no longer agree, the chip is right.
-pub(super) fn poisoned(error: Error) -> Error {
+pub(super) fn half_way(error: Error) -> Error {
     match error {
-        Error::NoSpace => Error::NeedsRemount,
+        Error::NoSpace => Error::Stuck,
         error => error,
     }
 }

@@ -425,7 +425,7 @@ impl<F: Flash> Volume<'_, F> {
             while value != 0 && self.drop_some_extents(value, 0)? {
                 self.commit_unless_running()?;
             }
-            self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 }, self.in_transaction)?;
+            self.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 4 })?;
             self.change(|volume| {
                 if value != 0 {
                     volume.tree.delete(inode_key(value))?;

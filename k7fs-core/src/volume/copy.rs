@@ -141,7 +141,7 @@ impl<F: Flash> Volume<'_, F> {
         };
         let inode = self.appendable(file, len)?;
         let demand = crate::tree::Demand { bytes: BOOKKEEPING_BYTES, growth: 64, rows: NAME_ROWS };
-        self.tree.make_room(&demand, self.in_transaction)?;
+        self.make_room(&demand)?;
         Ok(self.change(|volume| volume.append_part(file.object, inode, chunk, len))?)
     }
 

@@ -86,7 +86,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         // Only now: where blocks are short, room is made by cleaning, which takes far longer than looking.
         let room = self.logical_block().min(self.record_max()) + BOOKKEEPING_BYTES;
-        self.tree.make_room(&Demand { bytes: room, growth: 0, rows: PIECE_ROWS_MAX }, false)?;
+        self.make_room(&Demand { bytes: room, growth: 0, rows: PIECE_ROWS_MAX })?;
         let run = self.run_from(object, start)?;
         // Another index may have come to share it since it was looked at.
         let end = run.last().map_or(start.saturating_add(entry.content.len().into()), Extent::end);

@@ -235,7 +235,7 @@ impl<F: Flash> Volume<'_, F> {
         };
         let packing = self.packing_bytes(len);
         let mut demand = Demand { bytes: len + packing + BOOKKEEPING_BYTES, growth: len + packing + 64, rows };
-        match self.tree.make_room(&demand, self.in_transaction) {
+        match self.make_room(&demand) {
             Err(inner::Error::NoSpace) => {}
             result => return result.map(|()| false),
         }
@@ -246,7 +246,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         demand.bytes += self.logical_block().min(self.record_max());
         demand.rows = PIECE_ROWS_MAX;
-        self.tree.make_room(&demand, self.in_transaction).map(|()| true)
+        self.make_room(&demand).map(|()| true)
     }
 
     /// Truncates a file, or extends it with a hole.
@@ -283,7 +283,7 @@ impl<F: Flash> Volume<'_, F> {
     ) -> Result<(), inner::Error> {
         let length = inode.size;
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
-        self.tree.make_room(&demand, self.in_transaction)?;
+        self.make_room(&demand)?;
         let few = !shrinks || self.few_extents(content, length)?;
         let by_job = !few && !self.in_transaction;
         self.change(|volume| {
@@ -333,7 +333,7 @@ impl<F: Flash> Volume<'_, F> {
 
     pub(super) fn drop_some_extents(&mut self, object: u64, length: u64) -> Result<bool, inner::Error> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 2 };
-        self.tree.make_room(&demand, self.in_transaction)?;
+        self.make_room(&demand)?;
         self.change(|volume| volume.drop_extents(object, length))
     }
 
@@ -402,7 +402,7 @@ impl<F: Flash> Volume<'_, F> {
                 self.drop_all_attributes(object)?;
             }
         }
-        self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 }, self.in_transaction)?;
+        self.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 5 })?;
         self.forget_job(key, (kind == JOB_DELETE).then_some(content))?;
         self.commit_unless_running()?;
         Ok(true)

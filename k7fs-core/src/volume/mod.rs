@@ -11,6 +11,7 @@ mod depth;
 mod extents;
 mod file;
 mod handles;
+mod health;
 mod index;
 mod inode;
 mod io;
@@ -30,6 +31,7 @@ mod types;
 #[cfg(feature = "sharing")]
 pub use copy::Chunk;
 pub use dedup::{ChunkSizes, DedupPolicy};
+pub use health::{BadBlock, Health};
 #[cfg(feature = "indexes")]
 pub use index::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};
 pub use index::{INDEX_NAME_FIRST, RetentionPolicy};
@@ -105,7 +107,9 @@ pub struct Volume<'b, F> {
     /// An operation of the running transaction failed half way: only undoing everything is sound.
     broken: Option<inner::Error>,
     clean: bool,
-    /// An earlier failure left memory and chip in disagreement.
+    /// Memory and chip may differ: what counts is on the chip, and is read again where a change is undone.
+    in_doubt: bool,
+    /// Memory and chip differ, and the chip could not be read again.
     poisoned: bool,
     worn_out: bool,
 }
@@ -252,10 +256,11 @@ impl<'b, F: Flash> Volume<'b, F> {
                 result => result?,
             }
             // A device that never unmounts must not let the log's tail grow from start to start.
-            match self.tree.make_room(&Demand::default(), false) {
-                Ok(()) | Err(inner::Error::NoSpace) => {}
+            match self.make_room(&Demand::default()) {
+                Ok(()) | Err(inner::Error::NoSpace | inner::Error::Stuck | inner::Error::WornOut) => {}
                 Err(error) => return Err(error.into()),
             }
+            self.tree.begin_levelling();
         }
         Ok(())
     }
@@ -275,6 +280,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             is_snapshot: false,
             broken: None,
             clean: false,
+            in_doubt: false,
             poisoned: false,
             worn_out: false,
         })
@@ -340,7 +346,7 @@ impl<'b, F: Flash> Volume<'b, F> {
     fn make_room_ahead(&mut self, bytes: u64) -> Result<(), inner::Error> {
         self.writable()?;
         self.commit()?;
-        match self.tree.make_room(&Demand { bytes, ..Demand::default() }, false) {
+        match self.make_room(&Demand { bytes, ..Demand::default() }) {
             Err(inner::Error::NoSpace) => Ok(()),
             result => result,
         }
@@ -363,7 +369,7 @@ impl<'b, F: Flash> Volume<'b, F> {
             return Err(inner::Error::Busy);
         }
         self.commit()?;
-        self.tree.make_room(&Demand::default(), false)?;
+        self.make_room(&Demand::default())?;
         self.in_transaction = true;
         self.broken = None;
         Ok(self.tree.log.next_object)
@@ -396,7 +402,6 @@ impl<'b, F: Flash> Volume<'b, F> {
     pub fn usage(&mut self) -> Result<Usage, Error> {
         self.usable()?;
         let alloc = &self.tree.log.alloc;
-        let erase_count_max = (0..alloc.blocks()).map(|block| alloc.erase_count(block)).max().unwrap_or(0);
         let (capacity, used) = (self.tree.capacity_bytes(), self.tree.used_bytes());
         let statistics = self.tree.log.pages.statistics;
         Ok(Usage {
@@ -406,7 +411,6 @@ impl<'b, F: Flash> Volume<'b, F> {
             free_blocks: alloc.count(BlockState::Free),
             corrected_bits: statistics.corrected_bits,
             retried_reads: statistics.retried_reads.into(),
-            erase_count_max,
             unsettled: self.read_only && !self.clean,
             clean: self.clean,
         })
@@ -470,32 +474,60 @@ impl<'b, F: Flash> Volume<'b, F> {
         undone.err().unwrap_or(error)
     }
 
+    /// Goes back to the last commit.
     fn undo(&mut self) -> Result<(), inner::Error> {
         self.forget_decoded();
-        let result = self.tree.roll_back();
-        if result.is_err() {
-            self.poisoned = true;
-        }
+        let in_doubt = core::mem::take(&mut self.in_doubt);
+        let rolled_back = if in_doubt { Err(inner::Error::Stuck) } else { self.tree.roll_back() };
+        let result = match rolled_back {
+            Err(inner::Error::Flash(error)) => Err(inner::Error::Flash(error)),
+            Err(_) => self.read_again(),
+            Ok(()) => Ok(()),
+        };
+        self.poisoned |= result.is_err();
         result
+    }
+
+    /// Reads the last commit from the chip, where it is not sure to be in memory. A chip that does not take what a start writes is
+    /// only read from then on.
+    fn read_again(&mut self) -> Result<(), inner::Error> {
+        if !self.worn_out {
+            match self.tree.remount(true) {
+                Ok(()) => return Ok(()),
+                Err(error @ inner::Error::Flash(_)) => return Err(error),
+                Err(_) => self.worn_out = true,
+            }
+        }
+        self.tree.remount(false)
+    }
+
+    /// Makes room in the tree. A lack of it changes nothing; any other failure may come in the middle of something.
+    fn make_room(&mut self, demand: &Demand) -> Result<(), inner::Error> {
+        match self.tree.make_room(demand, self.in_transaction) {
+            Err(error) if error != inner::Error::NoSpace => {
+                self.in_doubt = true;
+                Err(self.give_up_change(error))
+            }
+            result => result,
+        }
     }
 
     /// Remembers what an error means for everything that follows.
     fn note(&mut self, error: inner::Error) {
         match error {
-            inner::Error::WornOut => self.worn_out = true,
+            inner::Error::WornOut => (self.worn_out, self.in_doubt) = (true, true),
+            inner::Error::Stuck => self.in_doubt = true,
             inner::Error::NeedsRemount | inner::Error::Flash(_) => self.poisoned = true,
             _ => {}
         }
     }
 
     fn commit(&mut self) -> Result<(), inner::Error> {
-        let result = self.tree.commit();
-        if let Err(error) = result {
-            self.note(error);
-            // A commit that failed may or may not be on the chip: only a mount can tell.
-            self.poisoned = true;
-        }
-        result
+        self.tree.commit().map_err(|error| {
+            // A commit that failed may or may not be on the chip.
+            self.in_doubt = true;
+            self.give_up_change(error)
+        })
     }
 
     fn commit_unless_running(&mut self) -> Result<(), inner::Error> {

@@ -135,7 +135,7 @@ impl<F: Flash> Volume<'_, F> {
             self.commit()?;
         }
         let demand = Demand { bytes: growth + BOOKKEEPING_BYTES, growth, rows };
-        self.tree.make_room(&demand, self.in_transaction)
+        self.make_room(&demand)
     }
 
     /// Refuses one more entry in a directory that has as many as it may.
@@ -371,7 +371,7 @@ impl<F: Flash> Volume<'_, F> {
         let rows = if self.tree.has_room_for(4 * DROPPED_ROWS) { DROPPED_ROWS } else { 1 };
         let bytes = (rows + UNLINK_ROWS) as u64 * DROPPED_ROW_BYTES + BOOKKEEPING_BYTES;
         let demand = Demand { bytes, growth: 0, rows: rows + UNLINK_ROWS };
-        self.tree.make_room(&demand, self.in_transaction)?;
+        self.make_room(&demand)?;
         self.change(|volume| volume.drop_names(directory, from, rows))
     }
 

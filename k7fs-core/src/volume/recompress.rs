@@ -150,7 +150,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         let bytes = len + self.packing_bytes(len);
         let growth = if unpacks { bytes } else { 0 };
-        self.tree.make_room(&Demand { bytes: bytes + BOOKKEEPING_BYTES, growth, rows }, self.in_transaction)?;
+        self.make_room(&Demand { bytes: bytes + BOOKKEEPING_BYTES, growth, rows })?;
         let Some(codecs) = self.codecs.take() else { return Ok(Outcome::Skipped) };
         let result = self.repack_with(codecs, object, start..end, codec, &held);
         codecs.cached = None;

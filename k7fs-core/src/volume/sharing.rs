@@ -334,7 +334,7 @@ impl<F: Flash> Volume<'_, F> {
         while let Some(part) = self.next_part(object, at)?.filter(|part| part.end <= end) {
             if part.start >= start {
                 let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: ROWS_PER_PART + 1 };
-                match self.tree.make_room(&demand, self.in_transaction) {
+                match self.make_room(&demand) {
                     Err(Error::NoSpace) => return Ok(()),
                     result => result?,
                 }

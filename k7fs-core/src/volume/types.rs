@@ -322,8 +322,6 @@ pub struct Usage {
     pub corrected_bits: u64,
     /// Read retries since the mount.
     pub retried_reads: u64,
-    /// The largest erase count of a block.
-    pub erase_count_max: u32,
     /// A read-only mount after an unclean stop: what it shows may still go back to the commit before.
     pub unsettled: bool,
     /// Whether the last stop was clean.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::Ageing;
+
 /// The faults of a chip. The default plan has none; every field may be changed at any time.
 ///
 /// Pages and blocks are those of the chip: on NOR, pages of the program size and erase units.
@@ -9,6 +11,8 @@ use std::collections::BTreeSet;
 pub struct FaultPlan {
     /// Probability that a bit reads flipped once. Drawn anew for every read, on NAND for every load of a page.
     pub bit_flip_rate: f64,
+    /// What erasing does to the chip, beside all the rest.
+    pub ageing: Option<Ageing>,
     /// Share of the bits that the last load of a page got wrong which a read above and below the threshold marks as weak.
     pub weak_share_of_wrong: f64,
     /// Right bits that it marks as weak, for each bit that reads wrong.
@@ -44,6 +48,7 @@ impl Default for FaultPlan {
     fn default() -> Self {
         Self {
             bit_flip_rate: 0.0,
+            ageing: None,
             // Cells of two levels with Gaussian noise, of which one in 1000 reads wrong, read again at 15 % of the distance
             // from the threshold to a level: Q(1.15 x) / Q(x) = 0.19 and Q(0.85 x) / Q(x) - 1 = 3.3 for Q(x) = 10^-3.
             weak_share_of_wrong: 0.81,

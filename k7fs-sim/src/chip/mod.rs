@@ -27,6 +27,7 @@
 //! # Ok::<(), &str>(())
 //! ```
 
+mod ageing;
 mod cells;
 mod counters;
 mod faults;
@@ -52,6 +53,7 @@ use std::sync::Arc;
 use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
 use k7fs_core::flash::nand::{NandError, NandErrorKind};
 
+pub use ageing::{Ageing, SPREAD};
 use cells::Cells;
 pub use counters::Counters;
 pub use faults::{Cut, CutKind, FaultPlan, StuckBit, TornOrder};

@@ -286,7 +286,22 @@ impl Chip {
                     || Draw::new(self.seed, Purpose::EraseFailure, &place).chance(plan.erase_fail_rate)
             }
         };
+        self.wear_out(blocks.clone(), program.map(|(page, _)| page));
         if failed || self.grown_bad.range(blocks).next().is_some() { Fate::Failed } else { Fate::Done }
+    }
+
+    /// Lets those blocks go bad whose end has come: in this erase, or in this program.
+    fn wear_out(&mut self, blocks: Range<u32>, page: Option<u32>) {
+        let Some(ageing) = self.faults.ageing else { return };
+        let pages_per_block = self.spec.pages_per_block();
+        for block in blocks {
+            // Erases are counted after this.
+            let erases = self.generations[block as usize].saturating_add(page.is_none().into());
+            let end = ageing.end(self.seed, block, pages_per_block);
+            if end.has_come(erases, page.map(|page| page % pages_per_block)) {
+                self.grow_bad(block);
+            }
+        }
     }
 
     fn check_program_rules(&mut self, page: u32, column: u32, bytes: &[u8]) {

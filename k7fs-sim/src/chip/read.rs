@@ -114,7 +114,7 @@ impl Chip {
         for bit in self.cells.page(page).map_or(&[][..], |cells| &cells.weak) {
             mark(bit.bit);
         }
-        let rate = self.faults.bit_flip_rate * self.faults.weak_right_per_wrong;
+        let rate = self.bit_flip_rate(page) * self.faults.weak_right_per_wrong;
         for bit in Selected::new(draw, rate, u64::from(self.spec.page_bytes()) * 8) {
             mark(bit as u32);
         }
@@ -153,6 +153,12 @@ impl Chip {
         self.counters.spend(time_ns);
     }
 
+    /// Probability that a bit of the page reads flipped, whatever it holds.
+    fn bit_flip_rate(&self, page: u32) -> f64 {
+        let erases = self.generations[self.block_of(page) as usize];
+        self.faults.bit_flip_rate + self.faults.ageing.map_or(0.0, |ageing| ageing.bit_flip_rate(erases))
+    }
+
     fn copy_out(&self, page: u32, column: usize, bytes: &mut [u8]) {
         match self.cells.page(page) {
             Some(cells) => bytes.copy_from_slice(&cells.data[column..column + bytes.len()]),
@@ -164,7 +170,7 @@ impl Chip {
     fn for_each_flip(&mut self, page: u32, first_bit: u32, bit_count: u64, mut flip: impl FnMut(u32)) {
         let cells = self.cells.page(page);
         let weak = cells.map_or(&[][..], |cells| &cells.weak);
-        let rate = self.faults.bit_flip_rate;
+        let rate = self.bit_flip_rate(page);
         let stuck = !self.faults.stuck.is_empty();
         if weak.is_empty() && rate <= 0.0 && !stuck {
             return;

@@ -19,6 +19,7 @@ pub(super) enum Purpose {
     EraseFailure,
     Content,
     WeakBits,
+    Life,
 }
 
 /// Scrambles one word so that neighbouring inputs give unrelated outputs (the finaliser of SplitMix64).

@@ -24,6 +24,8 @@ pub(crate) enum CliError {
     Violations(String),
     /// A measurement failed.
     Bench(String),
+    /// A run of wear that could not be made, or lost data.
+    Wear(String),
     /// Asked for something impossible.
     Usage(String),
 }
@@ -59,7 +61,7 @@ impl std::fmt::Display for CliError {
                 let plural = if *count == 1 { "fault" } else { "faults" };
                 write!(f, "{}: {count} {plural} found", image.display())
             }
-            Self::Violations(text) | Self::Bench(text) | Self::Usage(text) => f.write_str(text),
+            Self::Violations(text) | Self::Bench(text) | Self::Wear(text) | Self::Usage(text) => f.write_str(text),
         }
     }
 }

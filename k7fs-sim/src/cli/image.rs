@@ -188,9 +188,11 @@ impl Info {
     pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
         self.json.refuse_image(&self.image.image)?;
         let mut image = self.image.open(Access::Read)?;
-        let (usage, last_commit) =
-            image.with(|volume| Ok((volume.usage().map_err(HostError::object("/"))?, volume.last_commit())))?;
-        let report = InfoReport::new(&self.image.image, &image, &usage, last_commit);
+        let (usage, health, last_commit) = image.with(|volume| {
+            let usage = volume.usage().map_err(HostError::object("/"))?;
+            Ok((usage, volume.health().map_err(HostError::object("/"))?, volume.last_commit()))
+        })?;
+        let report = InfoReport::new(&self.image.image, &image, &usage, &health, last_commit);
         if output.json(self.json.target(), &report)? {
             for line in report.lines() {
                 output.line(&line)?;

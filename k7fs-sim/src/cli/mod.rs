@@ -13,6 +13,7 @@ mod ecc;
 mod ecc_report;
 mod error;
 mod files;
+mod health;
 mod image;
 mod output;
 mod progress;
@@ -21,6 +22,7 @@ mod snap;
 mod space;
 mod torture;
 mod tree;
+mod wear;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ struct Cli {
 enum Command {
     Torture(torture::Torture),
     Bench(bench::Bench),
+    Wear(wear::WearCommand),
     Chips(chips::Chips),
     Ecc(ecc::Ecc),
     Mkfs(image::Mkfs),
@@ -60,6 +63,7 @@ enum Command {
     Cp(dedup::Cp),
     Attr(attributes::Attr),
     Info(image::Info),
+    Health(health::HealthCommand),
     Status(content::Status),
     Codec(content::Codec),
     Recompress(content::Recompress),
@@ -95,6 +99,7 @@ impl Command {
         match self {
             Self::Torture(command) => command.run(output),
             Self::Bench(command) => command.run(output),
+            Self::Wear(command) => command.run(output),
             Self::Chips(command) => command.run(output),
             Self::Ecc(command) => command.run(output),
             Self::Mkfs(command) => command.run(),
@@ -109,6 +114,7 @@ impl Command {
             Self::Cp(command) => command.run(),
             Self::Attr(command) => command.run(output),
             Self::Info(command) => command.run(output),
+            Self::Health(command) => command.run(output),
             Self::Status(command) => command.run(output),
             Self::Codec(command) => command.run(output),
             Self::Recompress(command) => command.run(output),

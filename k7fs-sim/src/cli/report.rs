@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use k7fs_core::flash::Flash;
-use k7fs_core::{Fault, FaultKind, Usage};
+use k7fs_core::{Fault, FaultKind, Health, Usage};
 use k7fs_sim::host::{OpenImage, volume_bytes};
 use serde::Serialize;
 
@@ -30,7 +30,10 @@ pub(super) struct InfoReport {
     free_bytes: u64,
     bad_blocks: u32,
     free_blocks: u32,
+    erase_count_min: u32,
+    erase_count_mean: u32,
     erase_count_max: u32,
+    spare_blocks: u32,
     clean: bool,
     unsettled: bool,
     corrected_bits: u64,
@@ -38,7 +41,7 @@ pub(super) struct InfoReport {
 }
 
 impl InfoReport {
-    pub(super) fn new(path: &Path, image: &OpenImage, usage: &Usage, last_commit: u64) -> Self {
+    pub(super) fn new(path: &Path, image: &OpenImage, usage: &Usage, health: &Health, last_commit: u64) -> Self {
         let geometry = image.flash().geometry();
         let info = image.info();
         Self {
@@ -60,7 +63,10 @@ impl InfoReport {
             free_bytes: usage.free_bytes,
             bad_blocks: usage.bad_blocks,
             free_blocks: usage.free_blocks,
-            erase_count_max: usage.erase_count_max,
+            erase_count_min: health.erase_count_min,
+            erase_count_mean: health.erase_count_mean,
+            erase_count_max: health.erase_count_max,
+            spare_blocks: health.spare_blocks,
             clean: usage.clean,
             unsettled: usage.unsettled,
             corrected_bits: usage.corrected_bits,
@@ -95,8 +101,12 @@ impl InfoReport {
                 self.capacity_bytes, self.free_bytes
             ),
             format!(
-                "blocks         {} bad, {} free, erased {} times at most",
-                self.bad_blocks, self.free_blocks, self.erase_count_max
+                "blocks         {} bad, {} more may go bad, {} free",
+                self.bad_blocks, self.spare_blocks, self.free_blocks
+            ),
+            format!(
+                "erases         {} least, {} mean, {} most",
+                self.erase_count_min, self.erase_count_mean, self.erase_count_max
             ),
             format!("last stop      {stop}, after commit {}", self.last_commit),
             format!("this mount     {} bits corrected, {} reads retried", self.corrected_bits, self.retried_reads),

@@ -215,7 +215,7 @@ impl<F: Flash> Volume<'_, F> {
     /// without it.
     pub(super) fn make_index_room(&mut self, growth: u64) -> Result<(), Error> {
         let rows = INDEX_ROWS + if self.tree.log.may_have.jobs { JOB_ROWS } else { 0 };
-        Ok(self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth, rows }, false)?)
+        Ok(self.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth, rows })?)
     }
 
     pub(super) fn put_index(&mut self, record: &Record) -> Result<(), inner::Error> {

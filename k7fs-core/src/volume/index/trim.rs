@@ -119,7 +119,7 @@ impl<F: Flash> Volume<'_, F> {
 
     /// One commit of a job.
     fn step(&mut self, change: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.tree.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 6 }, false)?;
+        self.make_room(&Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: 6 })?;
         self.change(change)?;
         self.commit()
     }
@@ -175,7 +175,7 @@ impl<F: Flash> Volume<'_, F> {
             let [few, many] = STEP_VERSIONS;
             let most = if self.tree.has_room_for(4 * many * ROWS_PER_VERSION) { many } else { few };
             let bytes = most as u64 * BYTES_PER_VERSION + BOOKKEEPING_BYTES;
-            self.tree.make_room(&Demand { bytes, growth: 0, rows: most * ROWS_PER_VERSION + 2 }, false)?;
+            self.make_room(&Demand { bytes, growth: 0, rows: most * ROWS_PER_VERSION + 2 })?;
             from = self.change(|volume| volume.pass_some(of, since, what, at, most))?;
             self.commit()?;
         }
