@@ -91,6 +91,8 @@ pub(crate) struct Log<'b, F> {
     erased: heapless::Vec<u16, ERASED_MAX>,
     /// What is being moved lay still for long, and goes to blocks that were erased often.
     pub(crate) moves_cold: bool,
+    /// A block was opened since the wear was looked at.
+    pub(crate) has_opened: bool,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,

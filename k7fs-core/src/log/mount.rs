@@ -136,6 +136,7 @@ impl<'b, F: Flash> Log<'b, F> {
             relocations: heapless::Vec::new(),
             erased: heapless::Vec::new(),
             moves_cold: false,
+            has_opened: false,
             commits_in_tail: 0,
             pages_in_tail: 0,
             knows_lives: false,

@@ -72,19 +72,18 @@ impl<F: Flash> Tree<'_, F> {
     /// Wear is levelled from here on: the blocks that a mount opens do not count, so that starts one after the other move nothing
     /// and the first write costs what any does.
     pub(crate) fn begin_levelling(&mut self) {
-        self.levelled = self.log.generation() as u32;
+        self.log.has_opened = false;
     }
 
     /// Moves what lies in a block that has fallen behind in wear, so that it takes its part again. Not in a transaction.
     ///
     /// Looked at once for each block that a write opens, and only with blocks to spare: nothing waits for it.
     pub(super) fn level(&mut self) -> Result<(), Error> {
-        let generation = self.log.generation() as u32;
         let is_busy = self.stage.is_some() || self.spilled || self.cleaned.is_full();
-        if generation == self.levelled || is_busy || self.free_blocks() < self.comfortable_blocks() {
+        if !self.log.has_opened || is_busy || self.free_blocks() < self.comfortable_blocks() {
             return Ok(());
         }
-        self.levelled = generation;
+        self.log.has_opened = false;
         let Some(victim) = self.laggard() else { return Ok(()) };
         self.commit()?;
         self.log.moves_cold = true;

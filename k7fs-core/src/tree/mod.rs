@@ -68,8 +68,6 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
-    /// The log's generation when the wear was levelled last.
-    levelled: u32,
     /// Blocks whose counts have reached their end may have lost references since they were counted last.
     #[cfg(feature = "indexes")]
     pub(crate) recount_due: bool,
@@ -219,7 +217,6 @@ impl<'b, F: Flash> Tree<'b, F> {
             committed_bytes: 0,
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
-            levelled: 0,
             #[cfg(feature = "indexes")]
             recount_due: true,
         }

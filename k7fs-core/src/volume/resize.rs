@@ -1,7 +1,7 @@
 //! The volume as a whole: how many blocks it has, and which of them are erased ahead.
 
 use super::Volume;
-use crate::error::{Error, inner};
+use crate::error::Error;
 use crate::flash::Flash;
 
 impl<F: Flash> Volume<'_, F> {
@@ -28,18 +28,17 @@ impl<F: Flash> Volume<'_, F> {
         self.commit()?;
         let before = self.tree.log.alloc.blocks();
         if blocks < before {
-            let blocks_min = self.tree.blocks_least();
-            let blocks_min = self.noted(blocks_min)?;
+            let blocks_min = self.change(|volume| volume.tree.blocks_least())?;
             if blocks < blocks_min {
                 return Err(Error::ResizeTooSmall { blocks_min });
             }
         }
-        let result = match blocks.cmp(&before) {
-            core::cmp::Ordering::Less => self.tree.shrink(blocks),
+        let resized = self.change(|volume| match blocks.cmp(&before) {
+            core::cmp::Ordering::Less => volume.tree.shrink(blocks),
             core::cmp::Ordering::Equal => Ok(()),
-            core::cmp::Ordering::Greater => self.tree.grow(blocks),
-        };
-        Ok(self.noted(result)?)
+            core::cmp::Ordering::Greater => volume.tree.grow(blocks),
+        });
+        Ok(resized?)
     }
 
     /// Erases up to so many free blocks ahead of their use, and tells how many.
@@ -53,20 +52,11 @@ impl<F: Flash> Volume<'_, F> {
         self.writable_volume()?;
         let mut erased = 0;
         while erased < blocks {
-            let result = self.tree.log.erase_ahead();
-            if !self.noted(result)? {
+            if !self.change(|volume| volume.tree.log.erase_ahead())? {
                 break;
             }
             erased += 1;
         }
         Ok(erased)
-    }
-
-    /// Remembers what an error means for what follows.
-    fn noted<R>(&mut self, result: Result<R, inner::Error>) -> Result<R, inner::Error> {
-        if let Err(error) = &result {
-            self.note(*error);
-        }
-        result
     }
 }
