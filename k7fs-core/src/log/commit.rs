@@ -1,7 +1,7 @@
 //! Commits: one item that makes everything since the last one visible.
 //!
 //! ```text
-//! transaction, first page, predecessor+1, predecessor's tag 4 bytes, moved page+1, next object,
+//! transaction, first page, predecessor+1, predecessor's tag 4 bytes, moved page+1, its life on authenticated volumes, next object,
 //! 0 or replaced first page+1, replaced page, 0 or reach+1
 //! ```
 //!
@@ -11,7 +11,6 @@
 //! A commit with a *reach* says again, as references, every change of that many commits before it: replay reads no further.
 
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
-use super::replay::reference_len;
 use super::table::Age;
 use super::{HeadId, Log};
 use crate::error::inner::Error;
@@ -52,6 +51,8 @@ pub(super) struct Commit {
     pub(super) predecessor: Option<u32>,
     pub(super) predecessor_tag: u32,
     pub(super) moved_page: Option<u32>,
+    /// The life of the moved head's block, on authenticated volumes.
+    pub(super) moved_life: Option<u32>,
     pub(super) next_object: u64,
     pub(super) replaced: Option<Replaced>,
     /// Everything that this many commits before it changed is said again in this transaction.
@@ -66,6 +67,9 @@ impl Commit {
         writer.uleb_plus_one(self.predecessor);
         writer.bytes(&self.predecessor_tag.to_le_bytes());
         writer.uleb_plus_one(self.moved_page);
+        if let Some(life) = self.moved_life {
+            writer.uleb(life.into());
+        }
         writer.uleb(self.next_object);
         writer.uleb_plus_one(self.replaced.map(|replaced| replaced.first_page));
         if let Some(replaced) = self.replaced {
@@ -75,7 +79,7 @@ impl Commit {
         writer.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], is_keyed: bool) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let commit = Self {
             transaction: reader.uleb(),
@@ -83,6 +87,7 @@ impl Commit {
             predecessor: reader.uleb_minus_one(),
             predecessor_tag: u32::from_le_bytes(reader.array()),
             moved_page: reader.uleb_minus_one(),
+            moved_life: is_keyed.then(|| reader.uleb32()),
             next_object: reader.uleb(),
             replaced: reader.uleb_minus_one().map(|first_page| Replaced { first_page, page: reader.uleb32() }),
             reach: reader.uleb_minus_one(),
@@ -95,6 +100,7 @@ impl Commit {
         let mut body = [0u8; COMMIT_BYTES_MAX];
         let far = Some(u32::MAX);
         let longest = Self { first_page: u32::MAX, moved_page: far, reach: Some(REACH_MAX), ..*self };
+        let longest = Self { moved_life: longest.moved_life.and(far), ..longest };
         longest.encode(&mut body).map_or(COMMIT_BYTES_MAX, <[u8]>::len) as u32
     }
 
@@ -113,6 +119,7 @@ impl<F: Flash> Log<'_, F> {
             predecessor: self.last_commit,
             predecessor_tag: self.commit_tag,
             moved_page: None,
+            moved_life: self.life_said(0),
             next_object: self.next_object,
             replaced: None,
             reach: None,
@@ -131,6 +138,7 @@ impl<F: Flash> Log<'_, F> {
             self.flush_partial(HeadId::Moved)?;
         }
         commit.moved_page = self.moved_page();
+        commit.moved_life = self.life_said(commit.moved_page.map_or(0, |page| page.saturating_sub(1)));
         let len = commit.len_max();
         self.begin(HeadId::Front, ItemKind::Commit, Key::MIN, len)?;
         commit.first_page = self.transaction_start.unwrap_or(0);
@@ -206,7 +214,7 @@ impl<F: Flash> Log<'_, F> {
                 continue;
             }
             let (kind, len) = match &row.place {
-                Some(place) => (ItemKind::Reference, reference_len(&self.pages.space, place)),
+                Some(place) => (ItemKind::Reference, self.reference_len(place)),
                 None => (ItemKind::Delete, 0),
             };
             let header = ItemHeader { kind, key: row.key, len };
@@ -238,7 +246,7 @@ impl<F: Flash> Log<'_, F> {
                 let len = (item.header.len as usize).min(body.len());
                 let body = body.get_mut(..len).unwrap_or_default();
                 self.read(item.body, body)?;
-                return Commit::decode(body).ok_or(Error::Corrupt { page });
+                return Commit::decode(body, self.is_keyed()).ok_or(Error::Corrupt { page });
             }
             if self.pages.space.page_of(item.next) != page {
                 break;

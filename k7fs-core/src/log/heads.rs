@@ -450,7 +450,8 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_state(block, BlockState::Tail);
             return Ok(true);
         }
-        self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+        let life = self.life_before(block)?;
+        self.alloc.set_erase_count(block, life.saturating_add(1));
         // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
         let erased = (is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?;
         if erased {

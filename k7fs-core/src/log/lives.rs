@@ -2,7 +2,8 @@
 //!
 //! On an authenticated volume a page counts only in its block's life of now, so that nothing from an earlier one can be brought
 //! back. The allocation table knows that life, except for blocks opened since it was written. Those of the checkpoint's own
-//! writing are vouched for by a hash in the checkpoint; others must have been opened after it, and be free in the table.
+//! writing are vouched for by a hash in the checkpoint, those of the log by the chain of their headers, and of others every
+//! reference and commit says the life it means.
 
 use super::alloc::Segment;
 use super::checkpoint::{Checkpoint, LIVES_BYTES};
@@ -45,9 +46,9 @@ impl<F: Flash> Log<'_, F> {
     pub(super) fn learn_life(&mut self, page: u32, header: &Header) -> Result<(), Error> {
         let block = self.pages.space.block_of_page(page);
         let known = self.alloc.erase_count(block);
-        let is_sound = match self.alloc.state(block) {
-            BlockState::Free => header.life >= known && header.sequence > self.checkpoint.tail_sequence,
-            _ if self.alloc.live(block) == 0 => header.life >= known,
+        // With nothing alive in it then, it may have become free with the checkpoint and have been erased: what is older says nothing.
+        let is_sound = match self.alloc.live(block) {
+            0 => header.life >= known && header.sequence > self.checkpoint.tail_sequence,
             _ => header.life == known,
         };
         if self.is_keyed() && !is_sound && !is_off(Step::Life) {
@@ -57,21 +58,36 @@ impl<F: Flash> Log<'_, F> {
         Ok(())
     }
 
-    /// As [`Self::learn_life`] on authenticated volumes, from a page that a row refers to. One that cannot be read tells nothing: a
-    /// block that is in use by now has mostly been erased once more.
-    pub(super) fn learn_life_at(&mut self, page: u32) -> Result<(), Error> {
-        if !self.is_keyed() {
-            return Ok(());
-        }
-        match self.pages.header(page) {
-            Ok(header) => self.learn_life(page, &header),
-            Err(error) if error.is_damage() => {
-                let block = self.pages.space.block_of_page(page);
-                if self.alloc.state(block) == BlockState::Free {
-                    self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
-                }
+    /// The life to be said of a page that is referred to; nothing where nobody asks.
+    pub(super) fn life_said(&self, page: u32) -> Option<u32> {
+        self.is_keyed().then(|| self.alloc.erase_count(self.pages.space.block_of_page(page)))
+    }
+
+    /// Takes a block's life from what a page of the log's tail says of one of its pages.
+    pub(super) fn take_life(&mut self, page: u32, said: Option<u32>) -> Result<(), Error> {
+        let block = self.pages.space.block_of_page(page);
+        let known = self.alloc.erase_count(block);
+        match said {
+            Some(life) if life == known || is_off(Step::Life) => Ok(()),
+            Some(life) if life > known && self.alloc.live(block) == 0 => {
+                self.alloc.set_erase_count(block, life);
                 Ok(())
             }
+            Some(_) => Err(Error::Forged { page }),
+            None => Ok(()),
+        }
+    }
+
+    /// The life of a free block until now. On authenticated volumes its first page is looked at: a block that was opened before a cut
+    /// without a trace must not live twice under one number.
+    pub(super) fn life_before(&mut self, block: u32) -> Result<u32, Error> {
+        let known = self.alloc.erase_count(block);
+        if !self.is_keyed() {
+            return Ok(known);
+        }
+        match self.pages.header(self.pages.space.first_page(block)) {
+            Ok(header) => Ok(header.life.max(known)),
+            Err(error) if error.is_damage() || matches!(error, Error::Forged { .. }) => Ok(known),
             Err(error) => Err(error),
         }
     }

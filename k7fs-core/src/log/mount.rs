@@ -204,7 +204,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let untouched = tail.newest_commit.is_none() && tail.is_empty(&self.checkpoint);
         let clean = self.checkpoint.clean && tail_checkpoint && untouched;
         self.place_front(&tail)?;
-        self.place_moved(self.checkpoint.moved_page)?;
+        self.place_moved(self.checkpoint.moved_page, None)?;
         self.replay(tail.newest_commit)?;
         self.alloc.free_unused();
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
@@ -417,8 +417,13 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         let jumps = self.checkpoint.jumps;
         for (replaced, _) in jumps.iter() {
-            // It must not come back into the chain that names it. If it is bad, it will fail again.
-            self.learn_life_at(self.pages.space.first_page(*replaced))?;
+            // It must not come back into the chain that names it. If it is bad, it will fail again; what it shows may be from before
+            // an erase that failed.
+            let first_page = self.pages.space.first_page(*replaced);
+            match self.pages.header(first_page).and_then(|header| self.learn_life(first_page, &header)) {
+                Err(error) if !error.is_damage() && !matches!(error, Error::Forged { .. }) => return Err(error),
+                _ => {}
+            }
             self.mark_tail(*replaced);
         }
         Ok(())

@@ -10,20 +10,13 @@ use super::{BlockState, HeadId, Item, Log};
 use crate::codec::PACKED;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::page::Space;
 use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, uleb_len};
 
 /// Bytes moved at a time when content is copied.
 const CHUNK_BYTES: usize = 64;
-/// Bytes of the longest body of a reference: an address of 39 bits and three lengths of 32.
-const REFERENCE_BYTES_MAX: usize = 24;
-
-/// Bytes of a reference's body.
-pub(super) fn reference_len(space: &Space, place: &Place) -> u32 {
-    let packed = place.part().map_or(0, |packed| uleb_len(packed.skip.into()) + uleb_len(packed.stored.into()));
-    (uleb_len(space.number(place.address)) + uleb_len(place.len.into()) + packed) as u32
-}
+/// Bytes of the longest body of a reference: a life, an address of 39 bits and three lengths of 32.
+const REFERENCE_BYTES_MAX: usize = 29;
 
 /// The pages of one transaction, or of a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +46,12 @@ impl<F: Flash> Log<'_, F> {
         for _ in 0..self.pages.space.page_count() {
             let commit = self.commit_on(page)?;
             let tag = self.pages.tag_of(page)?;
-            if commit.transaction <= self.checkpoint.transaction {
-                break;
-            }
+            // First of all: what was there before must not end the chain.
             if expected.is_some_and(|expected| expected != (commit.transaction, tag)) {
                 return Err(Error::Corrupt { page });
+            }
+            if commit.transaction <= self.checkpoint.transaction {
+                break;
             }
             if expected.is_none() {
                 self.last_commit = Some(page);
@@ -65,7 +59,7 @@ impl<F: Flash> Log<'_, F> {
                 self.transaction = commit.transaction;
                 self.next_object = commit.next_object;
                 if self.pages.header(page)?.sequence > self.checkpoint.sequence {
-                    self.place_moved(commit.moved_page)?;
+                    self.place_moved(commit.moved_page, commit.moved_life)?;
                 }
             }
             self.replay_commit(page, &commit)?;
@@ -116,9 +110,10 @@ impl<F: Flash> Log<'_, F> {
 
     fn replay_item(&mut self, item: &Item) -> Result<(), Error> {
         let page = self.pages.space.page_of(item.body);
+        let mut life = None;
         let place = match item.header.kind {
             ItemKind::Value => Some(Place::value(item.body, item.header.len)),
-            ItemKind::Reference => Some(self.reference(item)?),
+            ItemKind::Reference => Some(self.reference(item, &mut life)?),
             ItemKind::Packed => Some(self.packed_item(item)?),
             ItemKind::Delete => None,
             _ => return Ok(()),
@@ -129,7 +124,7 @@ impl<F: Flash> Log<'_, F> {
             }
             let block = self.pages.space.block_of(place.address);
             if matches!(self.alloc.state(block), BlockState::Free | BlockState::Used) {
-                self.learn_life_at(self.pages.space.page_of(place.address))?;
+                self.take_life(self.pages.space.page_of(place.address), life)?;
                 self.alloc.set_state(block, BlockState::Tail);
             }
         }
@@ -140,13 +135,14 @@ impl<F: Flash> Log<'_, F> {
         self.put_row(key, place).map_err(|_| Error::Corrupt { page })
     }
 
-    /// Reads the body of a reference.
-    pub(crate) fn reference(&mut self, item: &Item) -> Result<Place, Error> {
+    /// Reads the body of a reference, and the life that it says of its block.
+    fn reference(&mut self, item: &Item, life: &mut Option<u32>) -> Result<Place, Error> {
         let page = self.pages.space.page_of(item.body);
         let mut body = [0u8; REFERENCE_BYTES_MAX];
         let body = body.get_mut(..item.header.len as usize).ok_or(Error::Corrupt { page })?;
         self.read(item.body, body)?;
         let mut reader = Reader::new(body);
+        *life = self.is_keyed().then(|| reader.uleb32());
         let mut place = Place::value(self.pages.space.at(reader.uleb()), reader.uleb32());
         if reader.position() < body.len() {
             place = Place::packed(place.address, place.len, Packed { skip: reader.uleb32(), stored: reader.uleb32() });
@@ -372,10 +368,21 @@ impl<F: Flash> Log<'_, F> {
         self.put_row(key, Some(place))
     }
 
+    /// Bytes of a reference's body.
+    pub(super) fn reference_len(&self, place: &Place) -> u32 {
+        let space = &self.pages.space;
+        let life = self.life_said(space.page_of(place.address)).map_or(0, |life| uleb_len(life.into()));
+        let packed = place.part().map_or(0, |packed| uleb_len(packed.skip.into()) + uleb_len(packed.stored.into()));
+        (life + uleb_len(space.number(place.address)) + uleb_len(place.len.into()) + packed) as u32
+    }
+
     /// Appends a reference to bytes that are on flash; the table is not told.
     pub(crate) fn append_reference(&mut self, key: Key, place: &Place) -> Result<(), Error> {
         let mut body = [0u8; REFERENCE_BYTES_MAX];
         let mut writer = crate::varint::Writer::new(&mut body);
+        if let Some(life) = self.life_said(self.pages.space.page_of(place.address)) {
+            writer.uleb(life.into());
+        }
         writer.uleb(self.pages.space.number(place.address));
         writer.uleb(place.len.into());
         if let Some(packed) = place.part() {

@@ -97,7 +97,8 @@ impl<F: Flash> Log<'_, F> {
         if self.erased.is_full() {
             return Ok(false);
         }
-        self.alloc.set_erase_count(block, self.alloc.erase_count(block).saturating_add(1));
+        let life = self.life_before(block)?;
+        self.alloc.set_erase_count(block, life.saturating_add(1));
         if self.pages.erase(block)? {
             let _ = self.erased.push(block as u16);
             return Ok(true);

@@ -162,8 +162,9 @@ impl<F: Flash> Log<'_, F> {
         Ok(())
     }
 
-    /// Puts the moved head where the newest commit says. What lies there may have been touched since.
-    pub(super) fn place_moved(&mut self, page: Option<u32>) -> Result<(), Error> {
+    /// Puts the moved head where the checkpoint or the newest commit says, which says its block's life too unless that is known. What
+    /// lies there may have been touched since.
+    pub(super) fn place_moved(&mut self, page: Option<u32>, life: Option<u32>) -> Result<(), Error> {
         let space = self.pages.space;
         let Some(page) = page.filter(|page| *page <= space.page_count()) else { return Ok(()) };
         // A full block's next page is the first one of the block behind it.
@@ -173,7 +174,7 @@ impl<F: Flash> Log<'_, F> {
             return Ok(());
         }
         if self.alloc.state(block) != BlockState::Tail {
-            self.learn_life_at(page.saturating_sub(1))?;
+            self.take_life(page.saturating_sub(1), life)?;
         }
         self.mark_tail(block);
         self.moved.place(block, first_page, page - first_page);
