@@ -78,11 +78,15 @@ impl Album {
                 if matches!(operation, Operation::Remount | Operation::Restart | Operation::RemoveTree { .. }) {
                     continue;
                 }
-                oracle.start(operation);
-                history.extend(oracle.candidates());
-                let outcome = session.apply(&mut volume, operation);
-                let finished = oracle.finish(operation, &outcome).expect("a sound volume answers as the model does");
-                if finished == Finished::Partial {
+                for operation in [operation, &closing(operation)] {
+                    oracle.start(operation);
+                    history.extend(oracle.candidates());
+                    let outcome = session.apply(&mut volume, operation);
+                    let finished =
+                        oracle.finish(operation, &outcome).expect("a sound volume answers as the model does");
+                    if finished != Finished::Partial {
+                        break;
+                    }
                     let shown = observe(&mut volume).expect("a sound volume can be read");
                     oracle.resume(&shown).expect("it stopped between two steps of the operation");
                 }
@@ -164,5 +168,13 @@ impl Album {
         }
         *if last == Some(&tree) { &mut tally.last } else { &mut tally.earlier } += 1;
         Ok(())
+    }
+}
+
+/// What follows an operation that went half way: how much of it a file without a name has taken, nobody can see.
+fn closing(operation: &Operation) -> Operation {
+    match operation {
+        Operation::WriteAt { slot, .. } | Operation::SetLength { slot, .. } => Operation::Close { slot: *slot },
+        _ => Operation::Sync,
     }
 }

@@ -438,12 +438,21 @@ impl<F: Flash> Log<'_, F> {
         Ok(BlockHeader::decode(&payload).map(|block_header| (header, block_header)))
     }
 
+    /// As [`Self::block_header`] of a block whose life is known: no other one counts.
+    pub(super) fn chain_header(&mut self, block: u32) -> Result<Option<(Header, BlockHeader)>, Error> {
+        let found = self.block_header(block)?;
+        if let Some((header, _)) = &found {
+            self.check_life_of(self.pages.space.first_page(block), header)?;
+        }
+        Ok(found)
+    }
+
     /// The block that follows in the log's chain.
     pub(super) fn successor(&mut self, block: u32) -> Result<Option<u32>, Error> {
         if self.front.block == Some(block) {
             return Ok(self.front.next);
         }
-        let header = self.block_header(block)?;
+        let header = self.chain_header(block)?;
         let next = header.and_then(|(_, header)| header.next).filter(|next| *next < self.pages.space.block_count);
         Ok(next.map(|next| self.checkpoint.jump(next)))
     }

@@ -168,7 +168,7 @@ impl<F: Flash> Log<'_, F> {
                     if error.is_unreadable() && space.block_of_page(page) != space.block_of_page(span.last_page) =>
                 {
                     let next = self.successor(space.block_of_page(page))?.ok_or(Error::Corrupt { page })?;
-                    let header = self.block_header(next)?;
+                    let header = self.chain_header(next)?;
                     if header.is_none_or(|(_, header)| {
                         page - space.first_page(space.block_of_page(page)) < header.before_pages
                     }) {

@@ -44,7 +44,7 @@ impl<F: Flash> Log<'_, F> {
         let mut pages = 0;
         self.mark_tail(block);
         let mut next = self.successor(block)?;
-        let mut before = self.block_header(block)?.map_or(0, |(page, _)| page.sequence);
+        let mut before = self.chain_header(block)?.map_or(0, |(page, _)| page.sequence);
         for _ in 0..space.block_count {
             let Some(candidate) = next else { break };
             let Some((page, header)) = self.successor_header(candidate, before)? else { break };
@@ -144,7 +144,7 @@ impl<F: Flash> Log<'_, F> {
     /// Puts the front head behind the last page found.
     pub(super) fn place_front(&mut self, tail: &Tail) -> Result<(), Error> {
         let space = self.pages.space;
-        let header = self.block_header(tail.block)?;
+        let header = self.chain_header(tail.block)?;
         let first_page = space.first_page(tail.block);
         let Some((header, block_header)) = header else {
             return Err(Error::Uncorrectable { page: first_page });
