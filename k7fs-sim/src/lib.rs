@@ -5,6 +5,7 @@ pub mod chip;
 pub mod codec;
 pub mod ecc;
 pub mod host;
+pub mod latency;
 pub mod model;
 mod random;
 pub mod torture;

@@ -46,6 +46,55 @@ fn chips_tells_everything_about_every_chip() {
 }
 
 #[test]
+fn wear_and_latency_keep_their_keys_and_refuse_what_makes_no_sense() {
+    let asked = ["wear", "--chip", "W25Q80BL", "--workload", "append", "--endurance", "3", "--json", "-"].map(s);
+    let wear: Value = serde_json::from_str(&ok(&asked)).unwrap();
+    assert_eq!(
+        keys(&wear),
+        [
+            "bytes_written",
+            "chip",
+            "endurance",
+            "ended",
+            "erase_max",
+            "erase_mean",
+            "erase_min",
+            "failed_blocks",
+            "fill_percent",
+            "ideal_bytes",
+            "level",
+            "life_used",
+            "lifetimes",
+            "lost_commits",
+            "seed",
+            "user_bytes",
+            "workload",
+            "write_amplification",
+            "wrong_reads",
+        ]
+    );
+    let latency: Value = serde_json::from_str(&ok(&["latency", "--chip", "W25Q80BL", "--json", "-"].map(s))).unwrap();
+    assert_eq!(keys(&latency), ["chip", "rows", "seed"]);
+    let rows = latency["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 24, "six workloads at two fills, with and without idle time");
+    assert_eq!(
+        keys(&rows[0]),
+        [
+            "fill_percent",
+            "maintained",
+            "max_erases_per_call",
+            "max_ms",
+            "max_programs_per_call",
+            "median_ms",
+            "p999_ms",
+            "workload",
+        ]
+    );
+    fails_saying(2, &["0 is not in 1.."], &["wear", "--chip", "W25Q80BL", "--endurance", "0"].map(s));
+    fails_saying(2, &["W25Q80B"], &["wear", "--chip", "W25Q80B"].map(s));
+}
+
+#[test]
 fn info_and_fsck_keep_their_keys() {
     let scratch = Scratch::new();
     let image = scratch.image("W25N01GV");

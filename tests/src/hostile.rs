@@ -501,6 +501,7 @@ fn alter_rich(volume: &mut Volume<'_, &mut RamFlash>) {
     let _ = volume.remove_file("/d/many");
     alter_shared(volume);
     let _ = volume.erase_ahead(2);
+    let _ = volume.maintain(50);
     if let Ok(mut cursor) = volume.defragment_all() {
         while let Ok(Some(_)) = volume.next_defragment(&mut cursor) {}
     }

@@ -160,6 +160,18 @@ pub fn space() -> Vec<Workload> {
             ],
         ),
         workload(
+            "idle time",
+            [some_tree(), (0..70).map(|round| write("/a", round, 700 + round as u32)).collect()].concat(),
+            [
+                Operation::Maintain { budget: 3 },
+                update("/a", 100, 3, 300),
+                Operation::Maintain { budget: 60 },
+                write("/b", 1, 500),
+                Operation::Maintain { budget: 200 },
+                unlink("/a"),
+            ],
+        ),
+        workload(
             "defragment",
             (0..14)
                 .map(|part| update("/a", part * 500 % 3000, part, 200))

@@ -117,7 +117,7 @@ pub struct Codecs<'b> {
 pub(crate) struct Cached {
     pub(crate) address: Address,
     /// Blocks opened until then: none was used again in between.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
 }
 
 impl<'b> Codecs<'b> {

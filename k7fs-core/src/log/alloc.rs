@@ -333,6 +333,11 @@ impl<'b> Alloc<'b> {
         if self.state(block) == BlockState::Bad { 0 } else { self.word(block) >> 3 & LIVE_MAX }
     }
 
+    /// Bytes that are alive in a block, as [`Self::live_bytes`].
+    pub(crate) fn live_bytes_of(&self, block: u32) -> u64 {
+        u64::from(self.live(block)) << self.unit_shift
+    }
+
     /// Bytes that are alive in the whole volume, headers included, rounded up to units.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_total << self.unit_shift

@@ -197,7 +197,7 @@ impl<F: Flash> Log<'_, F> {
         for _ in 0..RETRIES_MAX {
             let block = self.take_free()?;
             self.alloc.set_state(block, BlockState::Anchor);
-            self.generation += 1;
+            self.generation = self.generation.wrapping_add(1);
             let first_page = self.pages.space.first_page(block);
             let mut bytes = [0u8; ITEM_BYTES_MAX];
             let header = BlockHeader {

@@ -495,7 +495,7 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             HeadId::Moved => None,
         };
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.has_opened = true;
         let (before, before_pages) = match id {
             HeadId::Front => (self.front.first_sequence, self.front.end),

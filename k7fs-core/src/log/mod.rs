@@ -71,8 +71,8 @@ pub(crate) struct Log<'b, F> {
     pub(crate) checkpoint: Checkpoint,
     /// The next page's sequence number.
     sequence: u64,
-    /// Blocks opened so far.
-    generation: u64,
+    /// Blocks opened so far, modulo 2^32.
+    generation: u32,
     /// The number of the last commit.
     transaction: u64,
     /// Where the running transaction's first page is, once it has one.
@@ -337,8 +337,13 @@ impl<F: Flash> Log<'_, F> {
         self.settle(&start)
     }
 
-    /// Blocks opened so far.
-    pub(crate) fn generation(&self) -> u64 {
+    /// A number that rises by one with every page.
+    pub(crate) fn pages_written(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Blocks opened so far, modulo 2^32.
+    pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
 

@@ -208,7 +208,7 @@ impl<'b, F: Flash> Log<'b, F> {
         self.replay(tail.newest_commit)?;
         self.alloc.free_unused();
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.knows_lives = true;
         if self.transaction < commit_min {
             return Err(crate::Error::RolledBack { commit: self.transaction });

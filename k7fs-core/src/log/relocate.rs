@@ -63,7 +63,7 @@ impl<F: Flash> Log<'_, F> {
         self.alloc.set_state(old, BlockState::Failing);
         for _ in 0..RETRIES_MAX {
             let new = self.take_free()?;
-            self.generation += 1;
+            self.generation = self.generation.wrapping_add(1);
             if self.copy_pages(id, old, new)? {
                 if let Err(mut newest) = self.relocations.push(Relocation { failed_page, old, new }) {
                     // Every one takes the place of the one before; the oldest is forgotten.

@@ -3,7 +3,7 @@
 use super::alloc::BadReason;
 use super::heads::Doubt;
 use super::mount::BLOCKS_MIN;
-use super::{BlockState, HeadId, Log};
+use super::{BlockState, ERASED_MAX, HeadId, Log};
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -87,6 +87,13 @@ impl<F: Flash> Log<'_, F> {
             leaves = true;
         }
         Ok(leaves)
+    }
+
+    /// Blocks that should be erased ahead and are not: enough of them for what is written between two idle moments, as far as there
+    /// are free ones.
+    pub(crate) fn erased_lacking(&self) -> u32 {
+        let erased = self.erased.len() as u32;
+        (ERASED_MAX as u32 - erased).min(self.alloc.count(BlockState::Free).saturating_sub(erased))
     }
 
     /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.

@@ -27,8 +27,20 @@ const LAG_MIN: u32 = 4;
 const LAG_SHARE: u32 = 16;
 /// The smallest piece of an extent that is cut, as a part of a block.
 const PIECE_SHARE: u32 = 4;
+/// Eighths of a block that may be alive where it is cleaned ahead of the need.
+const GAINFUL_EIGHTHS: u64 = 7;
 /// Blocks cleaned between two checkpoints, at most.
 const VICTIMS_MAX: usize = super::CLEANED_MAX;
+
+/// A block that is emptied in steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Emptying {
+    pub(super) block: u16,
+    /// Where to go on.
+    page: u16,
+    /// What it holds lay still for long.
+    pub(super) is_cold: bool,
+}
 
 impl<F: Flash> Tree<'_, F> {
     /// Cleans some blocks and writes a checkpoint, so that they are free. `false` where nothing was moved.
@@ -75,21 +87,15 @@ impl<F: Flash> Tree<'_, F> {
         self.log.has_opened = false;
     }
 
-    /// Moves what lies in a block that has fallen behind in wear, so that it takes its part again. Not in a transaction.
-    ///
-    /// Looked at once for each block that a write opens, and only with blocks to spare: nothing waits for it.
-    pub(super) fn level(&mut self) -> Result<(), Error> {
-        let is_busy = self.stage.is_some() || self.spilled || self.cleaned.is_full();
-        if !self.log.has_opened || is_busy || self.free_blocks() < self.comfortable_blocks() {
-            return Ok(());
+    /// Once for each block that is opened, chooses the block that lags most to be emptied next, where there are blocks to spare: nothing
+    /// waits for it.
+    pub(super) fn choose_laggard(&mut self) {
+        let is_busy =
+            self.emptying.is_some() || self.cleaned.is_full() || self.free_blocks() < self.comfortable_blocks();
+        if is_busy || !core::mem::take(&mut self.log.has_opened) {
+            return;
         }
-        self.log.has_opened = false;
-        let Some(victim) = self.laggard() else { return Ok(()) };
-        self.commit()?;
-        self.log.moves_cold = true;
-        let moved = self.evacuate(victim);
-        self.log.moves_cold = false;
-        moved.map(drop).map_err(half_way)
+        self.emptying = self.laggard().map(|block| Emptying { block: block as u16, page: 0, is_cold: true });
     }
 
     /// The block in use that was erased least, if it lags.
@@ -110,13 +116,44 @@ impl<F: Flash> Tree<'_, F> {
             && matches!(alloc.state(block), BlockState::Used | BlockState::Failing)
     }
 
+    /// The block with the least in it, where something is gained.
+    pub(super) fn gainful_victim(&self) -> Option<u32> {
+        let alloc = &self.log.alloc;
+        let most = u64::from(self.log.pages.space.block_payload()) * GAINFUL_EIGHTHS / 8;
+        self.victim().filter(|victim| alloc.live_bytes_of(*victim) <= most)
+    }
+
+    /// Moves about so many pages out of the block that is being emptied, or begins with the one with the least in it. Not in a
+    /// transaction.
+    pub(super) fn clean_step(&mut self, pages: u32) -> Result<(), Error> {
+        let begun = self.emptying.filter(|emptying| self.is_candidate(emptying.block.into()));
+        let fresh = || Some(Emptying { block: self.gainful_victim()? as u16, page: 0, is_cold: false });
+        let Some(emptying) = begun.or_else(fresh) else {
+            self.emptying = None;
+            return Ok(());
+        };
+        self.commit()?;
+        self.log.moves_cold = emptying.is_cold;
+        let left = self.evacuate_some(emptying.block.into(), emptying.page.into(), pages);
+        self.log.moves_cold = false;
+        self.emptying = left.map_err(half_way)?.map(|page| Emptying { page: page as u16, ..emptying });
+        Ok(())
+    }
+
     /// Moves everything that is alive out of a block; `false` where the table has no more room.
     pub(super) fn evacuate(&mut self, victim: u32) -> Result<bool, Error> {
-        let whole = self.move_items(victim)?;
+        let left = self.evacuate_some(victim, 0, u32::MAX)?;
+        Ok(left.is_none())
+    }
+
+    /// Moves what is alive in a block from one of its pages on, until about so many pages are programmed for it; tells the page to
+    /// go on with, if there is one. Whatever was moved is committed.
+    fn evacuate_some(&mut self, victim: u32, page: u32, pages: u32) -> Result<Option<u32>, Error> {
+        let left = self.move_items(victim, page, pages)?;
         self.refer_to_moved()?;
         self.log_commit()?;
-        // The victim is not looked at again before the checkpoint that frees it.
-        Ok(whole && self.cleaned.push(victim as u16).is_ok())
+        // An empty one is not looked at again before the checkpoint that frees it.
+        if left.is_some() || self.cleaned.push(victim as u16).is_ok() { Ok(left) } else { Ok(Some(0)) }
     }
 
     /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.
@@ -134,14 +171,20 @@ impl<F: Flash> Tree<'_, F> {
         Ok(())
     }
 
+    /// Moves the items that begin on a block's pages from one on; tells the page where it stopped: with so many pages programmed, or
+    /// where the table has no more room.
     #[inline(never)]
-    fn move_items(&mut self, victim: u32) -> Result<bool, Error> {
+    fn move_items(&mut self, victim: u32, from: u32, pages: u32) -> Result<Option<u32>, Error> {
         let space = self.log.pages.space;
         let first_page = space.first_page(victim);
         let end = first_page + space.pages_per_block;
-        let mut page = first_page;
+        let enough = self.log.pages_written().saturating_add(pages.into());
+        let mut page = first_page + from;
         let mut offset = None;
         while page < end {
+            if self.log.pages_written() >= enough {
+                return Ok(Some(page - first_page));
+            }
             let header = match self.log.pages.header(page) {
                 Ok(header) => header,
                 Err(error) if error.is_damage() => {
@@ -156,7 +199,7 @@ impl<F: Flash> Tree<'_, F> {
             // A damaged item hides the rest of its page, not of the block.
             while let Ok(Some(item)) = self.log.item_at(address) {
                 if !self.move_item(&item)? {
-                    return Ok(false);
+                    return Ok(Some(page - 1 - first_page));
                 }
                 if space.page_of(item.next) >= page {
                     (page, offset) = (space.page_of(item.next), Some(space.offset_of(item.next)));
@@ -168,7 +211,7 @@ impl<F: Flash> Tree<'_, F> {
                 break;
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     #[inline(never)]

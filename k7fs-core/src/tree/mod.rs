@@ -1,5 +1,6 @@
 //! The tree floor: one copy-on-write B+tree over versioned keys, seen through the table of changes not merged yet.
 
+mod ahead;
 #[cfg(feature = "indexes")]
 mod changes;
 mod check;
@@ -12,6 +13,7 @@ mod versions;
 mod view;
 
 pub(crate) use check::NodeFault;
+use cleaner::Emptying;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
 pub(crate) use space::Demand;
 pub(crate) use view::View;
@@ -68,13 +70,15 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
+    /// The block that the cleaner is emptying, until the next checkpoint.
+    emptying: Option<Emptying>,
     /// Blocks whose counts have reached their end may have lost references since they were counted last.
     #[cfg(feature = "indexes")]
     pub(crate) recount_due: bool,
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
-const CLEANED_MAX: usize = 32;
+const CLEANED_MAX: usize = 30;
 
 /// The leaf of the last lookup, and what it found.
 #[derive(Debug)]
@@ -217,6 +221,7 @@ impl<'b, F: Flash> Tree<'b, F> {
             committed_bytes: 0,
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
+            emptying: None,
             #[cfg(feature = "indexes")]
             recount_due: true,
         }

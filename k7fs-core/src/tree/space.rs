@@ -37,10 +37,15 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Blocks that the next checkpoint may take in the worst case.
-    fn checkpoint_blocks(&self) -> u32 {
+    pub(super) fn checkpoint_blocks(&self) -> u32 {
         let rows = self.rows_max() as u32;
         let leaves = rows.min(self.log.checkpoint.leaves + 1 + rows / 16);
         self.blocks_for_nodes(leaves, self.root_level, self.log.alloc.blocks())
+    }
+
+    /// Free blocks with which a checkpoint in steps may be begun: another one may be due before it ends.
+    pub(super) fn blocks_to_begin(&self) -> u32 {
+        2 * self.checkpoint_blocks() + SPARE_BLOCKS
     }
 
     /// Free blocks with which nothing has to be cleaned, whatever comes next.
@@ -137,7 +142,7 @@ impl<F: Flash> Tree<'_, F> {
     /// In a transaction nothing may be committed: the table is emptied by spilling, and a lack of blocks is `NoSpace`.
     pub(crate) fn make_room(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
         if demand.bytes > 0 && !in_transaction {
-            self.level()?;
+            self.clean_ahead(demand.bytes)?;
         }
         self.make_rows(demand.rows, in_transaction)?;
         if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
@@ -180,7 +185,7 @@ impl<F: Flash> Tree<'_, F> {
                 return Ok(());
             }
             // With blocks to spare only: what a checkpoint frees comes back at its end.
-            if self.free_blocks() < 2 * self.checkpoint_blocks() + SPARE_BLOCKS {
+            if self.free_blocks() < self.blocks_to_begin() {
                 return Ok(());
             }
             if !in_transaction {
@@ -189,9 +194,7 @@ impl<F: Flash> Tree<'_, F> {
             self.begin_checkpoint();
         }
         // So many for every row that it ends before the table is full.
-        let left =
-            self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
-        let pace = left.div_ceil(self.rows_max().saturating_sub(used).max(1));
+        let pace = self.steps_left().div_ceil(self.rows_max().saturating_sub(used).max(1));
         for _ in 0..pace * come.max(1) {
             if self.stage.is_none() {
                 break;
@@ -201,19 +204,24 @@ impl<F: Flash> Tree<'_, F> {
         Ok(())
     }
 
+    /// Steps of the checkpoint that was begun, at most.
+    pub(super) fn steps_left(&self) -> usize {
+        self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2
+    }
+
     /// Whether the table takes so many rows now.
     pub(crate) fn has_room_for(&self, rows: usize) -> bool {
         self.rows_to_replay() + rows <= self.rows_max()
     }
 
     /// Rows that a mount would bring back now: those that a merge has taken since it was begun count as well.
-    fn rows_to_replay(&self) -> usize {
+    pub(super) fn rows_to_replay(&self) -> usize {
         let table = &self.log.table;
         if self.stage.is_none() { table.len() } else { self.frozen_rows + table.len() - table.count(Age::Frozen) }
     }
 
     /// Whether the log's tail has reached so many quarters of what it may take.
-    fn is_tail_full(&self, quarters: u32) -> bool {
+    pub(super) fn is_tail_full(&self, quarters: u32) -> bool {
         let pages_max = self.log.pages.space.page_count() / TAIL_FRACTION;
         self.log.commits_in_tail >= TAIL_COMMITS_MAX * quarters / 4
             || self.log.pages_in_tail >= pages_max * quarters / 4
@@ -308,7 +316,7 @@ impl<F: Flash> Tree<'_, F> {
     #[inline(never)]
     fn clean_counted(&mut self, free_wanted: u32) -> Result<bool, Error> {
         // A little ahead of the need: a checkpoint per cleaned block would cost more than the cleaning.
-        self.clean(free_wanted + 2 + self.log.alloc.blocks() / 32).map_err(half_way)
+        self.clean(free_wanted + self.pool_blocks()).map_err(half_way)
     }
 
     /// A key gets a value. Values other than extents must fit a block.
@@ -447,6 +455,7 @@ impl<F: Flash> Tree<'_, F> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
+        self.emptying = None;
         let report = self.mount_log(writable, commit_min)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.

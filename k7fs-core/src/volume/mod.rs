@@ -15,6 +15,7 @@ mod health;
 mod index;
 mod inode;
 mod io;
+mod maintain;
 #[cfg(feature = "attributes")]
 mod metadata;
 mod namespace;

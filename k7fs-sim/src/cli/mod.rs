@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod health;
 mod image;
+mod latency;
 mod output;
 mod progress;
 mod report;
@@ -49,6 +50,7 @@ enum Command {
     Torture(torture::Torture),
     Bench(bench::Bench),
     Wear(wear::WearCommand),
+    Latency(latency::Latency),
     Chips(chips::Chips),
     Ecc(ecc::Ecc),
     Mkfs(image::Mkfs),
@@ -100,6 +102,7 @@ impl Command {
             Self::Torture(command) => command.run(output),
             Self::Bench(command) => command.run(output),
             Self::Wear(command) => command.run(output),
+            Self::Latency(command) => command.run(output),
             Self::Chips(command) => command.run(output),
             Self::Ecc(command) => command.run(output),
             Self::Mkfs(command) => command.run(),

@@ -61,6 +61,7 @@ impl Generator {
             36..44 => self.reading(&tree),
             44 if self.random.percent(30) => Operation::LeaveBlocks { count: self.random.below(6) as u32 },
             45 if self.random.percent(30) => Operation::EraseAhead { count: self.random.below(12) as u32 },
+            44..46 if self.random.percent(30) => Operation::Maintain { budget: 1 + self.random.below(40) as u32 },
             44..46 => Operation::Sync,
             46 if self.random.percent(50) => Operation::Defragment,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },

@@ -302,6 +302,10 @@ pub enum Operation {
     EraseAhead {
         count: u32,
     },
+    /// Works ahead with so many pages.
+    Maintain {
+        budget: u32,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.

@@ -212,7 +212,11 @@ impl Oracle {
     /// Whether the operation leaves nothing pending. Where that is a matter of taste (a rename onto itself), no.
     fn commits(&self, operation: &Operation, after: &Model) -> bool {
         match operation {
-            Operation::Defragment | Operation::LeaveBlocks { .. } | Operation::Sync | Operation::Remount => true,
+            Operation::Defragment
+            | Operation::LeaveBlocks { .. }
+            | Operation::Maintain { .. }
+            | Operation::Sync
+            | Operation::Remount => true,
             // Each commits what was written before, but for a name that stays as it is.
             Operation::RenameIndex { from, to } => from != to,
             operation if operation.is_about_indexes() => true,
