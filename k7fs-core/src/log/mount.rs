@@ -339,6 +339,15 @@ impl<'b, F: Flash> Log<'b, F> {
             if let Some(place) = self.anchors.checkpoints.get_mut(mirror) {
                 *place = Some(anchor);
             }
+            if let (Some(one), Some(other)) = (best, found)
+                && one.sequence == other.sequence
+                && !one.last
+                && !other.last
+            {
+                // The second mirror is written when the first is whole: no cut leaves both unreadable behind the same checkpoint. Both
+                // copies of a newer one are lost, and blocks that this one refers to may have been used again.
+                return Err(Error::Uncorrectable { page: one.page + 1 });
+            }
             best = newer(best, found);
         }
         if best.is_none() || !fixed_known {
