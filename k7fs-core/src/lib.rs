@@ -68,8 +68,8 @@ pub use volume::{
     ContentCursor, ContentStatus, DEPTH_MAX, DedupPolicy, DefragmentCursor, Device, DirCursor, DirEntry, ENTRIES_MAX,
     FILE_SIZE_MAX, Fault, FaultKind, File, FileIo, FormatOptions, Health, INDEX_NAME_FIRST, Kind, LINKS_MAX, Metadata,
     MountOptions, NAME_BYTES_MAX, OPEN_FILES_MAX, OpenOptions, PATH_BYTES_MAX, RESERVED_ATTRIBUTES, Recompressed,
-    RetentionPolicy, STREAM_ATTRIBUTES, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes, buffer_bytes_with,
-    cache_bytes,
+    RetentionPolicy, STREAM_ATTRIBUTES, Scrubbed, Timestamp, Usage, Volume, VolumeInfo, buffer_bytes,
+    buffer_bytes_with, cache_bytes,
 };
 #[cfg(feature = "indexes")]
 pub use volume::{ChangeKind, IndexChange, IndexCursor, IndexInfo, POLICY_SNAPSHOTS_MAX, PolicyOutcome};

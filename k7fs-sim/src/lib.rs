@@ -8,5 +8,6 @@ pub mod host;
 pub mod latency;
 pub mod model;
 mod random;
+pub mod retention;
 pub mod torture;
 pub mod wear;

@@ -54,8 +54,8 @@ fn wear_and_latency_keep_their_keys_and_refuse_what_makes_no_sense() {
         [
             "bytes_written",
             "chip",
-            "endurance",
             "ended",
+            "endurance",
             "erase_max",
             "erase_mean",
             "erase_min",
@@ -90,6 +90,26 @@ fn wear_and_latency_keep_their_keys_and_refuse_what_makes_no_sense() {
             "workload",
         ]
     );
+    let asked = ["retention", "--chip", "W25Q80BL", "--years", "2", "--json", "-"].map(s);
+    let retention: Value = serde_json::from_str(&ok(&asked)).unwrap();
+    assert_eq!(
+        keys(&retention),
+        [
+            "bit_error_rate",
+            "chip",
+            "lost",
+            "pages",
+            "passes_per_year",
+            "programmed",
+            "reads_per_year",
+            "seed",
+            "weak_blocks",
+            "wrong_files",
+            "years",
+        ]
+    );
+    fails_saying(2, &["0 is not in 1..=1000"], &["retention", "--chip", "W25Q80BL", "--years", "0"].map(s));
+    fails_saying(2, &["a share from 0 to 0.03"], &["retention", "--chip", "W25Q80BL", "--rber", "0.5"].map(s));
     fails_saying(2, &["0 is not in 1.."], &["wear", "--chip", "W25Q80BL", "--endurance", "0"].map(s));
     fails_saying(2, &["W25Q80B"], &["wear", "--chip", "W25Q80B"].map(s));
 }
@@ -100,6 +120,8 @@ fn info_and_fsck_keep_their_keys() {
     let image = scratch.image("W25N01GV");
     let json = scratch.path("info.json");
     fs::write(&json, "x".repeat(100_000)).unwrap();
+    let scrub: Value = serde_json::from_str(&ok(&[s("scrub"), image.as_os_str(), s("--json"), s("-")])).unwrap();
+    assert_eq!(keys(&scrub), ["corrected_bits", "pages", "unreadable_pages", "weak_blocks"]);
     let text = ok(&[s("info"), image.as_os_str(), s("--json"), json.as_os_str()]);
     assert!(text.contains("capacity"), "the text goes to standard output beside the file");
     let info: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();

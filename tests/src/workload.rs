@@ -168,7 +168,9 @@ pub fn space() -> Vec<Workload> {
                 Operation::Maintain { budget: 60 },
                 write("/b", 1, 500),
                 Operation::Maintain { budget: 200 },
+                Operation::Scrub { budget: 40 },
                 unlink("/a"),
+                Operation::Scrub { budget: 1000 },
             ],
         ),
         workload(

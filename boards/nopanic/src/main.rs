@@ -228,7 +228,12 @@ fn use_directories<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
 fn use_space<F: Flash>(volume: &mut Volume<'_, F>) -> Result<(), Error> {
     let _ = black_box(volume.erase_ahead(anything()));
     let _ = black_box(volume.maintain(anything()));
-    let _ = black_box((volume.maintenance_due(), volume.health()?.bytes_left(anything()), volume.next_bad_block(anything())));
+    let _ = black_box(volume.scrub(anything()));
+    let _ = black_box((
+        volume.maintenance_due(),
+        volume.health()?.bytes_left(anything()),
+        volume.next_bad_block(anything()),
+    ));
     let _ = black_box(volume.resize(anything()));
     let mut cursor = if anything::<u8>() == 0 { volume.defragment(path())? } else { volume.defragment_all()? };
     while let Some(bytes) = volume.next_defragment(&mut cursor)? {

@@ -10,6 +10,7 @@ use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, keyless_item};
 use super::signature::{SIGNATURE_BYTES, Signature};
 use super::{BlockState, Log};
+use crate::ecc::{Correction, Layout};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::{Header, PageKind, ProgramError, Space};
@@ -312,6 +313,45 @@ impl<F: Flash> Log<'_, F> {
             }
         }
         Ok(true)
+    }
+
+    /// What is wrong with a page, read afresh; `None` where nothing is, or nothing is on it.
+    pub(crate) fn inspect(&mut self, page: u32) -> Result<Option<Correction>, Error> {
+        let space = self.pages.space;
+        let block = space.block_of_page(page);
+        let index = page - space.first_page(block);
+        if block < self.signature.fixed_blocks && index < signature_pages(self.signature.geometry.page_size) {
+            return if index == 0 { self.inspect_signature(page) } else { Ok(None) };
+        }
+        if self.is_outdated(block, index) || !self.pages.probe(page)? {
+            return Ok(None);
+        }
+        self.pages.inspect(page)
+    }
+
+    /// Whether a block is one of the mirrors.
+    pub(crate) fn is_anchor(&self, block: u32) -> bool {
+        let Anchors { fixed, checkpoints } = &self.anchors;
+        fixed.iter().chain(checkpoints).flatten().any(|anchor| anchor.block == block)
+    }
+
+    /// Whether a page of an anchor has others of its kind behind it.
+    fn is_outdated(&self, block: u32, index: u32) -> bool {
+        let [fixed, checkpoints] = [(&self.anchors.fixed, 0), (&self.anchors.checkpoints, CHECKPOINT_FIRST_PAGE)];
+        [fixed, checkpoints].into_iter().any(|(anchors, first)| {
+            let anchor = anchors.iter().flatten().find(|anchor| anchor.block == block);
+            anchor.is_some_and(|anchor| index >= first && index + 1 < anchor.next_page)
+        })
+    }
+
+    /// The same for the signature that begins on a page.
+    #[inline(never)]
+    fn inspect_signature(&mut self, page: u32) -> Result<Option<Correction>, Error> {
+        let mut codeword = [0u8; SIGNATURE_BYTES];
+        self.signature.seal(&mut codeword)?;
+        let bits = self.pages.differing_bits(page, &codeword)?;
+        let margin = Layout::Nor256.safe_bits() as i16 - bits.min(i16::MAX as u32) as i16;
+        Ok((bits > 0).then_some(Correction { bits, margin, ..Correction::default() }))
     }
 
     /// Finds the newest pointer in a fixed block: the checkpoint blocks' numbers and the page's sequence number.

@@ -109,6 +109,8 @@ pub(crate) struct Checkpoint {
     pub(crate) next_object: u64,
     /// Leaves of the tree.
     pub(crate) leaves: u32,
+    /// The page that scrubbing goes on with; newer than the rest of it where a pass is under way.
+    pub(crate) scrubbed: u32,
     /// Where the allocation table's segments are.
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
@@ -136,6 +138,7 @@ impl Checkpoint {
             moved_page: None,
             next_object: 0,
             leaves: 0,
+            scrubbed: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Jumps::default(),
             blocks: 0,
@@ -172,6 +175,7 @@ impl Checkpoint {
         writer.uleb_plus_one(self.moved_page);
         writer.uleb(self.next_object);
         writer.uleb(self.leaves.into());
+        writer.uleb(self.scrubbed.into());
         writer.uleb(self.segments.into_iter().filter_map(Segment::get).count() as u64);
         for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
             writer.uleb(space.number(address));
@@ -217,6 +221,7 @@ impl Checkpoint {
         checkpoint.moved_page = reader.uleb_minus_one();
         checkpoint.next_object = reader.uleb();
         checkpoint.leaves = reader.uleb32();
+        checkpoint.scrubbed = reader.uleb32();
         let segments = usize::try_from(reader.uleb()).ok()?;
         for place in checkpoint.segments.get_mut(..segments)? {
             *place = Segment::new(space.at(reader.uleb()), reader.uleb32());

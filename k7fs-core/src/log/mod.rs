@@ -325,6 +325,7 @@ impl<F: Flash> Log<'_, F> {
             transaction: start.transaction,
             next_object: self.next_object,
             leaves: self.checkpoint.leaves,
+            scrubbed: self.checkpoint.scrubbed,
             segments: self.alloc.segments,
             blocks: self.stated_blocks(),
             ..Checkpoint::new()

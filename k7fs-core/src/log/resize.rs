@@ -4,6 +4,8 @@ use super::alloc::BadReason;
 use super::heads::Doubt;
 use super::mount::BLOCKS_MIN;
 use super::{BlockState, ERASED_MAX, HeadId, Log};
+use core::ops::Range;
+
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -63,17 +65,17 @@ impl<F: Flash> Log<'_, F> {
         (end..self.alloc.blocks()).find(in_use)
     }
 
-    /// Heads and checkpoint blocks leave what lies from `end` on. `true` where there was something to leave: then a checkpoint must
+    /// Heads and anchors leave what lies in some blocks. `true` where there was something to leave: then a checkpoint must
     /// follow. Nothing may be behind the last one.
-    pub(crate) fn leave_blocks(&mut self, end: u32) -> Result<bool, Error> {
-        let beyond = |block: Option<u32>| block.is_some_and(|block| block >= end);
+    pub(crate) fn leave_blocks(&mut self, blocks: Range<u32>) -> Result<bool, Error> {
+        let inside = |block: Option<u32>| block.is_some_and(|block| blocks.contains(&block));
         let mut leaves = false;
-        if beyond(self.moved.block) {
+        if inside(self.moved.block) {
             self.flush_partial(HeadId::Moved)?;
             self.moved.close();
             leaves = true;
         }
-        if beyond(self.front.block) || beyond(self.front.next) {
+        if inside(self.front.block) || inside(self.front.next) {
             // A chain of its own begins: the checkpoint that follows leads to it.
             self.flush_partial(HeadId::Front)?;
             self.front.close();
@@ -82,9 +84,18 @@ impl<F: Flash> Log<'_, F> {
             leaves = true;
         }
         let full = self.pages.space.pages_per_block;
-        for anchor in self.anchors.checkpoints.iter_mut().flatten().filter(|anchor| anchor.block >= end) {
+        for anchor in self.anchors.checkpoints.iter_mut().flatten().filter(|anchor| inside(Some(anchor.block))) {
             (anchor.next_page, anchor.doubt) = (full, Doubt::None);
             leaves = true;
+        }
+        let mut is_fixed = false;
+        for anchor in self.anchors.fixed.iter_mut().flatten().filter(|anchor| inside(Some(anchor.block))) {
+            (anchor.next_page, anchor.doubt) = (full, Doubt::None);
+            is_fixed = true;
+        }
+        if is_fixed {
+            // Erased and written anew, one after the other.
+            self.write_fixed()?;
         }
         Ok(leaves)
     }

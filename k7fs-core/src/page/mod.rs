@@ -19,7 +19,7 @@ pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
 pub use statistics::{ReadStatistics, WeakPage};
 
-use crate::ecc::{self, Layout, Tier, Uncorrectable};
+use crate::ecc::{self, Correction, Layout, Tier, Uncorrectable};
 use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
 use crate::hash::crc32;
@@ -406,7 +406,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             None => {}
         }
         let slot = self.cache.borrow(page);
-        match self.with_slot(slot, |pages, raw| pages.read_corrected(page, raw)) {
+        match self.with_slot(slot, |pages, raw| pages.read_corrected(page, raw).map(drop)) {
             Ok(()) => self.cache.keep(slot, page),
             Err(error) => {
                 if error.is_unreadable() {
@@ -418,15 +418,68 @@ impl<'b, F: Flash> Pages<'b, F> {
         Ok(slot)
     }
 
-    /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read.
-    fn read_corrected(&mut self, page: u32, raw: &mut [u8]) -> Result<(), Error> {
+    /// Bits that differ between the chip, from a page on, and what is said.
+    pub(crate) fn differing_bits(&mut self, page: u32, expected: &[u8]) -> Result<u32, Error> {
+        let mut bits = 0;
+        for (index, part) in expected.chunks(self.page_size.max(1)).enumerate() {
+            for (piece, column) in part.chunks(HEADER_BYTES).zip((0..).step_by(HEADER_BYTES)) {
+                let mut read = [0u8; HEADER_BYTES];
+                let Some(read) = read.get_mut(..piece.len()) else { continue };
+                self.flash.read(page + index as u32, column, read)?;
+                bits += read.iter().zip(piece).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+            }
+        }
+        Ok(bits)
+    }
+
+    /// Reads a page afresh, keeps nothing of it, and tells what was wrong with it, the parity included; `None` where nothing was.
+    pub(crate) fn inspect(&mut self, page: u32) -> Result<Option<Correction>, Error> {
+        self.cache.forget(page);
+        let slot = self.cache.borrow(page);
+        let mut found = None;
+        self.with_slot(slot, |pages, raw| {
+            found = pages.read_corrected(page, raw)?;
+            // Looking at the keyed hash has changed the page.
+            if found.is_none() && pages.keys.pages().is_some() && !pages.read_raw(page, 0, raw)? {
+                return Ok(());
+            }
+            if found.is_none() && ecc::syndrome_weight(&pages.layout, raw) > 0 {
+                found = Some(pages.mend_parity(page, raw));
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(found)
+    }
+
+    /// What is wrong with the parity of a page whose content is sound.
+    fn mend_parity(&mut self, page: u32, raw: &mut [u8]) -> Correction {
+        let scratch = core::mem::take(&mut self.scratch);
+        let mended = ecc::decode_briefly(&self.layout, raw, scratch, &mut |candidate| self.is_sealed(page, candidate));
+        self.scratch = scratch;
+        mended.unwrap_or(Correction { margin: -1, ..Correction::default() })
+    }
+
+    /// The weakest page that reads have met, if it is weak.
+    pub(crate) fn weakest(&self) -> Option<u32> {
+        self.statistics.weakest.filter(|weakest| self.is_weak(weakest.margin)).map(|weakest| weakest.page)
+    }
+
+    /// Whether a page with this margin should be programmed anew: three quarters of the wrong bits that are safe have come. Linux
+    /// does the same with its raw NAND (`bitflip_threshold`).
+    pub(crate) fn is_weak(&self, margin: i16) -> bool {
+        i32::from(margin) * 4 <= self.layout.safe_bits() as i32
+    }
+
+    /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read. Tells what was
+    /// mended.
+    fn read_corrected(&mut self, page: u32, raw: &mut [u8]) -> Result<Option<Correction>, Error> {
         let scratch = core::mem::take(&mut self.scratch);
         let result = self.read_with(page, raw, scratch);
         self.scratch = scratch;
         result
     }
 
-    fn read_with(&mut self, page: u32, raw: &mut [u8], scratch: &mut [u8]) -> Result<(), Error> {
+    fn read_with(&mut self, page: u32, raw: &mut [u8], scratch: &mut [u8]) -> Result<Option<Correction>, Error> {
         let (scratch, weak) = self.split_scratch(scratch);
         let mut failure = Error::Uncorrectable { page };
         let mut given_up = None;
@@ -435,7 +488,7 @@ impl<'b, F: Flash> Pages<'b, F> {
                 continue;
             }
             if self.is_sealed(page, raw) {
-                return self.authenticate(page, raw);
+                return self.authenticate(page, raw).map(|()| None);
             }
             let is_again = attempt > 0;
             if is_again && !weak.is_empty() {
@@ -456,7 +509,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             match decoded {
                 Ok(correction) => {
                     self.statistics.add(page, &correction);
-                    return self.authenticate(page, raw);
+                    return self.authenticate(page, raw).map(|()| Some(correction));
                 }
                 Err(Uncorrectable::LargerDecoder { .. }) => failure = Error::BeyondSmallDecoder { page },
                 Err(_) => {}

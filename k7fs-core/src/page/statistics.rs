@@ -16,7 +16,7 @@ pub struct ReadStatistics {
     pub corrected_bits: u64,
     /// Reads that no decoder could mend, and that were tried again; saturates.
     pub retried_reads: u32,
-    /// The corrected page that came closest to being lost.
+    /// The corrected page that came closest to being lost, of those whose blocks were not emptied for it.
     pub weakest: Option<WeakPage>,
     mended: [u32; RUNGS],
 }

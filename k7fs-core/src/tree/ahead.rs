@@ -12,7 +12,7 @@ use crate::error::inner::Error;
 use crate::flash::Flash;
 
 /// Pages programmed by one step of cleaning, about.
-const STEP_PAGES: u32 = 4;
+pub(super) const STEP_PAGES: u32 = 4;
 /// What an erase counts for, in pages: about the time it takes on NAND.
 const ERASE_PAGES: u32 = 8;
 
@@ -33,7 +33,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Whether the table needs its other half for what is written until the next checkpoint has ended: what is moved takes none of it.
-    fn is_table_half_full(&self) -> bool {
+    pub(super) fn is_table_half_full(&self) -> bool {
         self.rows_to_replay() >= self.rows_max() / 2
     }
 
@@ -105,6 +105,7 @@ impl<F: Flash> Tree<'_, F> {
             } else if self.may_begin_idle() {
                 self.begin_checkpoint();
             } else {
+                self.choose_weak()?;
                 self.choose_laggard();
                 if !self.may_clean() {
                     break;
@@ -130,6 +131,9 @@ impl<F: Flash> Tree<'_, F> {
         if self.stage.is_some() || self.may_begin_idle() {
             let node_pages = self.log.signature.node_bytes_max.div_ceil(space.payload.max(1));
             due += (self.log.table.len() as u32 + 2) * node_pages;
+        }
+        if self.log.pages.weakest().is_some() {
+            due += space.pages_per_block;
         }
         if self.may_clean() {
             let blocks = self.low_water().saturating_sub(self.free_soon()).max(1);

@@ -86,6 +86,12 @@ impl<F: Flash> Tree<'_, F> {
         result
     }
 
+    /// As [`Self::recount`], where blocks may have lost references since.
+    #[cfg(feature = "indexes")]
+    pub(super) fn recount_if_due(&mut self) -> Result<bool, Error> {
+        Ok(core::mem::take(&mut self.recount_due) && self.recount()?)
+    }
+
     /// Counts anew what the merged tree refers to in blocks whose count has reached its end, some at a time: where many indexes
     /// refer to parts of the same bytes, nothing else would ever tell that such a block is empty. `true` where one has less in
     /// it than was thought.

@@ -37,7 +37,7 @@ const VICTIMS_MAX: usize = super::CLEANED_MAX;
 pub(super) struct Emptying {
     pub(super) block: u16,
     /// Where to go on.
-    page: u16,
+    pub(super) page: u16,
     /// What it holds lay still for long.
     pub(super) is_cold: bool,
 }
@@ -66,7 +66,7 @@ impl<F: Flash> Tree<'_, F> {
         }
         self.checkpoint()?;
         #[cfg(feature = "indexes")]
-        if core::mem::take(&mut self.recount_due) && self.recount()? {
+        if self.recount_if_due()? {
             // The next checkpoint frees what is empty.
             moved = true;
         }
@@ -109,7 +109,7 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Whether there is anything to move out of a block, and nothing against it.
-    fn is_candidate(&self, block: u32) -> bool {
+    pub(super) fn is_candidate(&self, block: u32) -> bool {
         let alloc = &self.log.alloc;
         alloc.live(block) > 0
             && !self.cleaned.iter().any(|cleaned| u32::from(*cleaned) == block)

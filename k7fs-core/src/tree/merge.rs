@@ -168,8 +168,8 @@ impl<F: Flash> Tree<'_, F> {
                     // What is still alive in an emptied block cannot be read: no use to try again before the next mount.
                     let alloc = &self.log.alloc;
                     self.cleaned.retain(|block| alloc.live((*block).into()) > 0);
-                    // It may be free now, and soon be another's.
-                    self.emptying = None;
+                    // What is free now is soon another's.
+                    self.emptying = self.emptying.filter(|emptying| self.is_candidate(emptying.block.into()));
                     None
                 }
             },

@@ -8,6 +8,7 @@ mod cleaner;
 mod merge;
 mod node;
 mod resize;
+mod scrub;
 mod space;
 mod versions;
 mod view;
@@ -15,6 +16,7 @@ mod view;
 pub(crate) use check::NodeFault;
 use cleaner::Emptying;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
+pub use scrub::Scrubbed;
 pub(crate) use space::Demand;
 pub(crate) use view::View;
 
@@ -70,7 +72,7 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
-    /// The block that the cleaner is emptying, until the next checkpoint.
+    /// The block that the cleaner is emptying.
     emptying: Option<Emptying>,
     /// Blocks whose counts have reached their end may have lost references since they were counted last.
     #[cfg(feature = "indexes")]
@@ -78,7 +80,7 @@ pub(crate) struct Tree<'b, F> {
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
-const CLEANED_MAX: usize = 30;
+const CLEANED_MAX: usize = 26;
 
 /// The leaf of the last lookup, and what it found.
 #[derive(Debug)]

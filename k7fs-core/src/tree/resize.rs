@@ -61,7 +61,7 @@ impl<F: Flash> Tree<'_, F> {
         loop {
             self.make_room(&Demand::default(), false)?;
             self.checkpoint().map_err(half_way)?;
-            if self.log.leave_blocks(end).map_err(half_way)? {
+            if self.log.leave_blocks(end..u32::MAX).map_err(half_way)? {
                 self.checkpoint().map_err(half_way)?;
             }
             let Some(first) = self.log.occupied_from(end) else { return Ok(()) };

@@ -148,6 +148,10 @@ impl<F: Flash> Tree<'_, F> {
         if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
             // The count of changes not merged yet is an upper bound: look again when it is exact.
             self.settle_changes(in_transaction)?;
+            #[cfg(feature = "indexes")]
+            if self.used_bytes() + demand.growth > self.capacity_bytes() && !in_transaction {
+                self.recount_if_due()?;
+            }
             if self.used_bytes() + demand.growth > self.capacity_bytes() {
                 return Err(Error::NoSpace);
             }

@@ -25,10 +25,12 @@ mod packed;
 mod recompress;
 mod resize;
 mod root;
+mod scrub;
 mod sharing;
 mod status;
 mod types;
 
+pub use crate::tree::Scrubbed;
 #[cfg(feature = "sharing")]
 pub use copy::Chunk;
 pub use dedup::{ChunkSizes, DedupPolicy};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Ageing;
+use super::{Ageing, Fading};
 
 /// The faults of a chip. The default plan has none; every field may be changed at any time.
 ///
@@ -13,6 +13,8 @@ pub struct FaultPlan {
     pub bit_flip_rate: f64,
     /// What erasing does to the chip, beside all the rest.
     pub ageing: Option<Ageing>,
+    /// What the years do, which [`Chip::wait`](super::Chip::wait) lets pass.
+    pub fading: Option<Fading>,
     /// Share of the bits that the last load of a page got wrong which a read above and below the threshold marks as weak.
     pub weak_share_of_wrong: f64,
     /// Right bits that it marks as weak, for each bit that reads wrong.
@@ -49,6 +51,7 @@ impl Default for FaultPlan {
         Self {
             bit_flip_rate: 0.0,
             ageing: None,
+            fading: None,
             // Cells of two levels with Gaussian noise, of which one in 1000 reads wrong, read again at 15 % of the distance
             // from the threshold to a level: Q(1.15 x) / Q(x) = 0.19 and Q(0.85 x) / Q(x) - 1 = 3.3 for Q(x) = 10^-3.
             weak_share_of_wrong: 0.81,

@@ -30,6 +30,7 @@
 mod ageing;
 mod cells;
 mod counters;
+mod fading;
 mod faults;
 mod flash;
 mod fork;
@@ -56,6 +57,7 @@ use k7fs_core::flash::nand::{NandError, NandErrorKind};
 pub use ageing::{Ageing, SPREAD};
 use cells::Cells;
 pub use counters::Counters;
+pub use fading::Fading;
 pub use faults::{Cut, CutKind, FaultPlan, StuckBit, TornOrder};
 pub use flash::SimFlash;
 pub use fork::{Fork, Operation};
@@ -79,6 +81,9 @@ pub struct Chip {
     generations: Vec<u32>,
     /// Reads per block; likewise.
     reads: Vec<u32>,
+    /// Years that have passed, and of each page those that had passed when it was programmed; none are kept before the first pass.
+    years: f64,
+    programmed_at: Vec<f32>,
     faults: FaultPlan,
     counters: Counters,
     /// The NAND page in the chip's register.
@@ -136,6 +141,8 @@ impl Chip {
             cells: Cells::new(blocks, spec.pages_per_block(), spec.page_bytes()),
             generations: vec![0; blocks as usize],
             reads: vec![0; blocks as usize],
+            years: 0.0,
+            programmed_at: Vec::new(),
             faults: FaultPlan::default(),
             counters: Counters::new(blocks),
             register: None,
@@ -160,6 +167,18 @@ impl Chip {
     /// Changes the seed of all faults to come, so that forks of one chip may meet different ones.
     pub const fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
+    }
+
+    /// Lets years pass.
+    pub fn wait(&mut self, years: f64) {
+        self.programmed_at.resize((self.spec.block_count() * self.spec.pages_per_block()) as usize, 0.0);
+        self.years += years;
+        self.register = None;
+    }
+
+    /// Every block has been erased so often by now; its content is not touched.
+    pub fn wear(&mut self, erases: u32) {
+        self.generations.fill(erases);
     }
 
     /// The faults to come.

@@ -147,6 +147,9 @@ impl Chip {
             ChipKind::Nand(nand) => nand.timing.bus(bytes.len()) + nand.timing.program_ns,
         };
         self.count_program(bytes.len(), time);
+        if let Some(at) = self.programmed_at.get_mut(page as usize) {
+            *at = self.years as f32;
+        }
         let block = self.block_of(page);
         let marked = self.is_marked(block);
         self.check_program_rules(page, column, bytes);

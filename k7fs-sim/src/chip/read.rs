@@ -1,7 +1,7 @@
 //! Reading, with everything that makes a read wrong.
 
 use super::rng::{Draw, Purpose, Selected};
-use super::{Chip, ChipError, ChipKind, Register};
+use super::{Chip, ChipError, ChipKind, Fading, Register};
 
 impl Chip {
     /// Reads bytes of a NOR chip.
@@ -159,6 +159,14 @@ impl Chip {
         self.faults.bit_flip_rate + self.faults.ageing.map_or(0.0, |ageing| ageing.bit_flip_rate(erases))
     }
 
+    /// The share of a page's bits that have faded. What is blank has nothing to lose.
+    fn faded_share(&self, page: u32) -> f64 {
+        let Some(fading) = self.faults.fading.filter(|_| self.cells.page(page).is_some()) else { return 0.0 };
+        let block = self.block_of(page) as usize;
+        let programmed_at = self.programmed_at.get(page as usize).copied().unwrap_or(0.0);
+        fading.share(self.generations[block], self.years - f64::from(programmed_at))
+    }
+
     fn copy_out(&self, page: u32, column: usize, bytes: &mut [u8]) {
         match self.cells.page(page) {
             Some(cells) => bytes.copy_from_slice(&cells.data[column..column + bytes.len()]),
@@ -172,7 +180,8 @@ impl Chip {
         let weak = cells.map_or(&[][..], |cells| &cells.weak);
         let rate = self.bit_flip_rate(page);
         let stuck = !self.faults.stuck.is_empty();
-        if weak.is_empty() && rate <= 0.0 && !stuck {
+        let faded = self.faded_share(page);
+        if weak.is_empty() && rate <= 0.0 && faded <= 0.0 && !stuck {
             return;
         }
         let block = (page / self.spec.pages_per_block()) as usize;
@@ -185,6 +194,10 @@ impl Chip {
         wrong.extend(random.map(|bit| first_bit + bit as u32));
         let end = u64::from(first_bit) + bit_count;
         let inside = |bit: u32| bit >= first_bit && u64::from(bit) < end;
+        if faded > 0.0 {
+            let bits = u64::from(self.spec.page_bytes()) * 8;
+            wrong.extend(Fading::bits(faded, self.seed, &place[..2], bits).filter(|bit| inside(*bit)));
+        }
         let start = weak.partition_point(|weak| weak.bit < first_bit);
         let mut draw = Draw::new(self.seed, Purpose::WeakRead, &place);
         for weak in weak[start..].iter().take_while(|weak| inside(weak.bit)) {

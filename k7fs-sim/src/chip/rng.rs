@@ -20,6 +20,8 @@ pub(super) enum Purpose {
     Content,
     WeakBits,
     Life,
+    Faded,
+    FadedOrder,
 }
 
 /// Scrambles one word so that neighbouring inputs give unrelated outputs (the finaliser of SplitMix64).

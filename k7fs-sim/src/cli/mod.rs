@@ -19,6 +19,7 @@ mod latency;
 mod output;
 mod progress;
 mod report;
+mod retention;
 mod snap;
 mod space;
 mod torture;
@@ -51,6 +52,7 @@ enum Command {
     Bench(bench::Bench),
     Wear(wear::WearCommand),
     Latency(latency::Latency),
+    Retention(retention::RetentionCommand),
     Chips(chips::Chips),
     Ecc(ecc::Ecc),
     Mkfs(image::Mkfs),
@@ -73,6 +75,7 @@ enum Command {
     Fsck(image::Fsck),
     Snap(snap::Snap),
     Defragment(space::Defragment),
+    Scrub(space::Scrub),
     Resize(space::Resize),
 }
 
@@ -103,6 +106,7 @@ impl Command {
             Self::Bench(command) => command.run(output),
             Self::Wear(command) => command.run(output),
             Self::Latency(command) => command.run(output),
+            Self::Retention(command) => command.run(output),
             Self::Chips(command) => command.run(output),
             Self::Ecc(command) => command.run(output),
             Self::Mkfs(command) => command.run(),
@@ -125,6 +129,7 @@ impl Command {
             Self::Fsck(command) => command.run(output),
             Self::Snap(command) => command.run(output),
             Self::Defragment(command) => command.run(output),
+            Self::Scrub(command) => command.run(output),
             Self::Resize(command) => command.run(output),
         }
     }

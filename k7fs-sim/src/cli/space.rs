@@ -1,9 +1,11 @@
-//! `defragment` and `resize`: the space of a volume.
+//! `defragment`, `scrub` and `resize`: where on a chip things are.
 
 use clap::Args;
 use k7fs_sim::host::{Access, HostError, absolute};
+use serde::Serialize;
 
 use super::image::ImageArgument;
+use super::output::JsonOption;
 use super::{CliError, Output};
 
 /// Put files together again that lie in pieces
@@ -37,6 +39,56 @@ impl Defragment {
             Ok(written)
         })?;
         output.line(&format!("{written} bytes written again"))
+    }
+}
+
+/// Read every page in use, and move what is in a block with a page that will soon be lost
+///
+/// For images of raw chips that have wrong bits. A command that is killed leaves every file as it was.
+#[derive(Debug, Args)]
+pub(super) struct Scrub {
+    #[command(flatten)]
+    image: ImageArgument,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// What a pass has found. The keys are part of the command's contract.
+#[derive(Debug, Default, Serialize)]
+struct ScrubReport {
+    pages: u64,
+    corrected_bits: u64,
+    weak_blocks: u64,
+    unreadable_pages: u64,
+}
+
+/// Pages of one step of scrubbing.
+const SCRUB_PAGES: u32 = 1024;
+
+impl Scrub {
+    pub(super) fn run(self, output: &mut Output) -> Result<(), CliError> {
+        self.json.refuse_image(&self.image.image)?;
+        let mut image = self.image.open(Access::Write)?;
+        let report = image.with(|volume| {
+            let mut report = ScrubReport::default();
+            loop {
+                let step = volume.scrub(SCRUB_PAGES).map_err(HostError::object("/"))?;
+                report.pages += u64::from(step.pages);
+                report.corrected_bits += u64::from(step.corrected_bits);
+                report.weak_blocks += u64::from(step.weak_blocks);
+                report.unreadable_pages += u64::from(step.unreadable_pages);
+                if step.is_complete {
+                    return Ok(report);
+                }
+            }
+        })?;
+        if output.json(self.json.target(), &report)? {
+            output.line(&format!(
+                "{} pages read, {} bits corrected, {} weak blocks moved, {} pages unreadable",
+                report.pages, report.corrected_bits, report.weak_blocks, report.unreadable_pages
+            ))?;
+        }
+        Ok(())
     }
 }
 

@@ -62,6 +62,7 @@ impl Generator {
             44 if self.random.percent(30) => Operation::LeaveBlocks { count: self.random.below(6) as u32 },
             45 if self.random.percent(30) => Operation::EraseAhead { count: self.random.below(12) as u32 },
             44..46 if self.random.percent(30) => Operation::Maintain { budget: 1 + self.random.below(40) as u32 },
+            44 if self.random.percent(30) => Operation::Scrub { budget: 1 + self.random.below(200) as u32 },
             44..46 => Operation::Sync,
             46 if self.random.percent(50) => Operation::Defragment,
             46..48 => Operation::ListRemoving { path: self.directory(&tree) },

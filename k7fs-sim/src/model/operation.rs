@@ -306,6 +306,10 @@ pub enum Operation {
     Maintain {
         budget: u32,
     },
+    /// Reads on for wrong bits, with so many pages.
+    Scrub {
+        budget: u32,
+    },
     /// Makes everything durable.
     Sync,
     /// Unmounts and mounts: done by whoever owns the chip, a no-operation to the model but for open files.

@@ -215,6 +215,7 @@ impl Oracle {
             Operation::Defragment
             | Operation::LeaveBlocks { .. }
             | Operation::Maintain { .. }
+            | Operation::Scrub { .. }
             | Operation::Sync
             | Operation::Remount => true,
             // Each commits what was written before, but for a name that stays as it is.

@@ -94,6 +94,7 @@ impl Session {
             Operation::LeaveBlocks { count } => leave_blocks(volume, *count),
             Operation::EraseAhead { count } => volume.erase_ahead(*count).map(drop),
             Operation::Maintain { budget } => volume.maintain(*budget).map(drop),
+            Operation::Scrub { budget } => volume.scrub(*budget).map(drop),
             Operation::Defragment => defragment(volume),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(volume, operations, *commit)),
             Operation::Remount | Operation::Restart => return Ok(Outcome::Skipped),

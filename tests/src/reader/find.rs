@@ -208,7 +208,8 @@ impl Checkpoint {
         };
         let (front_block, _front_page) = (cursor.small()?, cursor.small()?);
         let (last_commit, tag, transaction) = (cursor.optional_small()?, cursor.array()?, cursor.number()?);
-        let (_moved, _next_object, _leaves) = (cursor.number()?, cursor.number()?, cursor.number()?);
+        let (_moved, _next_object) = (cursor.number()?, cursor.number()?);
+        let (_leaves, _scrubbed) = (cursor.number()?, cursor.number()?);
         let segments = (0..cursor.number()?).map(|_| Ok((cursor.number()?, cursor.small()? as usize)));
         let segments = segments.collect::<Result<_>>()?;
         let jumps = (0..cursor.number()?).map(|_| Ok((cursor.small()?, cursor.small()?)));

@@ -64,7 +64,7 @@ impl Model {
             | Operation::SetShortName { .. } => self.run_extra(operation)?,
             Operation::ListRemoving { path } => return self.list_removing(path, between),
             Operation::Transaction { operations, commit } => return Ok(self.transaction(operations, *commit)),
-            Operation::Sync | Operation::Maintain { .. } | Operation::Defragment => {}
+            Operation::Sync | Operation::Maintain { .. } | Operation::Scrub { .. } | Operation::Defragment => {}
             Operation::LeaveBlocks { .. } | Operation::EraseAhead { .. } => {}
             Operation::Remount | Operation::Restart => *self = self.clone().after_mount(),
             Operation::Open { .. }
