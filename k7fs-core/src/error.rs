@@ -330,6 +330,11 @@ pub(crate) mod inner {
             self.is_unreadable() || matches!(self, Error::Corrupt { .. } | Error::HashMismatch { .. })
         }
 
+        /// Whether a page tells nothing: it is damaged, or not what it should be by now.
+        pub(crate) fn is_useless(self) -> bool {
+            self.is_damage() || matches!(self, Error::Forged { .. })
+        }
+
         /// Whether a page holds more errors than were corrected.
         pub(crate) fn is_unreadable(self) -> bool {
             matches!(self, Error::Uncorrectable { .. } | Error::BeyondSmallDecoder { .. })

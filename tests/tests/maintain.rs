@@ -1,5 +1,6 @@
 //! Work in idle time: it ends, is told before, costs about what it is given, and nothing is different afterwards.
 
+use k7fs_core::flash::Flash;
 use k7fs_core::{Error, Volume};
 use k7fs_tests::geometry::{Case, buffer_for, mount_options};
 use k7fs_tests::parallel;
@@ -57,6 +58,24 @@ fn idle_time_pays_all_that_is_due_and_changes_nothing() {
             assert_eq!(read[..expected.len()], expected, "{name}: /{file}");
         }
     });
+}
+
+/// The block that is planned to follow in the log among them: it is not erased ahead, and not tried for ever.
+#[test]
+fn maintenance_ends_where_blocks_no_longer_erase() {
+    let formatted = Case::named("nand-2048-64").formatted(SPARE_BLOCKS, seed());
+    for block in 0..formatted.geometry().block_count {
+        let mut flash = formatted.clone();
+        flash.chip_mut().faults_mut().erase_fail.insert(block);
+        let mut buffer = buffer_for(&flash);
+        let options = mount_options(&flash);
+        let mut volume = Volume::mount(flash, &mut buffer, options).expect("mounts");
+        for round in 0..FILES {
+            volume.write("/file", &content(round, round)).expect("writes");
+            let ends = (0..100).any(|_| volume.maintain(BUDGET).expect("works ahead") == 0);
+            assert!(ends, "block {block}, round {round}: {} pages are due for ever", volume.maintenance_due());
+        }
+    }
 }
 
 #[test]

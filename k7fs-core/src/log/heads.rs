@@ -450,16 +450,20 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_state(block, BlockState::Tail);
             return Ok(true);
         }
-        let life = self.life_before(block)?;
-        self.alloc.set_erase_count(block, life.saturating_add(1));
-        // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
-        let erased = (is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?;
-        if erased {
+        if self.erase_counted(block)? {
             self.alloc.set_state(block, BlockState::Tail);
             return Ok(true);
         }
         self.retire(block, BadReason::Erase);
         Ok(false)
+    }
+
+    /// Erases a block and counts it; `false` where it failed.
+    pub(super) fn erase_counted(&mut self, block: u32) -> Result<bool, Error> {
+        let life = self.life_before(block)?;
+        self.alloc.set_erase_count(block, life.saturating_add(1));
+        // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
+        Ok((is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?)
     }
 
     /// A block is bad from now on. The mark on the chip is best effort: the table remembers it too.

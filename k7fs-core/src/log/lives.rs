@@ -87,7 +87,7 @@ impl<F: Flash> Log<'_, F> {
         }
         match self.pages.header(self.pages.space.first_page(block)) {
             Ok(header) => Ok(header.life.max(known)),
-            Err(error) if error.is_damage() || matches!(error, Error::Forged { .. }) => Ok(known),
+            Err(error) if error.is_useless() => Ok(known),
             Err(error) => Err(error),
         }
     }

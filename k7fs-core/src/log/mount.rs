@@ -430,7 +430,7 @@ impl<'b, F: Flash> Log<'b, F> {
             // an erase that failed.
             let first_page = self.pages.space.first_page(*replaced);
             match self.pages.header(first_page).and_then(|header| self.learn_life(first_page, &header)) {
-                Err(error) if !error.is_damage() && !matches!(error, Error::Forged { .. }) => return Err(error),
+                Err(error) if !error.is_useless() => return Err(error),
                 _ => {}
             }
             self.mark_tail(*replaced);

@@ -1,11 +1,11 @@
 //! A volume with another number of blocks than its signature says: the checkpoint states it, and what is beyond stays untouched.
 
+use core::ops::Range;
+
 use super::alloc::BadReason;
 use super::heads::Doubt;
 use super::mount::BLOCKS_MIN;
 use super::{BlockState, ERASED_MAX, HeadId, Log};
-use core::ops::Range;
-
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -65,8 +65,8 @@ impl<F: Flash> Log<'_, F> {
         (end..self.alloc.blocks()).find(in_use)
     }
 
-    /// Heads and anchors leave what lies in some blocks. `true` where there was something to leave: then a checkpoint must
-    /// follow. Nothing may be behind the last one.
+    /// Heads and checkpoint blocks leave what lies in some blocks. `true` where there was something to leave: then a checkpoint must
+    /// follow. Nothing may be behind the last one. What is in the fixed set stays there, written anew.
     pub(crate) fn leave_blocks(&mut self, blocks: Range<u32>) -> Result<bool, Error> {
         let inside = |block: Option<u32>| block.is_some_and(|block| blocks.contains(&block));
         let mut leaves = false;
@@ -94,7 +94,7 @@ impl<F: Flash> Log<'_, F> {
             is_fixed = true;
         }
         if is_fixed {
-            // Erased and written anew, one after the other.
+            // A full one is erased before it is written; the other is whole meanwhile.
             self.write_fixed()?;
         }
         Ok(leaves)
@@ -109,22 +109,29 @@ impl<F: Flash> Log<'_, F> {
 
     /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
     pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
-        let is_new = |block: u32| !self.erased.iter().any(|erased| u32::from(*erased) == block);
-        let planned = self.front.next.filter(|next| is_new(*next));
-        let Some(block) = planned.or_else(|| self.alloc.least_worn_free(is_new)) else { return Ok(false) };
-        if self.erased.is_full() {
-            return Ok(false);
-        }
-        let life = self.life_before(block)?;
-        self.alloc.set_erase_count(block, life.saturating_add(1));
-        if self.pages.erase(block)? {
-            let _ = self.erased.push(block as u16);
+        // A planned successor that fails does so once more when it is opened, and is replaced then: others are erased meanwhile.
+        if let Some(planned) = self.front.next.filter(|next| self.is_unerased(*next))
+            && self.erase_into_stock(planned)?
+        {
             return Ok(true);
         }
-        // A planned successor fails once more when it is opened, and is replaced then.
-        if planned.is_none() {
+        while !self.erased.is_full()
+            && let Some(block) = self.alloc.least_worn_free(|block| self.is_unerased(block))
+        {
+            if self.erase_into_stock(block)? {
+                return Ok(true);
+            }
             self.retire(block, BadReason::Erase);
         }
-        Ok(planned.is_none())
+        Ok(false)
+    }
+
+    fn is_unerased(&self, block: u32) -> bool {
+        !self.erased.iter().any(|erased| u32::from(*erased) == block)
+    }
+
+    /// `false` where the erase failed, or enough are erased.
+    fn erase_into_stock(&mut self, block: u32) -> Result<bool, Error> {
+        Ok(!self.erased.is_full() && self.erase_counted(block)? && self.erased.push(block as u16).is_ok())
     }
 }

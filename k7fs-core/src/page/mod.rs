@@ -425,8 +425,12 @@ impl<'b, F: Flash> Pages<'b, F> {
             for (piece, column) in part.chunks(HEADER_BYTES).zip((0..).step_by(HEADER_BYTES)) {
                 let mut read = [0u8; HEADER_BYTES];
                 let Some(read) = read.get_mut(..piece.len()) else { continue };
-                self.flash.read(page + index as u32, column, read)?;
-                bits += read.iter().zip(piece).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+                let is_read = self.read_raw(page + index as u32, column, read)?;
+                bits += match is_read {
+                    true => read.iter().zip(piece).map(|(a, b)| (a ^ b).count_ones()).sum(),
+                    // The chip's own correction gave up: nothing of it is sure.
+                    false => piece.len() as u32 * 8,
+                };
             }
         }
         Ok(bits)

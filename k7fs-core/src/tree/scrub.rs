@@ -100,7 +100,7 @@ impl<F: Flash> Tree<'_, F> {
                 self.log.checkpoint.scrubbed = next_block;
                 self.empty_weak(block)?;
             }
-            Err(error) if error.is_damage() || matches!(error, Error::Forged { .. }) => {
+            Err(error) if error.is_useless() => {
                 scrubbed.unreadable_pages += 1;
                 self.go_on(page + 1);
             }
@@ -152,13 +152,15 @@ impl<F: Flash> Tree<'_, F> {
             return Ok(());
         }
         let Some(page) = self.log.pages.weakest() else { return Ok(()) };
+        let block = self.log.pages.space.block_of_page(page);
+        let found = self.log.inspect(page);
         self.log.pages.statistics.weakest = None;
-        if let Ok(Some(correction)) = self.log.inspect(page)
-            && self.log.pages.is_weak(correction.margin)
-        {
-            self.log.pages.statistics.weakest = None;
-            self.empty_weak(self.log.pages.space.block_of_page(page))?;
+        match found {
+            Ok(Some(correction)) if self.log.pages.is_weak(correction.margin) && self.holds_something(block) => {
+                self.empty_weak(block)
+            }
+            Err(error) if !error.is_useless() => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -198,7 +198,9 @@ impl<F: Flash> Tree<'_, F> {
             self.begin_checkpoint();
         }
         // So many for every row that it ends before the table is full.
-        let pace = self.steps_left().div_ceil(self.rows_max().saturating_sub(used).max(1));
+        let left =
+            self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
+        let pace = left.div_ceil(self.rows_max().saturating_sub(used).max(1));
         for _ in 0..pace * come.max(1) {
             if self.stage.is_none() {
                 break;
@@ -206,11 +208,6 @@ impl<F: Flash> Tree<'_, F> {
             self.step_checkpoint().map_err(half_way)?;
         }
         Ok(())
-    }
-
-    /// Steps of the checkpoint that was begun, at most.
-    pub(super) fn steps_left(&self) -> usize {
-        self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2
     }
 
     /// Whether the table takes so many rows now.

@@ -25,7 +25,6 @@ mod packed;
 mod recompress;
 mod resize;
 mod root;
-mod scrub;
 mod sharing;
 mod status;
 mod types;
