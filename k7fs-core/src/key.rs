@@ -31,7 +31,6 @@ impl Key {
         Self(bytes)
     }
 
-    #[cfg(feature = "authenticated")]
     /// The key of a volume's pages: it is of no use for another volume with the same secret.
     #[cfg(feature = "authenticated")]
     pub(crate) fn of_pages(&self, volume_id: &[u8; 16], salt: u64) -> Self {

@@ -74,10 +74,10 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Pays for a write of so many bytes with some cleaning, where it is due. Not in a transaction.
     pub(super) fn clean_ahead(&mut self, bytes: u64) -> Result<(), Error> {
+        self.choose_laggard();
         if self.stage.is_some() || self.spilled {
             return Ok(());
         }
-        self.choose_laggard();
         if self.may_clean() && self.gains_half() {
             return self.clean_step(self.pages_owed(bytes));
         }

@@ -256,19 +256,24 @@ impl<'b, F: Flash> Tree<'b, F> {
         }
     }
 
-    /// As [`Self::next_version`], in the tree alone.
-    fn next_in_tree(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
-        let mut from = *from;
+    /// As [`Self::next_version_before`], in the tree alone.
+    fn next_in_tree(&mut self, from: &Key, end: &Key, entry: &mut Entry) -> Result<bool, Error> {
+        let asked = *from;
+        let mut from = asked;
         // A leaf without a higher key leads to its right neighbour, which has one unless a merge has just emptied it.
         for _ in 0..=self.log.table.capacity() {
             if !self.seek(&from)? {
                 break;
             }
             if self.answer_in_leaf(&from, entry)? {
-                return Ok(true);
+                // What is asked for next, in the gap between two leaves, does not lead to the first of them again.
+                if let Some(hint) = self.hint.as_mut().filter(|hint| asked < hint.low) {
+                    (hint.low, hint.asked) = (asked, asked);
+                }
+                return Ok(entry.key.is_before(end));
             }
             match &self.hint {
-                Some(hint) if hint.high != Key::MAX => from = hint.high,
+                Some(hint) if hint.high < *end => from = hint.high,
                 _ => break,
             }
         }

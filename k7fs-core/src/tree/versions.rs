@@ -34,23 +34,26 @@ impl<F: Flash> Tree<'_, F> {
                 Ok(place.len > 0)
             }
             Some(_) if self.view.is_unshared(key) => Ok(false),
-            _ => Ok(self.next_from(&own, Some(key), entry)?),
+            _ => self.next_seen(&own, &key.next_position(), entry),
         }
     }
 
     /// Finds the first key at or after `from` that has a value; `false` where there is none. The version in `from` does not count.
     pub(crate) fn next(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
-        self.next_from(&Key { index: u32::MAX, ..*from }, None, entry)
+        self.next_seen(&Key { index: u32::MAX, ..*from }, &Key::MAX, entry)
     }
 
-    /// The first value that can be seen at or after a version; of one key only, where one is given.
-    fn next_from(&mut self, from: &Key, only: Option<&Key>, entry: &mut Entry) -> Result<bool, Error> {
+    /// As [`Self::next`], of the same kind and object only: a walk to the end of them reads nothing behind it.
+    pub(crate) fn next_beside(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
+        let last = Key { position: u64::MAX, index: 0, ..*from };
+        self.next_seen(&Key { index: u32::MAX, ..*from }, &last.next_position(), entry)
+    }
+
+    /// The first value that can be seen at or after a version, before an end.
+    fn next_seen(&mut self, from: &Key, end: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
         // Every round passes over at least one version; a loop without an end takes a tree without one.
-        while self.next_version(&from, entry)? {
-            if only.is_some_and(|key| !entry.key.is_version_of(key)) {
-                break;
-            }
+        while self.next_version_before(&from, end, entry)? {
             if !self.view.sees(&entry.key) {
                 from = self.view.pass_over(&entry.key);
             } else if entry.content.is_whiteout() {
@@ -67,11 +70,17 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Finds the first version of any key at or after `from`, whoever sees it; `false` where there is none.
     pub(crate) fn next_version(&mut self, from: &Key, entry: &mut Entry) -> Result<bool, Error> {
+        self.next_version_before(from, &Key::MAX, entry)
+    }
+
+    /// As [`Self::next_version`], before an end; [`Key::MAX`] for none.
+    pub(super) fn next_version_before(&mut self, from: &Key, end: &Key, entry: &mut Entry) -> Result<bool, Error> {
         let mut from = *from;
         // Every round passes over one deleted version of the table.
         for _ in 0..=self.log.table.capacity() {
-            let merged = self.next_in_tree(&from, entry)?;
-            let Some(row) = self.log.table.next(0, &from) else { return Ok(merged) };
+            let merged = self.next_in_tree(&from, end, entry)?;
+            let row = self.log.table.next(0, &from).filter(|row| row.key.is_before(end));
+            let Some(row) = row else { return Ok(merged) };
             if merged && entry.key < row.key {
                 return Ok(true);
             }
@@ -90,7 +99,7 @@ impl<F: Flash> Tree<'_, F> {
             return Ok(false);
         }
         let mut entry = Entry::EMPTY;
-        self.next_from(&own.successor(), Some(own), &mut entry)
+        self.next_seen(&own.successor(), &own.next_position(), &mut entry)
     }
 
     /// A key loses its value: its own version goes, and hides those of ancestors where there are any.

@@ -191,7 +191,7 @@ impl<F: Flash> Volume<'_, F> {
     /// The first record at or after a position.
     pub(super) fn next_record(&mut self, object: u64, from: u64, entry: &mut Entry) -> Result<bool, inner::Error> {
         let from = attribute_key(object, from);
-        Ok(self.tree.next(&from, entry)? && entry.key.is_beside(&from))
+        self.tree.next_beside(&from, entry)
     }
 
     /// Takes a record apart; the name lies in `bytes` from the third on.

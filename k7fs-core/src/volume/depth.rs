@@ -66,7 +66,7 @@ impl<F: Flash> Volume<'_, F> {
     fn next_below(&mut self, directory: u64, from: u64) -> Result<Option<Name>, Error> {
         let from = name_key(directory, from);
         let mut entry = Entry::EMPTY;
-        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
+        if !self.tree.next_beside(&from, &mut entry)? {
             return Ok(None);
         }
         self.read_target(entry.key.position, &entry.content).map(Some)

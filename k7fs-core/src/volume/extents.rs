@@ -54,6 +54,16 @@ pub(super) struct Piece {
     pub(super) codec: Option<CodecId>,
 }
 
+/// The extents around a range of a file.
+struct Around {
+    /// The last one that begins before it.
+    before: Option<Extent>,
+    /// How many lie within it, or reach into it.
+    hidden: usize,
+    /// How many begin in its window.
+    count: usize,
+}
+
 impl Extent {
     #[inline(never)]
     pub(super) fn end(&self) -> u64 {
@@ -91,7 +101,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn next_extent(&mut self, object: u64, from: u64) -> Result<Option<Extent>, Error> {
         let from = extent_key(object, from);
         let mut entry = Entry::EMPTY;
-        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
+        if !self.tree.next_beside(&from, &mut entry)? {
             return Ok(None);
         }
         match entry.content {
@@ -166,35 +176,38 @@ impl<F: Flash> Volume<'_, F> {
         Ok(covered)
     }
 
-    /// Rows that writing a piece needs, looked up: all extents of its logical block where they have to be merged, else those
-    /// within its range.
-    pub(super) fn piece_rows(&mut self, object: u64, offset: u64, len: u64) -> Result<usize, Error> {
-        let block = self.window();
-        let start = offset - offset % block;
-        let (mut all, mut covered) = (0, 0);
-        let mut from = start;
-        while let Some(extent) = self.next_extent(object, from)?.filter(|extent| extent.start < start + block) {
-            all += 1;
-            covered += usize::from(extent.end() > offset && extent.start < offset + len);
-            if all >= FRAGMENTS_SEEN {
-                break;
+    /// Looks at the extents around a range that is about to be written, within one window.
+    fn look_around(&mut self, object: u64, offset: u64, len: u64) -> Result<Around, Error> {
+        let mut around = Around { before: None, hidden: 0, count: 0 };
+        let window = offset - offset % self.window();
+        let end = window + self.window();
+        // One that begins in a window before this one may reach into it.
+        let mut from = offset - offset % self.logical_block();
+        while let Some(extent) = self.next_extent(object, from)?.filter(|extent| extent.start < end) {
+            around.count += usize::from(extent.start >= window);
+            around.hidden += usize::from(extent.end() > offset && extent.start < offset + len);
+            if extent.start < offset {
+                around.before = Some(extent);
             }
             from = extent.start + 1;
         }
+        Ok(around)
+    }
+
+    /// Rows that writing a piece needs, looked up: all extents of its window where they have to be merged, else those
+    /// within its range.
+    pub(super) fn piece_rows(&mut self, object: u64, offset: u64, len: u64) -> Result<usize, Error> {
+        let Around { hidden, count, .. } = self.look_around(object, offset, len)?;
         // Cutting an extent in two makes one more, and the piece is one.
-        let dropped = if all + 2 > self.fragments_max() { all } else { covered };
+        let dropped = if count + 2 > self.fragments_max() { count.min(FRAGMENTS_SEEN) } else { hidden };
         Ok(dropped + PIECE_ROWS_MIN + self.record_rows(len))
     }
 
     /// Takes a range out of the extents, within one logical block. The extent that starts at `offset` stays for the caller to
     /// overwrite when `keep_first` is set.
     pub(super) fn cut(&mut self, object: u64, offset: u64, end: u64, keep_first: bool) -> Result<(), Error> {
-        let mut at = offset;
-        while let Some(extent) = self.extent_at(object, at)? {
-            if extent.start >= end {
-                break;
-            }
-            at = extent.end();
+        let mut next = self.extent_at(object, offset)?;
+        while let Some(extent) = next.filter(|extent| extent.start < end) {
             if extent.end() > end {
                 let skip = (end - extent.start) as u32;
                 let rest = extent.part(&self.tree.log.pages.space, skip, (extent.end() - end) as u32);
@@ -205,6 +218,7 @@ impl<F: Flash> Volume<'_, F> {
             } else if extent.start > offset || !keep_first {
                 self.tree.delete(extent_key(object, extent.start))?;
             }
+            next = self.next_extent(object, extent.end())?;
         }
         Ok(())
     }
@@ -246,16 +260,21 @@ impl<F: Flash> Volume<'_, F> {
         }
         let in_window = self.window() - offset % self.window();
         let bytes = bytes.get(..bytes.len().min(in_window as usize)).unwrap_or_default();
-        if let Some(before) = self.small_extent_before(object, offset, bytes.len())? {
-            let key = extent_key(object, before.start);
-            self.cut(object, offset, offset + bytes.len() as u64, false)?;
-            self.tree.put_joined(key, &before.whole(), bytes)?;
+        let around = self.look_around(object, offset, bytes.len() as u64)?;
+        let small_before = around.before.filter(|before| self.is_joined_with(before, offset, bytes.len()));
+        if around.hidden > 0 {
+            self.cut(object, offset, offset + bytes.len() as u64, small_before.is_none())?;
+        }
+        if let Some(before) = small_before {
+            self.tree.put_joined(extent_key(object, before.start), &before.whole(), bytes)?;
             return Ok(bytes.len());
         }
-        self.cut(object, offset, offset + bytes.len() as u64, true)?;
+        // What is cut in two is one more.
+        let mut count = around.count + 1;
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
+            count += 1;
             let key = extent_key(object, at);
             let done = if self.is_verified() {
                 self.put_stored(key, rest)?
@@ -268,25 +287,22 @@ impl<F: Flash> Volume<'_, F> {
             at += done as u64;
             rest = rest.get(done..).ok_or(Error::NeedsRemount)?;
         }
-        self.merge_fragments(object, offset, piece.whole)?;
+        if piece.whole || count > self.fragments_max() {
+            self.merge_fragments(object, offset, piece.whole)?;
+        }
         Ok(bytes.len())
     }
 
-    /// An extent that ends at `offset` and is at hand, if it and `len` bytes more take only a small part of a page: on
+    /// Whether an extent ends at `offset` and is at hand, and it and `len` bytes more take only a small part of a page: on
     /// large pages it costs nothing to write both as one, and appends of a few bytes make few extents.
-    fn small_extent_before(&mut self, object: u64, offset: u64, len: usize) -> Result<Option<Extent>, Error> {
+    fn is_joined_with(&self, before: &Extent, offset: u64, len: usize) -> bool {
         let most = u64::from(self.tree.log.pages.space.payload) / JOINED_PART;
-        if len as u64 > most || offset.is_multiple_of(self.logical_block()) || self.is_verified() {
-            return Ok(None);
-        }
-        let extent = self.extent_at(object, offset - 1)?;
-        let log = &self.tree.log;
-        Ok(extent.filter(|extent| {
-            extent.end() == offset
-                && extent.packed.is_none()
-                && u64::from(extent.len) + len as u64 <= most
-                && log.is_at_hand(&extent.whole())
-        }))
+        u64::from(before.len) + len as u64 <= most
+            && before.end() == offset
+            && before.packed.is_none()
+            && !offset.is_multiple_of(self.logical_block())
+            && !self.is_verified()
+            && self.tree.log.is_at_hand(&before.whole())
     }
 
     /// Keeps the number of extents in a logical block bounded.
@@ -309,7 +325,7 @@ impl<F: Flash> Volume<'_, F> {
         if extents.len() <= self.fragments_max() {
             return Ok(());
         }
-        let run = small_run(&extents, (block / 8) as u32).unwrap_or(0..extents.len());
+        let run = small_run(&extents, block / 8).unwrap_or(0..extents.len());
         self.merge_run(object, extents.get(run).unwrap_or_default())
     }
 
@@ -417,19 +433,21 @@ fn run_around(extents: &[Extent], offset: u64, most: u64) -> core::ops::Range<us
     at - before..at + behind + 1
 }
 
-/// The longest run of small extents without holes between them.
-fn small_run(extents: &[Extent], small: u32) -> Option<core::ops::Range<usize>> {
+/// The longest run of extents without holes between them that are small together.
+fn small_run(extents: &[Extent], small: u64) -> Option<core::ops::Range<usize>> {
     let mut best = 0..0;
     let mut start = 0;
     let mut end_before = None;
     for (index, extent) in extents.iter().enumerate() {
-        if extent.len > small {
-            start = index + 1;
-        } else if end_before != Some(extent.start) {
+        if end_before != Some(extent.start) {
             start = index;
         }
         end_before = Some(extent.end());
-        if index + 1 > start && index + 1 - start > best.len() {
+        let is_too_long = |first: &Extent| extent.end() - first.start > small;
+        while start <= index && extents.get(start).is_some_and(is_too_long) {
+            start += 1;
+        }
+        if index + 1 - start > best.len() {
             best = start..index + 1;
         }
     }

@@ -281,13 +281,10 @@ impl<F: Flash> Volume<'_, F> {
         let mut bytes = [0u8; NAME_VALUE_BYTES_MAX];
         // Names whose hashes collide lie side by side, told apart by the last byte of the position.
         for _ in 0..=u8::MAX {
-            if !self.tree.next(&from, &mut entry)? {
+            if !self.tree.next_beside(&from, &mut entry)? || entry.key.position >> 8 != hash >> 8 {
                 break;
             }
             let key = entry.key;
-            if !key.is_beside(&from) || key.position >> 8 != hash >> 8 {
-                break;
-            }
             let (found, len) = self.read_name(key.position, &entry.content, &mut bytes)?;
             if bytes.get(..len) == Some(name.as_bytes()) {
                 return Ok(Ok(found));

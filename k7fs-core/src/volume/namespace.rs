@@ -385,7 +385,7 @@ impl<F: Flash> Volume<'_, F> {
             if is_enough {
                 break;
             }
-            if !self.tree.next(&at, &mut entry)? || !entry.key.is_beside(&at) {
+            if !self.tree.next_beside(&at, &mut entry)? {
                 from = None;
                 break;
             }
@@ -424,7 +424,7 @@ impl<F: Flash> Volume<'_, F> {
     pub(super) fn is_empty(&mut self, directory: u64) -> Result<bool, inner::Error> {
         let from = name_key(directory, 0);
         let mut entry = Entry::EMPTY;
-        Ok(!self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from))
+        Ok(!self.tree.next_beside(&from, &mut entry)?)
     }
 
     /// Moves an object to another name, atomically. An existing file or symbolic link there is replaced by one of those, an
@@ -540,7 +540,7 @@ impl<F: Flash> Volume<'_, F> {
         let Some(from) = cursor.next else { return Ok(None) };
         let from = name_key(cursor.directory, from);
         let mut entry = Entry::EMPTY;
-        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
+        if !self.tree.next_beside(&from, &mut entry)? {
             cursor.next = None;
             return Ok(None);
         }

@@ -107,7 +107,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         let from = part_key(object, offset.saturating_add(1));
         let mut entry = Entry::EMPTY;
-        if !self.tree.next(&from, &mut entry)? || !entry.key.is_beside(&from) {
+        if !self.tree.next_beside(&from, &mut entry)? {
             return Ok(None);
         }
         self.read_part(&entry).map(Some)
