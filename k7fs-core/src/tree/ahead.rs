@@ -1,9 +1,9 @@
 //! Work ahead: what writes would otherwise wait for, in small steps along with them or in idle time.
 //!
 //! A write that finds fewer free blocks than [`Tree::low_water`] moves some pages out of the block that holds least, as long as that
-//! gains as much as it costs; when blocks are empty a checkpoint is begun, whose steps go along with writes too and which frees
-//! them. Where blocks are fuller, a write cleans only when it must, many blocks at once: later is cheaper then, because more of
-//! what they hold is gone. Idle time is spent on all of it, and on erasing blocks.
+//! gains as much as it costs, or blocks are few; when blocks are empty a checkpoint is begun, whose steps go along with writes too
+//! and which frees them. No block is emptied meanwhile: what that leaves owed is paid later, with up to [`STEPS_MAX`] steps at once.
+//! Idle time is spent on all of it, and on erasing blocks.
 
 use super::Tree;
 use super::cleaner::Emptying;
@@ -13,6 +13,10 @@ use crate::flash::Flash;
 
 /// Pages programmed by one step of cleaning, about.
 pub(super) const STEP_PAGES: u32 = 4;
+/// Steps that one write pays at most.
+const STEPS_MAX: u32 = 3;
+/// Pages that may be owed; what is beyond is left for when it must.
+const DEBT_MAX: u16 = 256;
 /// What an erase counts for, in pages: about the time it takes on NAND.
 const ERASE_PAGES: u32 = 8;
 
@@ -25,6 +29,11 @@ impl<F: Flash> Tree<'_, F> {
     /// Free blocks under which it is time to clean.
     fn low_water(&self) -> u32 {
         self.blocks_to_begin() + self.checkpoint_blocks() + self.pool_blocks()
+    }
+
+    /// Whether blocks are so few that before long a write must wait for some.
+    fn is_low(&self, free: u32) -> bool {
+        free < self.low_water() - self.pool_blocks() / 2
     }
 
     /// Blocks that are free, and those that the next checkpoint frees.
@@ -53,35 +62,50 @@ impl<F: Flash> Tree<'_, F> {
     fn gains_half(&self) -> bool {
         let half = u64::from(self.log.pages.space.block_payload()) / 2;
         self.emptying.is_some()
+            || self.is_low(self.free_soon())
             || self.gainful_victim().is_some_and(|victim| self.log.alloc.live_bytes_of(victim) <= half)
     }
 
-    /// Pages to move for so many bytes that are written, so that as much is gained as they take.
-    fn pages_owed(&self, bytes: u64) -> u32 {
-        let space = &self.log.pages.space;
-        let block = u64::from(space.block_payload());
-        let live = self.emptying.map_or(0, |emptying| self.log.alloc.live_bytes_of(emptying.block.into()));
-        let owed = (bytes * live.min(block / 2)).checked_div(block - live.min(block / 2)).unwrap_or(0);
-        STEP_PAGES + owed.div_ceil(u64::from(space.payload.max(1))) as u32
+    /// Notes what was programmed since it was asked last, while no block could be emptied too; tells how many pages to move, so that
+    /// as much is gained as everything else takes.
+    fn pages_owed(&mut self) -> u32 {
+        let block = u64::from(self.log.pages.space.block_payload());
+        let victim = self.emptying.map(|emptying| emptying.block.into()).or_else(|| self.gainful_victim());
+        let live = victim.map_or(0, |block| self.log.alloc.live_bytes_of(block)).min(block * 3 / 4);
+        let taken = u64::from((self.log.pages_written() as u16).wrapping_sub(self.pages_seen));
+        let owed = (taken * live).div_ceil((block - live).max(1));
+        self.debt = self.debt.saturating_add(owed as u16).min(DEBT_MAX);
+        u32::from(self.debt).clamp(STEP_PAGES, STEPS_MAX * STEP_PAGES)
     }
 
     /// Whether blocks are few enough that a checkpoint is worth its pages, which frees the emptied ones; with room to spare for another.
     fn may_begin(&self) -> bool {
         let free = self.free_blocks();
-        let is_low = free < self.low_water() - self.pool_blocks() / 2;
-        !self.cleaned.is_empty() && is_low && free >= self.blocks_to_begin()
+        !self.cleaned.is_empty() && self.is_low(free) && free >= self.blocks_to_begin()
     }
 
-    /// Pays for a write of so many bytes with some cleaning, where it is due. Not in a transaction.
-    pub(super) fn clean_ahead(&mut self, bytes: u64) -> Result<(), Error> {
+    /// Pays for what is written with some cleaning, where it is due. Not in a transaction.
+    pub(super) fn clean_ahead(&mut self) -> Result<(), Error> {
         self.choose_laggard();
-        if self.stage.is_some() || self.spilled {
-            return Ok(());
+        if self.spilled || self.emptying.is_none() && self.free_soon() >= self.low_water() {
+            self.debt = 0;
+        } else {
+            let pages = self.pages_owed();
+            if self.stage.is_none() {
+                self.pay(pages)?;
+            }
         }
+        self.pages_seen = self.log.pages_written() as u16;
+        Ok(())
+    }
+
+    /// Moves so many pages, or begins the checkpoint that frees what was emptied.
+    fn pay(&mut self, pages: u32) -> Result<(), Error> {
         if self.may_clean() && self.gains_half() {
-            return self.clean_step(self.pages_owed(bytes));
-        }
-        if self.may_begin() {
+            let before = self.log.pages_written();
+            self.clean_step(pages)?;
+            self.debt = self.debt.saturating_sub((self.log.pages_written() - before) as u16);
+        } else if self.may_begin() {
             self.commit()?;
             self.begin_checkpoint();
         }

@@ -178,7 +178,8 @@ impl<F: Flash> Tree<'_, F> {
         let space = self.log.pages.space;
         let first_page = space.first_page(victim);
         let end = first_page + space.pages_per_block;
-        let enough = self.log.pages_written().saturating_add(pages.into());
+        let begun = self.log.pages_written();
+        let enough = begun.saturating_add(pages.into());
         let mut page = first_page + from;
         let mut offset = None;
         while page < end {
@@ -198,7 +199,9 @@ impl<F: Flash> Tree<'_, F> {
             (page, offset) = (page + 1, None);
             // A damaged item hides the rest of its page, not of the block.
             while let Ok(Some(item)) = self.log.item_at(address) {
-                if !self.move_item(&item)? {
+                // A long item is moved at once: where something has moved, it waits for the next step.
+                let end = self.log.pages_written().saturating_add((item.header.len / space.payload.max(1)).into());
+                if end > enough && self.log.pages_written() > begun || !self.move_item(&item)? {
                     return Ok(Some(page - 1 - first_page));
                 }
                 if space.page_of(item.next) >= page {

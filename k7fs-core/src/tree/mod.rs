@@ -65,6 +65,9 @@ pub(crate) struct Tree<'b, F> {
     frozen_bytes: u64,
     /// Rows in use when it was advanced last.
     rows_before: usize,
+    /// Pages that the cleaner should have moved and has not; pages programmed when that was counted last.
+    debt: u16,
+    pages_seen: u16,
     /// The running transaction outgrew the table: its changes are in a tree that no checkpoint knows.
     spilled: bool,
     /// Bytes of values since the last checkpoint: committed, and in the running transaction.
@@ -219,6 +222,8 @@ impl<'b, F: Flash> Tree<'b, F> {
             frozen_rows: 0,
             frozen_bytes: 0,
             rows_before: 0,
+            debt: 0,
+            pages_seen: 0,
             spilled: false,
             committed_bytes: 0,
             pending_bytes: 0,

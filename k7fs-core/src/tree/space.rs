@@ -1,6 +1,7 @@
 //! Transactions over the tree, and the room they need: rows in the table, blocks on the chip, bytes of capacity.
 
 use super::Tree;
+use super::ahead::STEP_PAGES;
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Packed, Place, SPARE_SHARE_MAX};
@@ -11,8 +12,14 @@ const TAIL_COMMITS_MAX: u32 = 256;
 const TAIL_FRACTION: u32 = 8;
 /// The moved head and a pair of checkpoint blocks, and one to spare.
 const SPARE_BLOCKS: u32 = 4;
-/// A checkpoint is begun when the table or the tail has reached so many quarters of its limit.
+/// A checkpoint is begun when the log's tail has reached so many quarters of its limit, or the table so many eighths: a few pages
+/// with each call must end it before the table is full.
 const BEGIN_QUARTERS: u32 = 3;
+const BEGIN_EIGHTHS: usize = 5;
+/// Pages programmed for it by one call, about.
+const CHECKPOINT_PAGES: u32 = STEP_PAGES + 1;
+/// It is late with it where the table takes only so many rows more, as a part of all.
+const LATE_SHARE: usize = 16;
 /// How often a mount starts over because a page read good and then did not.
 const MOUNT_RETRIES_MAX: u32 = 8;
 /// Rounds of cleaning that one call may take before it gives up.
@@ -141,10 +148,11 @@ impl<F: Flash> Tree<'_, F> {
     ///
     /// In a transaction nothing may be committed: the table is emptied by spilling, and a lack of blocks is `NoSpace`.
     pub(crate) fn make_room(&mut self, demand: &Demand, in_transaction: bool) -> Result<(), Error> {
+        let begun = self.log.pages_written();
         if demand.bytes > 0 && !in_transaction {
-            self.clean_ahead(demand.bytes)?;
+            self.clean_ahead()?;
         }
-        self.make_rows(demand.rows, in_transaction)?;
+        self.make_rows(demand.rows, begun + u64::from(CHECKPOINT_PAGES), in_transaction)?;
         if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
             // The count of changes not merged yet is an upper bound: look again when it is exact.
             self.settle_changes(in_transaction)?;
@@ -162,11 +170,11 @@ impl<F: Flash> Tree<'_, F> {
     /// Makes sure that the table takes so many rows, and that the log's tail stays short.
     ///
     /// A checkpoint is begun before either is needed and then advanced with every call, so that mostly none has to wait for
-    /// a whole one.
+    /// a whole one: as long as the count of programmed pages stays below `enough`.
     #[inline(never)]
-    fn make_rows(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
+    fn make_rows(&mut self, rows: usize, enough: u64, in_transaction: bool) -> Result<(), Error> {
         if !self.spilled && rows > 0 {
-            self.advance_checkpoint(rows, in_transaction)?;
+            self.advance_checkpoint(rows, enough, in_transaction)?;
         }
         let many_jumps = self.has_many_jumps() && !in_transaction;
         if !many_jumps && !self.is_tail_full(4) && self.has_room_for(rows) {
@@ -180,12 +188,13 @@ impl<F: Flash> Tree<'_, F> {
         if self.has_room_for(rows) { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 
-    /// Begins a checkpoint when it is time, or takes some steps of the one that was begun.
-    fn advance_checkpoint(&mut self, rows: usize, in_transaction: bool) -> Result<(), Error> {
+    /// Begins a checkpoint when it is time, or takes some steps of the one that was begun: until enough pages are programmed, or as
+    /// many as end it before the table is full.
+    fn advance_checkpoint(&mut self, rows: usize, enough: u64, in_transaction: bool) -> Result<(), Error> {
         let used = self.rows_to_replay() + rows;
         let come = used.saturating_sub(core::mem::replace(&mut self.rows_before, used));
         if self.stage.is_none() {
-            if used <= self.rows_max() * BEGIN_QUARTERS as usize / 4 && !self.is_tail_full(BEGIN_QUARTERS) {
+            if used <= self.rows_max() * BEGIN_EIGHTHS / 8 && !self.is_tail_full(BEGIN_QUARTERS) {
                 return Ok(());
             }
             // With blocks to spare only: what a checkpoint frees comes back at its end.
@@ -197,15 +206,15 @@ impl<F: Flash> Tree<'_, F> {
             }
             self.begin_checkpoint();
         }
-        // So many for every row that it ends before the table is full.
-        let left =
+        let rows_left = self.rows_max().saturating_sub(used);
+        let steps_left =
             self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
-        let pace = left.div_ceil(self.rows_max().saturating_sub(used).max(1));
-        for _ in 0..pace * come.max(1) {
-            if self.stage.is_none() {
-                break;
-            }
+        let is_late = rows_left < self.rows_max() / LATE_SHARE;
+        let due = if is_late { steps_left.div_ceil(rows_left.max(1)) * come.max(1) } else { 0 };
+        let mut taken = 0;
+        while self.stage.is_some() && (taken < due || self.log.pages_written() < enough) {
             self.step_checkpoint().map_err(half_way)?;
+            taken += 1;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::chip::{Chip, ChipSpec, SimFlash};
 use crate::random::Random;
 
 /// How full the volume is, in per cent, that each workload is measured on.
-pub const FILLS: [u32; 2] = [50, 90];
+pub const FILLS: [u32; 3] = [50, 80, 90];
 /// The file that W2 overwrites, and what it overwrites at once.
 const FILE_BYTES_MAX: u64 = 512 << 10;
 const PIECE_BYTES: usize = 4096;
