@@ -6,6 +6,7 @@ pub mod codec;
 pub mod ecc;
 pub mod host;
 pub mod latency;
+pub mod matrix;
 pub mod model;
 pub mod parallel;
 mod random;
