@@ -1,14 +1,17 @@
 //! A sample of the matrix of single bad blocks (promises P1 to P4): every block of two small chips fails in every way, with and
 //! without a power cut soon after. `tests/campaigns/matrix/run` is the whole of it.
 
-use k7fs_sim::matrix::{BlockReport, GEOMETRIES, Matrix, Report};
+use k7fs_sim::matrix::{BlockReport, Case, GEOMETRIES, Matrix, Report};
 use k7fs_tests::parallel;
-use k7fs_tests::seed::{say, seed};
+use k7fs_tests::seed::{mix, say, seed};
 
-/// Moments at which each fault begins.
-const SAMPLES: u64 = 2;
+/// Moments of the whole matrix.
+const SAMPLES: u64 = 200;
+/// One in so many of a block's cases is run. Each moment has eight, one behind the other: a step of one more than a multiple of eight
+/// meets every fault, with and without a cut, at moments spread over the run.
+const STEP: usize = 201;
 /// Promises that are not kept yet, by the kind of fault and of promise.
-const NOT_KEPT: [&str; 8] = [
+const NOT_KEPT: [&str; 9] = [
     // The allocation table has one copy, without which no volume mounts.
     "content/mount",
     // A log whose last block cannot be read ends before it, as if that had been cut while it was erased.
@@ -17,6 +20,8 @@ const NOT_KEPT: [&str; 8] = [
     "content/lost",
     // An attribute that cannot be read can neither be set nor removed.
     "content/stuck",
+    // Shrinking a volume after a cut may meet a block that it cannot empty, and calls that unreadable.
+    "erase/lost",
     // NAND blocks are not read after an erase: what is programmed over bits that are left is lost.
     "silent-erase/lost",
     "silent-erase/mount",
@@ -44,7 +49,11 @@ fn a_single_bad_block_breaks_no_promise() {
     let matrices = matrices(seed());
     let jobs: Vec<(&Matrix, u32)> =
         matrices.iter().flat_map(|matrix| (0..matrix.geometry().blocks).map(move |block| (matrix, block))).collect();
-    let blocks: Vec<BlockReport> = parallel::run(&jobs, |(matrix, block)| matrix.run(*block, &matrix.cases(*block)));
+    let blocks: Vec<BlockReport> = parallel::run(&jobs, |(matrix, block)| {
+        let first = mix(seed(), (*block).into()) as usize % STEP;
+        let cases: Vec<Case> = matrix.cases(*block).into_iter().skip(first).step_by(STEP).collect();
+        matrix.run(*block, &cases)
+    });
     let report = Report::of(&matrices, &blocks);
     say(&format!(
         "matrix: {} cases in {} runs; lost content cost content {} times, a leaf {} times, the mount {} times",

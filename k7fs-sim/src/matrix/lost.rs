@@ -139,7 +139,11 @@ impl Lost {
     fn faults(&self, volume: &mut Volume<'_, &mut SimFlash>) -> Result<Vec<Held>, Violation> {
         let mut faults = Vec::new();
         let checked = volume.check(|fault| faults.push(fault));
-        checked.map_err(|error| Violation::caused_by(format!("check fails: {error}"), error))?;
+        let summary = checked.map_err(|error| Violation::caused_by(format!("check fails: {error}"), error))?;
+        if summary.nodes == 1 && summary.objects == 0 {
+            // Nothing below it was found, and the root directory is always there.
+            return Err(Violation::new("both copies of the root are lost with one block"));
+        }
         // What else it finds follows from these, where it finds these at all: the end of the run tells.
         let unreadable = faults.into_iter().filter(|fault| fault.kind == FaultKind::Uncorrectable);
         let held = unreadable.map(|fault| {
