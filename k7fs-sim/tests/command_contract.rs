@@ -158,7 +158,7 @@ fn a_matrix_keeps_its_keys_repeats_and_refuses_what_makes_no_sense() {
     };
     refused("0 is not in 1..=100000", &["--samples", "0"]);
     refused("one of nor, nand is needed", &["--geometry", "archive"]);
-    refused("invalid digit", &["--seed", "-1x"]);
+    refused("invalid digit", &["--seed", "1x"]);
     refused("--geometry", &["--case", "5:700:erase"]);
     refused("cannot be used with", &["--geometry", "nor", "--case", "5:700:erase", "--samples", "3"]);
     for (says, case) in [
