@@ -115,6 +115,71 @@ fn wear_and_latency_keep_their_keys_and_refuse_what_makes_no_sense() {
 }
 
 #[test]
+fn a_matrix_keeps_its_keys_repeats_and_refuses_what_makes_no_sense() {
+    let asked = ["matrix", "--geometry", "nor", "--case", "5:700:program:3:half", "--json", "-"].map(s);
+    let first = ok(&asked);
+    assert_eq!(first, ok(&asked), "the same each time");
+    let report: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        keys(&report),
+        [
+            "cases",
+            "chips",
+            "content_lost",
+            "leaves_lost",
+            "mounts_refused",
+            "replay",
+            "runs",
+            "samples",
+            "seed",
+            "violations",
+            "violations_by_class",
+        ]
+    );
+    assert_eq!((&report["cases"], &report["violations"], &report["replay"]), (&1.into(), &0.into(), &Value::Null));
+    assert_eq!(
+        keys(&report["chips"][0]),
+        [
+            "blocks",
+            "cases",
+            "chip",
+            "erases_mean",
+            "geometry",
+            "operations",
+            "page_size",
+            "pages_per_block",
+            "runs",
+            "violations",
+        ]
+    );
+    let refused = |says: &str, arguments: &[&str]| {
+        let arguments: Vec<_> = ["matrix"].iter().chain(arguments).map(|text| s(text)).collect();
+        fails_saying(2, &[says], &arguments);
+    };
+    refused("0 is not in 1..=100000", &["--samples", "0"]);
+    refused("one of nor, nand is needed", &["--geometry", "archive"]);
+    refused("invalid digit", &["--seed", "1x"]);
+    refused("--geometry", &["--case", "5:700:erase"]);
+    refused("cannot be used with", &["--geometry", "nor", "--case", "5:700:erase", "--samples", "3"]);
+    for (says, case) in [
+        ("BLOCK:INDEX:KIND", "5:700"),
+        ("there is no fault melt", "5:700:melt"),
+        ("there is no cut twice", "5:700:erase:1:twice"),
+        ("block x is not a number", "x:700:erase"),
+        ("index -1 is not a number", "5:-1:erase"),
+        ("distance far is not a number", "5:700:erase:far:half"),
+        ("the chip has 32 blocks", "32:700:erase"),
+        ("there is no case", "5:1000000:erase"),
+    ] {
+        refused(says, &["--geometry", "nor", "--case", case]);
+    }
+    let scratch = Scratch::new();
+    let campaign = scratch.path("campaign.jsonl");
+    fs::write(&campaign, "not a report\n").unwrap();
+    fails_saying(1, &["campaign.jsonl", "line 1"], &[s("matrix"), s("--campaign"), campaign.as_os_str()]);
+}
+
+#[test]
 fn info_and_fsck_keep_their_keys() {
     let scratch = Scratch::new();
     let image = scratch.image("W25N01GV");

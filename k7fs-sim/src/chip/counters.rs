@@ -25,6 +25,8 @@ pub struct Counters {
     pub bytes_erased: u64,
     /// How often each erase unit of the chip was erased, or an erase of it was begun.
     pub erases_per_block: Vec<u32>,
+    /// How often each erase unit of the chip was read.
+    pub reads_per_block: Vec<u64>,
     /// Time that the chip was busy.
     pub device_time_ns: u64,
     /// The longest that one operation kept the chip busy.
@@ -57,7 +59,8 @@ pub struct Counters {
 
 impl Counters {
     pub(super) fn new(block_count: u32) -> Self {
-        Self { erases_per_block: vec![0; block_count as usize], ..Self::default() }
+        let blocks = block_count as usize;
+        Self { erases_per_block: vec![0; blocks], reads_per_block: vec![0; blocks], ..Self::default() }
     }
 
     /// Programs and erases: the operations at which a power cut can strike.

@@ -36,6 +36,10 @@ pub struct FaultPlan {
     pub erase_fail: BTreeSet<u32>,
     /// Probability that an erase fails.
     pub erase_fail_rate: f64,
+    /// Blocks whose every erase leaves some bits as they were, which no part reports: NAND neither.
+    pub silent_erase_fail: BTreeSet<u32>,
+    /// What befalls one block from some operation on.
+    pub block_fault: Option<BlockFault>,
     /// Counts programs and erases from now (0 is the next one): the block that this one works on goes bad. It and every
     /// later program and erase of the block fails; what was programmed before stays readable.
     pub grown_bad: Option<u64>,
@@ -64,11 +68,37 @@ impl Default for FaultPlan {
             program_fail_rate: 0.0,
             erase_fail: BTreeSet::new(),
             erase_fail_rate: 0.0,
+            silent_erase_fail: BTreeSet::new(),
+            block_fault: None,
             grown_bad: None,
             ecc_trap: false,
             stuck: BTreeSet::new(),
         }
     }
+}
+
+/// A fault of one block that begins later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockFault {
+    /// The block of the chip.
+    pub block: u32,
+    /// Programs and erases, of whatever block, that come before it; 0 begins it with the next one.
+    pub operation: u64,
+    /// What happens.
+    pub kind: BlockFaultKind,
+}
+
+/// What may befall a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BlockFaultKind {
+    /// Every program fails, see [`FaultPlan::program_fail`].
+    Program,
+    /// Every erase fails, see [`FaultPlan::erase_fail`].
+    Erase,
+    /// What it holds is lost, see [`Chip::spoil`](super::Chip::spoil).
+    Content,
+    /// Every erase fails unnoticed, see [`FaultPlan::silent_erase_fail`].
+    SilentErase,
 }
 
 /// A bit that no program and no erase changes any more.

@@ -58,7 +58,7 @@ pub use ageing::{Ageing, SPREAD};
 use cells::Cells;
 pub use counters::Counters;
 pub use fading::Fading;
-pub use faults::{Cut, CutKind, FaultPlan, StuckBit, TornOrder};
+pub use faults::{BlockFault, BlockFaultKind, Cut, CutKind, FaultPlan, StuckBit, TornOrder};
 pub use flash::SimFlash;
 pub use fork::{Fork, Operation};
 pub use image::ImageError;
@@ -238,6 +238,30 @@ impl Chip {
         if block < self.spec.block_count() && self.grown_bad.insert(block) {
             self.counters.grown_bad_blocks += 1;
         }
+    }
+
+    /// What a block holds is lost now: every programmed page turns into noise until the block is erased. Factory marks stay, and what is
+    /// erased can be programmed as before.
+    pub fn spoil(&mut self, block: u32) {
+        let pages_per_block = self.spec.pages_per_block();
+        let mark = match &self.spec.kind {
+            ChipKind::Nor(_) => 0..0,
+            ChipKind::Nand(nand) => nand.geometry.page_size as usize..nand.geometry.page_size as usize + 2,
+        };
+        let pages = block.saturating_mul(pages_per_block)..block.saturating_add(1).saturating_mul(pages_per_block);
+        for page in pages {
+            if self.cells.page(page).is_none_or(cells::Page::is_pristine) {
+                continue;
+            }
+            let place = [u64::from(page), u64::from(self.generations[block as usize])];
+            let mut draw = Draw::new(self.seed, Purpose::Spoilt, &place);
+            self.cells.edit(page, |cells| {
+                let kept = cells.data[mark.clone()].to_vec();
+                draw.fill(&mut cells.data, 128);
+                cells.data[mark.clone()].copy_from_slice(&kept);
+            });
+        }
+        self.register = None;
     }
 
     /// Blocks that went bad in use, marked or not, ascending.

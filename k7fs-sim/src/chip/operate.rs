@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use super::cells::{Page, is_erased};
 use super::rng::{Draw, Purpose};
-use super::{Chip, ChipError, ChipKind, CutKind, Operation, TornOrder};
+use super::{BlockFault, BlockFaultKind, Chip, ChipError, ChipKind, CutKind, Operation, TornOrder};
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Done,
     Failed,
+    /// Failed, and nobody is told.
+    Unnoticed,
     Cut(CutKind),
 }
 
@@ -126,6 +128,7 @@ impl Chip {
             return Err(ChipError::OutOfBounds);
         }
         self.record(|| Operation::Mark { block });
+        self.begin_block_fault();
         self.count_program(1, time);
         let cut = self.strike();
         if let Some(kind) = cut {
@@ -142,6 +145,7 @@ impl Chip {
     pub(super) fn program(&mut self, page: u32, column: u32, bytes: &[u8]) -> Result<(), ChipError> {
         self.check_power()?;
         self.record(|| Operation::Program { page, column, bytes: bytes.into() });
+        self.begin_block_fault();
         let time = match &self.spec.kind {
             ChipKind::Nor(nor) => nor.timing.program(bytes.len()),
             ChipKind::Nand(nand) => nand.timing.bus(bytes.len()) + nand.timing.program_ns,
@@ -174,7 +178,7 @@ impl Chip {
                 self.failed.insert(block);
                 return Err(ChipError::ProgramFailed);
             }
-            Fate::Done => {
+            Fate::Done | Fate::Unnoticed => {
                 self.program_fully(page, column, bytes);
                 return Ok(());
             }
@@ -186,6 +190,7 @@ impl Chip {
     pub(super) fn erase(&mut self, block: u32, count: u32) -> Result<(), ChipError> {
         self.check_power()?;
         self.record(|| Operation::Erase { block, count });
+        self.begin_block_fault();
         let blocks = block..block + count;
         let time = self.erase_time(count);
         let marked = self.is_marked(block);
@@ -220,6 +225,11 @@ impl Chip {
                 self.erase_badly(blocks);
                 return Ok(());
             }
+            Fate::Unnoticed => {
+                self.counters.erase_failures += 1;
+                self.erase_incompletely(blocks);
+                return Ok(());
+            }
             Fate::Done => {
                 for index in blocks {
                     self.cells.clear(index);
@@ -249,6 +259,26 @@ impl Chip {
         self.counters.spend(time_ns);
         // Programming goes through the register and leaves nothing in it that reads like the array.
         self.register = None;
+    }
+
+    /// Counts the plan's fault of one block down, and begins it before this operation where its time has come.
+    fn begin_block_fault(&mut self) {
+        let Some(fault) = self.faults.block_fault.as_mut() else { return };
+        if fault.operation > 0 {
+            fault.operation -= 1;
+            return;
+        }
+        let BlockFault { block, kind, .. } = *fault;
+        self.faults.block_fault = None;
+        let pages_per_block = self.spec.pages_per_block();
+        match kind {
+            BlockFaultKind::Program => {
+                self.faults.program_fail.extend(block * pages_per_block..(block + 1) * pages_per_block);
+            }
+            BlockFaultKind::Erase => drop(self.faults.erase_fail.insert(block)),
+            BlockFaultKind::SilentErase => drop(self.faults.silent_erase_fail.insert(block)),
+            BlockFaultKind::Content => self.spoil(block),
+        }
     }
 
     /// Counts the plan's cut down, and says what it does to this operation.
@@ -290,7 +320,14 @@ impl Chip {
             }
         };
         self.wear_out(blocks.clone(), program.map(|(page, _)| page));
-        if failed || self.grown_bad.range(blocks).next().is_some() { Fate::Failed } else { Fate::Done }
+        let unnoticed = program.is_none() && self.faults.silent_erase_fail.range(blocks.clone()).next().is_some();
+        if failed || self.grown_bad.range(blocks).next().is_some() {
+            Fate::Failed
+        } else if unnoticed {
+            Fate::Unnoticed
+        } else {
+            Fate::Done
+        }
     }
 
     /// Lets those blocks go bad whose end has come: in this erase, or in this program.
@@ -327,6 +364,9 @@ impl Chip {
                     Some("a later page of its block is programmed already")
                 } else if in_block == 0 && bytes[geometry.page_size as usize] != 0xFF {
                     Some("it overwrites the place of the bad-block mark")
+                } else if self.faults.silent_erase_fail.contains(&block) {
+                    // The chip has said that it is erased.
+                    None
                 } else {
                     cells.and_then(|cells| broken_nand_rule(cells, bytes, u32::from(geometry.programs_per_page)))
                 }

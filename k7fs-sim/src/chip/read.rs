@@ -16,7 +16,7 @@ impl Chip {
             self.counters.violation(|| format!("read of {} bytes at {address:#x} past the end", bytes.len()));
             return Err(ChipError::OutOfBounds);
         }
-        self.count_read(bytes.len(), time);
+        self.count_read(address / page_bytes, bytes.len(), time);
         self.check_spoilt(address, bytes.len())?;
         let mut at = address;
         let mut rest = bytes;
@@ -63,7 +63,7 @@ impl Chip {
             self.counters.bits_flipped += flipped.len() as u64;
             self.register = Some(Register { page, flipped, end: 0 });
         }
-        self.count_read(bytes.len(), if loaded { bus } else { load + bus });
+        self.count_read(page, bytes.len(), if loaded { bus } else { load + bus });
         self.copy_out(page, column, bytes);
         if let Some(register) = &mut self.register {
             register.end = (column + bytes.len()) as u32;
@@ -97,7 +97,7 @@ impl Chip {
         }
         for _ in 0..2 {
             self.counters.page_loads += 1;
-            self.count_read(weak.len(), load + bus);
+            self.count_read(page, weak.len(), load + bus);
         }
         let block = (page / self.spec.pages_per_block()) as usize;
         let read = self.reads[block];
@@ -146,7 +146,12 @@ impl Chip {
         if self.off { Err(ChipError::Off) } else { Ok(()) }
     }
 
-    fn count_read(&mut self, bytes: usize, time_ns: u64) {
+    /// Counts a read, for the block of its first page: longer ones are rare.
+    fn count_read(&mut self, page: u32, bytes: usize, time_ns: u64) {
+        let block = self.block_of(page) as usize;
+        if let Some(reads) = self.counters.reads_per_block.get_mut(block) {
+            *reads += 1;
+        }
         self.counters.operations += 1;
         self.counters.reads += 1;
         self.counters.bytes_read += bytes as u64;

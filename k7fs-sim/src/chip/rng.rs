@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     Life,
     Faded,
     FadedOrder,
+    Spoilt,
+    Unerased,
 }
 
 /// Scrambles one word so that neighbouring inputs give unrelated outputs (the finaliser of SplitMix64).

@@ -204,6 +204,15 @@ impl ChipSpec {
         spec
     }
 
+    /// The same NAND part with so many pages in a block; a NOR part stays as it is.
+    #[must_use]
+    pub fn with_pages_per_block(mut self, pages: u32) -> ChipSpec {
+        if let ChipKind::Nand(nand) = &mut self.kind {
+            nand.geometry.pages_per_block = pages;
+        }
+        self
+    }
+
     /// Another name for [`scaled`](Self::scaled).
     #[must_use]
     pub fn small(&self, block_count: u32) -> ChipSpec {

@@ -14,6 +14,8 @@ const NAND_FIRST_UNIT: usize = 512;
 const NOR_ERASE_PREPROGRAM: u32 = 64;
 /// Share of the bits, in 256ths, that an unnoticed NOR erase failure gets erased.
 const FAILED_NOR_ERASE: u32 = 224;
+/// Share of the bits that are 0, in 256ths, that an erase gets erased which leaves some as they were.
+const INCOMPLETE_ERASE: u32 = 224;
 
 impl Chip {
     /// Takes the power away; `torn` counts the operation that was interrupted half way.
@@ -187,6 +189,24 @@ impl Chip {
             for page in block * pages_per_block..(block + 1) * pages_per_block {
                 let mut data = vec![0; page_bytes];
                 draw.fill(&mut data, FAILED_NOR_ERASE);
+                self.put_page(page, data, Vec::new(), None);
+            }
+        }
+    }
+
+    /// Erases blocks so that some bits that were 0 stay so.
+    pub(super) fn erase_incompletely(&mut self, blocks: Range<u32>) {
+        let pages_per_block = self.spec.pages_per_block();
+        for block in blocks {
+            let old = self.cells.block(block).map_or_else(Vec::new, |block| block.pages.clone());
+            self.cells.clear(block);
+            self.failed.remove(&block);
+            for (page, before) in (block * pages_per_block..).zip(old) {
+                let Some(before) = before else { continue };
+                let place = [u64::from(page), u64::from(self.generations[block as usize])];
+                let mut erased = vec![0; before.data.len()];
+                Draw::new(self.seed, Purpose::Unerased, &place).fill(&mut erased, INCOMPLETE_ERASE);
+                let data = before.data.iter().zip(&erased).map(|(old, erased)| old | erased).collect();
                 self.put_page(page, data, Vec::new(), None);
             }
         }

@@ -16,6 +16,7 @@ mod files;
 mod health;
 mod image;
 mod latency;
+mod matrix;
 mod output;
 mod progress;
 mod report;
@@ -49,6 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Torture(torture::Torture),
+    Matrix(matrix::MatrixCommand),
     Bench(bench::Bench),
     Wear(wear::WearCommand),
     Latency(latency::Latency),
@@ -103,6 +105,7 @@ impl Command {
     fn run(self, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Torture(command) => command.run(output),
+            Self::Matrix(command) => command.run(output),
             Self::Bench(command) => command.run(output),
             Self::Wear(command) => command.run(output),
             Self::Latency(command) => command.run(output),

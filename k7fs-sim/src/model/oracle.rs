@@ -6,6 +6,7 @@
 //! nothing else will do.
 
 use std::fmt;
+use std::sync::Arc;
 
 use k7fs_core::Error;
 
@@ -18,12 +19,25 @@ use super::tree::Tree;
 pub struct Violation {
     /// What was expected and what was found.
     pub what: String,
+    /// The error that the volume gave where it should have given none, or another.
+    pub error: Option<Error>,
 }
 
 impl Violation {
     /// A violation described by `what`.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into() }
+        Self { what: what.into(), error: None }
+    }
+
+    /// A violation that is an error of the volume.
+    pub fn caused_by(what: impl Into<String>, error: Error) -> Self {
+        Self { what: what.into(), error: Some(error) }
+    }
+
+    /// The same, with where it happened.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        Self { what: format!("{place}: {}", self.what), ..self }
     }
 }
 
@@ -61,6 +75,8 @@ pub struct Oracle {
     /// The last committed state, then every state since; the last one is what a running volume shows.
     states: Vec<Model>,
     started: Option<Started>,
+    /// Every state that there was, oldest first, where that is wanted.
+    history: Option<Vec<Arc<Model>>>,
 }
 
 impl Default for Oracle {
@@ -72,7 +88,24 @@ impl Default for Oracle {
 impl Oracle {
     /// An empty volume, committed.
     pub fn new() -> Self {
-        Self { states: vec![Model::new()], started: None }
+        Self { states: vec![Model::new()], started: None, history: None }
+    }
+
+    /// Remembers every state from now on, so that [`went_back`](Self::went_back) can tell.
+    pub fn keep_history(&mut self) {
+        self.history = Some(self.states.iter().cloned().map(Arc::new).collect());
+    }
+
+    /// Whether this is a state that there was, since they are remembered.
+    pub fn went_back(&self, shown: &Tree) -> bool {
+        let history = self.history.iter().flatten().rev();
+        history.map(|model| Model::clone(model).after_mount().tree()).any(|tree| tree == *shown)
+    }
+
+    fn remember(&mut self, first: usize) {
+        if let Some(history) = &mut self.history {
+            history.extend(self.states.iter().skip(first).cloned().map(Arc::new));
+        }
     }
 
     /// What a running volume shows.
@@ -97,8 +130,10 @@ impl Oracle {
     pub fn finish(&mut self, operation: &Operation, outcome: &Outcome) -> Result<Finished, Violation> {
         let Some(started) = self.started.take() else { return Err(Violation::new("no operation was started")) };
         if *outcome == started.outcome {
+            let first = self.states.len();
             self.states.extend(started.between);
             self.states.push(started.after);
+            self.remember(first);
             if started.commits {
                 self.commit();
             }
@@ -114,8 +149,10 @@ impl Oracle {
             self.started = Some(started);
             return Ok(Finished::Partial);
         }
-        let expected = &started.outcome;
-        Err(Violation::new(format!("{operation:?} gave {outcome:?}, expected {expected:?}")))
+        let what = format!("{operation:?} gave {outcome:?}, expected {:?}", started.outcome);
+        // Who asks for the states that a mount may show now still gets those of this operation.
+        self.started = Some(started);
+        Err(Violation { what, error: outcome.error() })
     }
 
     /// Takes what a running volume shows after [`Finished::Partial`].
@@ -130,6 +167,7 @@ impl Oracle {
             return Err(Violation::new("a refused operation left a state that it never goes through"));
         };
         self.states.push(state);
+        self.remember(self.states.len() - 1);
         Ok(())
     }
 

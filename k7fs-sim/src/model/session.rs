@@ -163,7 +163,11 @@ impl Session {
                 let error = outcome.error();
                 inner.push(outcome);
                 // What the model expects to fail goes on; what it cannot know ends the transaction.
-                if let Some(error @ (Error::NoSpace | Error::Flash(_) | Error::NeedsRemount | Error::WornOut)) = error {
+                let is_unexpected = |error: &Error| {
+                    use Error::{Flash, NeedsRemount, NoSpace, Uncorrectable, WornOut};
+                    matches!(error, NoSpace | Flash(_) | NeedsRemount | WornOut | Uncorrectable { .. })
+                };
+                if let Some(error) = error.filter(is_unexpected) {
                     return Err(error);
                 }
             }

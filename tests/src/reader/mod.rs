@@ -15,6 +15,7 @@ mod page;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use k7fs_core::flash::Geometry;
 use k7fs_core::{Kind, Timestamp};
@@ -72,6 +73,16 @@ pub struct Seen {
     pub root_level: u32,
 }
 
+/// A node that has a second copy. Each lies on its first page, and on those behind it that it runs on to, of which the last may have
+/// nothing of it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twice {
+    /// The pages of the first copy.
+    pub pages: RangeInclusive<u32>,
+    /// The pages of the second.
+    pub copy: RangeInclusive<u32>,
+}
+
 /// What one index shows: every path with what it names, `/` included.
 pub type Files = BTreeMap<String, Entry>;
 
@@ -82,6 +93,18 @@ pub struct Indexes {
     pub default: String,
     /// Every index by its name.
     pub files: BTreeMap<String, Files>,
+}
+
+/// The nodes of the checkpoint's tree that have a second copy, the root first.
+///
+/// # Errors
+/// What is wrong with the image, in words.
+pub fn second_copies(image: &[u8], geometry: Geometry) -> Result<Vec<Twice>> {
+    let signature = Signature::find(image, geometry)?.ok_or("there is no signature")?;
+    let pages = Pages::new(image, geometry, &signature.volume_id, signature.salt)?;
+    let blocks = find::anchor(&pages, signature.fixed_blocks)?.ok_or("there is no anchor")?;
+    let checkpoint = Checkpoint::find(&pages, &blocks)?;
+    tree::second_copies(&pages, &signature, &checkpoint)
 }
 
 /// Reads a whole image.

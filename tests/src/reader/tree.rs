@@ -6,7 +6,7 @@ use super::bytes::{Cursor, hash};
 use super::find::{Checkpoint, Pointer, Signature, key};
 use super::packed::{Part, content};
 use super::page::Pages;
-use super::{Result, Seen};
+use super::{Result, Seen, Twice};
 
 /// Every key with its value.
 pub(super) type Values = BTreeMap<[u8; 21], Vec<u8>>;
@@ -24,23 +24,35 @@ struct Walk<'w, 'i> {
     seen: &'w mut Seen,
     highest_transaction: u64,
     values: Values,
+    twice: Vec<Twice>,
 }
 
 /// All values that the checkpoint's tree has.
 pub(super) fn walk(
     pages: &Pages<'_>, signature: &Signature, checkpoint: &Checkpoint, seen: &mut Seen,
 ) -> Result<Values> {
-    // Nodes are written as part of the transaction that comes next.
-    let highest_transaction = checkpoint.transaction + 1;
-    let mut walk = Walk { pages, signature, seen, highest_transaction, values: Values::new() };
-    if let Some((level, root)) = checkpoint.root {
-        walk.seen.root_level = u32::from(level);
-        walk.node(level, true, &root, ([0; 21], None))?;
-    }
-    Ok(walk.values)
+    Walk::whole(pages, signature, checkpoint, seen).map(|walk| walk.values)
 }
 
-impl Walk<'_, '_> {
+/// All nodes that have a second copy, the root first.
+pub(super) fn second_copies(pages: &Pages<'_>, signature: &Signature, checkpoint: &Checkpoint) -> Result<Vec<Twice>> {
+    Walk::whole(pages, signature, checkpoint, &mut Seen::default()).map(|walk| walk.twice)
+}
+
+impl<'w, 'i> Walk<'w, 'i> {
+    fn whole(
+        pages: &'w Pages<'i>, signature: &'w Signature, checkpoint: &Checkpoint, seen: &'w mut Seen,
+    ) -> Result<Self> {
+        // Nodes are written as part of the transaction that comes next.
+        let highest_transaction = checkpoint.transaction + 1;
+        let mut walk = Walk { pages, signature, seen, highest_transaction, values: Values::new(), twice: Vec::new() };
+        if let Some((level, root)) = checkpoint.root {
+            walk.seen.root_level = u32::from(level);
+            walk.node(level, true, &root, ([0; 21], None))?;
+        }
+        Ok(walk)
+    }
+
     /// The body of a node, from both places where it has two.
     fn body(&mut self, kind: NodeKind, pointer: &Pointer) -> Result<Vec<u8>> {
         self.seen.nodes += 1;
@@ -59,9 +71,12 @@ impl Walk<'_, '_> {
         }
         if let Some(copy) = pointer.copy {
             let block = |address| self.pages.block_of(self.page_of(address));
+            let pages = |address: u64| self.page_of(address)..=self.page_of(address + pointer.length as u64);
+            let twice = Twice { pages: pages(pointer.address), copy: pages(copy) };
             if self.pages.bytes(copy, pointer.length)? != body || block(copy) == block(pointer.address) {
                 return Err(format!("the copies of the node at {} are not two of one", pointer.address));
             }
+            self.twice.push(twice);
         }
         Ok(body)
     }

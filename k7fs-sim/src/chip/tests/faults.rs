@@ -104,6 +104,63 @@ fn a_block_goes_bad_at_the_operation_asked_for() {
 }
 
 #[test]
+fn a_block_fault_begins_at_the_operation_asked_for() {
+    for name in ["W25N01GV", "W25Q128JV"] {
+        let per_block = small(name).spec().pages_per_block();
+        let nand = small(name).spec().is_nand();
+        let with = |kind, operation| {
+            let mut chip = small(name);
+            let kept = program_page(&mut chip, per_block, 1).unwrap();
+            chip.faults_mut().block_fault = Some(BlockFault { block: 1, operation, kind });
+            (chip, kept)
+        };
+        let (mut chip, kept) = with(BlockFaultKind::Program, 1);
+        let before = program_page(&mut chip, per_block + 1, 2).unwrap();
+        assert_eq!(program_page(&mut chip, per_block + 2, 3).is_err(), nand);
+        assert_eq!(chip.counters().program_failures, 1);
+        assert_eq!((read_page(&mut chip, per_block), read_page(&mut chip, per_block + 1)), (kept, before), "{name}");
+        erase_block(&mut chip, 1).unwrap();
+        assert_eq!(chip.counters().erase_failures, 0, "erases are another fault");
+        program_page(&mut chip, 0, 1).unwrap();
+
+        let (mut chip, _) = with(BlockFaultKind::Erase, 1);
+        program_page(&mut chip, 0, 1).unwrap();
+        assert_eq!(erase_block(&mut chip, 1).is_err(), nand);
+        assert_eq!(chip.counters().erase_failures, 1);
+
+        let (mut chip, kept) = with(BlockFaultKind::SilentErase, 0);
+        erase_block(&mut chip, 1).unwrap();
+        let left = read_page(&mut chip, per_block);
+        assert!(left.iter().zip(&kept).all(|(left, kept)| left & kept == *kept), "{name}: a bit was programmed");
+        let ones = |bytes: &[u8]| bytes.iter().map(|byte| byte.count_ones() as usize).sum::<usize>();
+        assert!(ones(&left) < left.len() * 8 && ones(&left) > left.len() * 7, "{name}: {} ones", ones(&left));
+        assert_eq!(read_page(&mut chip, per_block + 1), vec![0xFF; kept.len()]);
+        assert_eq!(chip.counters().violations, 0);
+    }
+}
+
+#[test]
+fn lost_content_is_back_with_an_erase_only() {
+    for name in ["W25N01GV", "W25Q128JV"] {
+        let mut chip = small(name);
+        let per_block = chip.spec().pages_per_block();
+        let kept = program_page(&mut chip, per_block, 1).unwrap();
+        let beside = program_page(&mut chip, 0, 2).unwrap();
+        chip.faults_mut().block_fault = Some(BlockFault { block: 1, operation: 0, kind: BlockFaultKind::Content });
+        let after = program_page(&mut chip, per_block + 1, 3).unwrap();
+        let lost = read_page(&mut chip, per_block);
+        let wrong = bits_differing(&lost, &kept) as usize;
+        assert!((kept.len() * 3..kept.len() * 5).contains(&wrong), "{name}: {wrong} bits are wrong");
+        assert_eq!(read_page(&mut chip, per_block), lost, "{name}: lost for good");
+        assert!(!chip.is_marked(1), "{name}: taken for a bad block");
+        assert_eq!(read_page(&mut chip, 0), beside);
+        assert_eq!(read_page(&mut chip, per_block + 1), after, "what is written later is not lost");
+        erase_block(&mut chip, 1).unwrap();
+        assert_eq!(program_page(&mut chip, per_block, 4).unwrap(), read_page(&mut chip, per_block));
+    }
+}
+
+#[test]
 fn factory_bad_blocks_come_from_the_seed() {
     let part = spec("MT29F1G01ABAFD");
     let bad = |seed, count| Chip::with_factory_bad(&part, seed, count).marked_blocks().collect::<Vec<_>>();

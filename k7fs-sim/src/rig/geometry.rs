@@ -1,9 +1,9 @@
-//! The chips that the tests run on: real parts with as few blocks as a volume can live on.
+//! The chips that sequences run on: real parts with as few blocks as a volume can live on.
 
+use crate::chip::{Chip, ChipSpec, SimFlash};
+use crate::codec::HostCodecs;
 use k7fs_core::flash::Flash;
 use k7fs_core::{CodecId, Error, FormatOptions, HashId, Key, MountOptions, Volume, buffer_bytes, cache_bytes};
-use k7fs_sim::chip::{Chip, ChipSpec, SimFlash};
-use k7fs_sim::codec::HostCodecs;
 
 /// A chip and how a volume cuts it into pages and blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Case {
     pub chip: &'static str,
     /// Bytes of a page; 0 for the part's own.
     pub page_size: u32,
-    /// Bytes of a block; 0 for the part's own.
+    /// Bytes of a block, spare excluded; 0 for the part's own.
     pub block_size: u32,
     /// How content is stored.
     pub packing: Packing,
@@ -91,6 +91,9 @@ pub const CASES: [Case; 9] = [
     case("nand-4096-224", "GENERIC-4096-224", 0, 0),
 ];
 
+/// Two small ones for campaigns over every block; the NAND part has blocks of eight pages.
+pub const SMALL: [Case; 2] = [CASES[2], case("nand-2048-64-16k", "W25N01GV", 0, 16_384)];
+
 /// Pages in memory beyond those of the smallest buffer: some sets of the cache.
 const CACHE_PAGES: usize = 20;
 
@@ -112,6 +115,7 @@ impl Case {
             .iter()
             .chain(&PACKED)
             .chain(&KEYED)
+            .chain(&SMALL)
             .find(|case| case.name == name)
             .unwrap_or_else(|| panic!("no geometry {name}"))
     }
@@ -124,6 +128,8 @@ impl Case {
         let spec = ChipSpec::named(self.chip).unwrap_or_else(|| panic!("no chip {}", self.chip));
         let small = spec.scaled(blocks);
         if self.page_size == 0 {
+            let pages = self.block_size / small.volume_page_size();
+            let small = if pages == 0 { small } else { small.with_pages_per_block(pages) };
             return SimFlash::new(Chip::new(&small, seed));
         }
         // Scaling counts blocks of 16 pages or one erase unit; ours may be smaller or larger.

@@ -1,0 +1,218 @@
+//! Judges a volume of which a block's content is lost.
+//!
+//! A run is strict up to the first answer that names a page of the block. Then whoever uses the volume looks: it is mounted again and
+//! asked for everything that must be there. What it answers must be right; what it does not answer must have lain in the block, and be
+//! something that has one copy. After lost content was written again nothing is missing, and the rest of the sequence is run as
+//! strictly as before.
+
+use k7fs_core::flash::Flash;
+use k7fs_core::{Error, FaultKind, Kind, Volume};
+use serde::{Deserialize, Serialize};
+
+use super::breach::{Breach, Class};
+use super::pages::{Held, held_by, tail_sequence};
+use super::survey::{Survey, survey};
+use crate::chip::SimFlash;
+use crate::model::{Content, Finished, Operation, Oracle, Session, TreeEntry, Violation};
+use crate::rig::{Rig, Step};
+
+/// What a loss has cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cost {
+    /// Nothing: what was lost was not needed, or had a second copy.
+    Nothing,
+    /// Content, which was written again.
+    Content,
+    /// A leaf, with what its keys say and the keys that would belong there; or a part of a tree that is being removed, which is not
+    /// finished then.
+    Leaf,
+    /// The mount: what was committed since the newest checkpoint has one copy, and no mount goes back before it.
+    Mount,
+}
+
+/// The block whose content is lost.
+pub(super) struct Lost {
+    first_page: u32,
+    held: Vec<Held>,
+}
+
+impl Lost {
+    /// `before` is the chip just before the loss.
+    pub(super) fn new(before: &mut SimFlash, block: u32) -> Self {
+        let first_page = block * before.geometry().pages_per_block;
+        Self { first_page, held: held_by(before, block) }
+    }
+
+    /// What the page held that an error names; `None` where the error does not come from the loss.
+    fn cause(&self, error: Error) -> Option<Held> {
+        let Error::Uncorrectable { page, .. } = error else { return None };
+        self.held.get(page.checked_sub(self.first_page)? as usize).copied()
+    }
+
+    /// Whether a read of something that has one copy may fail so.
+    pub(super) fn excuses(&self, error: Error) -> bool {
+        self.cause(error).is_some_and(|held| held.content || held.leaf)
+    }
+
+    /// Judges a run that has ended with a violation.
+    pub(super) fn judge(&self, rig: &mut Rig, steps: &[Step], violation: Violation) -> Result<Cost, Breach> {
+        // A volume that has come up shows what it can: what it does not is for the survey to judge.
+        let is_judged = match violation.error {
+            Some(error) => self.cause(error).is_some(),
+            None => rig.is_crashed(),
+        };
+        if !is_judged {
+            return Err(Breach::of(violation));
+        }
+        rig.settle();
+        let cost = match self.look(rig) {
+            Err(mounting) => self.judge_refusal(rig, mounting)?,
+            Ok(cost) => {
+                cost.map_err(|breach| Breach { what: format!("after {violation}: {}", breach.what), ..breach })?
+            }
+        };
+        rig.settle();
+        if matches!(cost, Cost::Nothing | Cost::Content) {
+            let rest = rig.go_on(steps, &mut |_| ());
+            rest.map_err(|rest| Breach::of(rest.within(&format!("with all written again after {violation}"))))?;
+        }
+        Ok(cost)
+    }
+
+    /// A mount may be refused for what the log's tail held.
+    fn judge_refusal(&self, rig: &mut Rig, error: Error) -> Result<Cost, Breach> {
+        let tail = tail_sequence(rig.flash_mut());
+        let is_tail = |held: &Held| held.is_log && tail.is_some_and(|tail| held.sequence > tail);
+        let held = self.cause(error);
+        if held.is_some_and(|held| is_tail(&held)) {
+            return Ok(Cost::Mount);
+        }
+        let what = format!("mount: {error}; the page held {held:?}, the tail begins at {tail:?}");
+        Err(Breach { class: Class::Mount, what })
+    }
+
+    /// Looks at everything and writes again what is lost; the outer error is that of the mount.
+    fn look(&self, rig: &mut Rig) -> Result<Result<Cost, Breach>, Error> {
+        let (mut volume, oracle) = rig.mount()?;
+        let survey = match self.survey(&mut volume, oracle) {
+            Ok(survey) => survey,
+            Err(violation) => return Ok(Err(Breach::of(violation))),
+        };
+        if survey.has_lost_leaf || survey.has_more_links || !survey.names.is_empty() {
+            // What has once failed fails alone, also after a restart.
+            let _ = volume.abandon();
+            let (mut volume, oracle) = rig.mount()?;
+            let again = self.survey(&mut volume, oracle);
+            let written = again.and_then(|survey| self.write_beside(&mut volume, survey.has_lost_leaf));
+            return Ok(written.map(|()| Cost::Leaf).map_err(Breach::of));
+        }
+        let mended = mend(&mut volume, oracle, &survey).map_err(|violation| Breach::new(Class::Stuck, violation));
+        if let Err(breach) = mended {
+            return Ok(Err(breach));
+        }
+        match self.faults(&mut volume) {
+            Err(violation) => Ok(Err(Breach::of(violation))),
+            Ok(faults) if faults.is_empty() => {
+                let cost = if survey.is_whole() { Cost::Nothing } else { Cost::Content };
+                Ok(stop(volume, oracle).map(|()| cost).map_err(Breach::of))
+            }
+            Ok(_) => Ok(self.write_beside(&mut volume, false).map(|()| Cost::Leaf).map_err(Breach::of)),
+        }
+    }
+
+    /// Finds the newest state that a mount may show and that everything which can be read belongs to.
+    fn survey(&self, volume: &mut Volume<'_, &mut SimFlash>, oracle: &mut Oracle) -> Result<Survey, Violation> {
+        let mut differences = Vec::new();
+        for tree in oracle.candidates().iter().rev() {
+            match survey(volume, tree, &|error| self.excuses(error)) {
+                Ok(mut survey) => {
+                    survey.has_lost_leaf = self.faults(volume)?.iter().any(|held| held.leaf);
+                    return oracle.settle(tree).map(|()| survey);
+                }
+                Err(violation) => differences.push(violation.what),
+            }
+        }
+        Err(Violation::new(format!("none of the states that a mount may show: {}", differences.join("; "))))
+    }
+
+    /// What the volume's own check finds of the loss: what the pages held. Anything but content and leaves is a broken promise.
+    fn faults(&self, volume: &mut Volume<'_, &mut SimFlash>) -> Result<Vec<Held>, Violation> {
+        let mut faults = Vec::new();
+        let checked = volume.check(|fault| faults.push(fault));
+        let summary = checked.map_err(|error| Violation::caused_by(format!("check fails: {error}"), error))?;
+        if summary.nodes == 1 && summary.objects == 0 {
+            // Nothing below it was found, and the root directory is always there.
+            return Err(Violation::new("both copies of the root are lost with one block"));
+        }
+        // What else it finds follows from these, where it finds these at all: the end of the run tells.
+        let unreadable = faults.into_iter().filter(|fault| fault.kind == FaultKind::Uncorrectable);
+        let held = unreadable.map(|fault| {
+            let held = self.cause(Error::Uncorrectable { page: fault.page, larger_decoder: false });
+            let excused = held.filter(|held| held.content || held.leaf);
+            excused.ok_or_else(|| Violation::new(format!("check finds {fault:?}, the page held {held:?}")))
+        });
+        held.collect()
+    }
+
+    /// The volume takes writes, unless a lost leaf is in the way.
+    fn write_beside(&self, volume: &mut Volume<'_, &mut SimFlash>, has_lost_leaf: bool) -> Result<(), Violation> {
+        const PROBE: &str = "/written after the loss";
+        match volume.write(PROBE, b"probe").and_then(|()| volume.remove_file(PROBE)) {
+            Ok(()) | Err(Error::NoSpace) => Ok(()),
+            Err(error) if has_lost_leaf && self.excuses(error) => Ok(()),
+            Err(error) => Err(Violation::caused_by(format!("a write beside the loss: {error}"), error)),
+        }
+    }
+}
+
+/// Writes lost content again, or removes its file.
+fn mend(volume: &mut Volume<'_, &mut SimFlash>, oracle: &mut Oracle, survey: &Survey) -> Result<(), Violation> {
+    for (path, entry) in &survey.content {
+        let path = path.clone();
+        if entry.kind == Kind::Symlink {
+            let target = String::from_utf8_lossy(&entry.content).into_owned();
+            apply(volume, oracle, &Operation::RemoveFile { path: path.clone() })?;
+            apply(volume, oracle, &Operation::Symlink { target, path })?;
+            continue;
+        }
+        let content = Content::Bytes(entry.content.as_slice().into());
+        if !apply(volume, oracle, &Operation::Write { path: path.clone(), content })? {
+            apply(volume, oracle, &Operation::RemoveFile { path })?;
+        }
+    }
+    for (path, entry) in &survey.attributes {
+        mend_attributes(volume, oracle, path, entry)?;
+    }
+    Ok(())
+}
+
+fn mend_attributes(
+    volume: &mut Volume<'_, &mut SimFlash>, oracle: &mut Oracle, path: &str, entry: &TreeEntry,
+) -> Result<(), Violation> {
+    for (name, value) in &entry.extra.attributes {
+        let (path, content) = (path.to_owned(), Content::Bytes(value.as_slice().into()));
+        let operation = match name.strip_prefix(k7fs_core::STREAM_ATTRIBUTES) {
+            Some(stream) => Operation::SetStream { path, stream: stream.to_owned(), content },
+            None => Operation::SetAttribute { path, name: name.clone(), content },
+        };
+        apply(volume, oracle, &operation)?;
+    }
+    Ok(())
+}
+
+/// Whether there was room for it.
+fn apply(
+    volume: &mut Volume<'_, &mut SimFlash>, oracle: &mut Oracle, operation: &Operation,
+) -> Result<bool, Violation> {
+    oracle.start(operation);
+    let outcome = Session::new().apply(volume, operation);
+    let finished = oracle.finish(operation, &outcome).map_err(|violation| violation.within("mending"))?;
+    Ok(finished == Finished::Matched)
+}
+
+/// Stops the volume cleanly.
+fn stop(volume: Volume<'_, &mut SimFlash>, oracle: &mut Oracle) -> Result<(), Violation> {
+    oracle.start(&Operation::Remount);
+    let result = volume.unmount().map(|_| ());
+    oracle.finish(&Operation::Remount, &result.into()).map(|_| ())
+}

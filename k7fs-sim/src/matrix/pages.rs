@@ -1,0 +1,170 @@
+//! What pages of a block hold, by the format description alone: what a loss of them may cost depends on it.
+
+use k7fs_core::ecc::{Layout, is_codeword};
+use k7fs_core::flash::{Flash, Geometry};
+
+use crate::chip::SimFlash;
+
+const HEADER_BYTES: usize = 20;
+const CHECKSUM_BYTES: usize = 4;
+/// Bytes of the longest integer.
+const INTEGER_BYTES_MAX: usize = 10;
+
+/// The kind of a page, in its header.
+const KIND_CHECKPOINT: u8 = 4;
+/// Marks a page with a commit in its kind.
+const COMMIT_FLAG: u8 = 0x80;
+
+const ITEM_VALUE: u8 = 0x01;
+const ITEM_RECORD: u8 = 0x04;
+const ITEM_NODE: u8 = 0x05;
+const ITEM_PACKED: u8 = 0x06;
+const ITEM_PACKED_RECORD: u8 = 0x07;
+const ITEM_CHECKPOINT: u8 = 0x42;
+/// Items from here on have no key.
+const ITEM_KEYLESS: u8 = 0x40;
+
+/// What lies on a page, whether anything refers to it or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The page's place in the order of all programs; 0 where it is not programmed.
+    pub(super) sequence: u64,
+    /// It is one of the log's, a copied one included.
+    pub(super) is_log: bool,
+    /// Content, or a value too long for a leaf.
+    pub(super) content: bool,
+    /// A leaf of the tree, or a part of one.
+    pub(super) leaf: bool,
+    /// An inner node, or a part of one.
+    pub(super) inner: bool,
+    /// Something else.
+    pub(super) other: bool,
+}
+
+/// A page's header and payload.
+struct Page {
+    kind: u8,
+    sequence: u64,
+    first_item: usize,
+    payload: Vec<u8>,
+}
+
+/// Reads integers.
+struct Cursor<'b> {
+    bytes: &'b [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = self.bytes.get(self.at).copied();
+        self.at += 1;
+        byte
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for place in 0..INTEGER_BYTES_MAX {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7F).checked_shl(7 * place as u32)?;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+fn payload_bytes(geometry: &Geometry, layout: Layout) -> usize {
+    let after = if geometry.is_nand() { 0 } else { CHECKSUM_BYTES + layout.parity_bytes() };
+    geometry.page_size as usize - HEADER_BYTES - after
+}
+
+/// A page as it reads; `None` where it is erased or not a whole page of a volume.
+fn page(flash: &mut SimFlash, page: u32) -> Option<Page> {
+    let geometry = flash.geometry();
+    let layout = Layout::for_page(geometry.page_size, geometry.spare_size)?;
+    let mut raw = vec![0; geometry.raw_page_size()];
+    flash.read(page, 0, &mut raw).ok()?;
+    if !is_codeword(&layout, &raw) {
+        return None;
+    }
+    let mut header = Cursor { bytes: raw.get(..HEADER_BYTES)?, at: 0 };
+    let kind = header.byte()? & !COMMIT_FLAG;
+    let (sequence, _life, first_item) = (header.number()?, header.number()?, header.number()?);
+    let payload = raw.get(HEADER_BYTES..HEADER_BYTES + payload_bytes(&geometry, layout))?.to_vec();
+    Some(Page { kind, sequence, first_item: first_item as usize, payload })
+}
+
+/// What the pages of a block hold.
+pub(super) fn held_by(flash: &mut SimFlash, block: u32) -> Vec<Held> {
+    let geometry = flash.geometry();
+    let first = block * geometry.pages_per_block;
+    let pages: Vec<Option<Page>> = (first..first + geometry.pages_per_block).map(|at| page(flash, at)).collect();
+    let mut held = vec![Held::default(); pages.len()];
+    for (index, page) in pages.iter().enumerate() {
+        let Some(page) = page else { continue };
+        held[index].sequence = page.sequence;
+        held[index].is_log = matches!(page.kind, 1 | 5);
+        let mut at = page.first_item;
+        while let Some(item) = item_at(page, at) {
+            let level = || pages.iter().skip(index).flatten().flat_map(|page| &page.payload).nth(item.body).copied();
+            let mut end = item.body + item.length;
+            // It lies on this page, and on those behind it that it runs on to.
+            for (index, here) in (index..).zip(pages.iter().skip(index)) {
+                note(&mut held[index], item.kind, if item.kind == ITEM_NODE { level() } else { None });
+                let Some(rest) = here.as_ref().and_then(|here| end.checked_sub(here.payload.len())) else { break };
+                if rest == 0 {
+                    break;
+                }
+                end = rest;
+            }
+            at = item.body + item.length;
+        }
+    }
+    held
+}
+
+fn note(held: &mut Held, kind: u8, level: Option<u8>) {
+    match (kind, level) {
+        (ITEM_VALUE | ITEM_RECORD | ITEM_PACKED | ITEM_PACKED_RECORD, _) => held.content = true,
+        (ITEM_NODE, Some(0)) => held.leaf = true,
+        (ITEM_NODE, _) => held.inner = true,
+        _ => held.other = true,
+    }
+}
+
+/// An item of a page.
+struct Item {
+    kind: u8,
+    /// Where its body begins in the payload, and how long it is.
+    body: usize,
+    length: usize,
+}
+
+fn item_at(page: &Page, at: usize) -> Option<Item> {
+    let mut cursor = Cursor { bytes: &page.payload, at };
+    let kind = cursor.byte()?;
+    if kind == 0 {
+        return None;
+    }
+    if kind < ITEM_KEYLESS {
+        cursor.byte()?;
+        for _ in 0..3 {
+            cursor.number()?;
+        }
+    }
+    let length = cursor.number()? as usize;
+    Some(Item { kind, body: cursor.at, length })
+}
+
+/// Where the log's tail begins, by the newest checkpoint on the chip: pages with a higher sequence belong to it.
+pub(super) fn tail_sequence(flash: &mut SimFlash) -> Option<u64> {
+    let geometry = flash.geometry();
+    let pages = (0..geometry.page_count()).filter_map(|at| page(flash, at));
+    let newest = pages.filter(|page| page.kind == KIND_CHECKPOINT).max_by_key(|page| page.sequence)?;
+    let item = item_at(&newest, newest.first_item).filter(|item| item.kind == ITEM_CHECKPOINT)?;
+    let mut body = Cursor { bytes: &newest.payload, at: item.body };
+    let _flags = body.number()?;
+    body.number()
+}
