@@ -36,6 +36,11 @@ const MARK_BYTES: usize = 2;
 const READ_RETRIES_MAX: u32 = 3;
 /// A programmed page has far more zero bits than this in its header; an erased one only flips.
 const PROBE_ZERO_BITS_MAX: u32 = 8;
+/// Pages of a block that are looked at after an erase which the chip says is done.
+const ERASE_LOOKS: u32 = 4;
+const LOOK_BYTES: usize = 64;
+/// One zero in so many bytes may be a cell that is stuck, and is corrected.
+const BYTES_PER_STUCK_ZERO: usize = 256;
 
 /// Payload bytes of a page, or `None` where no code exists for this page.
 pub(crate) const fn payload_bytes(geometry: &Geometry) -> Option<u32> {
@@ -187,10 +192,33 @@ impl<'b, F: Flash> Pages<'b, F> {
         self.cache.forget_block(&self.space, block);
         match self.flash.erase(block) {
             Ok(()) if self.flash.verifies_by_reading() => self.is_block_erased(block),
-            Ok(()) => Ok(true),
+            Ok(()) => self.looks_erased(block),
             Err(FlashError::EraseFailed) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether some pages of a block hold no more zeros than are corrected: a chip may report an erase that it has not done. The first
+    /// page is one of them, which was programmed in every block that was used.
+    fn looks_erased(&mut self, block: u32) -> Result<bool, Error> {
+        let first_page = self.space.first_page(block);
+        let pages = first_page..first_page + self.space.pages_per_block;
+        for page in pages.step_by((self.space.pages_per_block / ERASE_LOOKS).max(1) as usize) {
+            let mut zeros = 0;
+            for column in (0..self.raw_size).step_by(LOOK_BYTES) {
+                let mut bytes = [0u8; LOOK_BYTES];
+                let here = (self.raw_size - column).min(LOOK_BYTES);
+                let bytes = bytes.get_mut(..here).unwrap_or_default();
+                if !self.read_raw(page, column, bytes)? {
+                    return Ok(false);
+                }
+                zeros += bytes.iter().map(|byte| byte.count_zeros() as usize).sum::<usize>();
+            }
+            if zeros > self.raw_size / BYTES_PER_STUCK_ZERO {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) fn is_block_erased(&mut self, block: u32) -> Result<bool, Error> {

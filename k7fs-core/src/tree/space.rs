@@ -15,7 +15,7 @@ const SPARE_BLOCKS: u32 = 4;
 /// A checkpoint is begun when the log's tail has reached so many quarters of its limit, or the table so many eighths: a few pages
 /// with each call must end it before the table is full.
 const BEGIN_QUARTERS: u32 = 3;
-const BEGIN_EIGHTHS: usize = 5;
+const BEGIN_EIGHTHS: usize = 6;
 /// Pages programmed for it by one call, about.
 const CHECKPOINT_PAGES: u32 = STEP_PAGES + 1;
 /// It is late with it where the table takes only so many rows more, as a part of all.
