@@ -173,6 +173,8 @@ pub(crate) struct Alloc<'b> {
     /// Where each segment was last written.
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     dirty: u16,
+    /// Segments that could not be read.
+    unknown: u16,
     live_total: u64,
     /// Free blocks from here on are not given out.
     end: u32,
@@ -190,6 +192,7 @@ impl<'b> Alloc<'b> {
             segment_blocks: Self::segment_blocks(space),
             segments: [Segment::NONE; SEGMENTS_MAX],
             dirty: u16::MAX,
+            unknown: 0,
             live_total: 0,
             end: space.block_count,
             counts: [0; STATES + 1],
@@ -241,6 +244,7 @@ impl<'b> Alloc<'b> {
         self.bytes.fill(0);
         self.segments = [Segment::NONE; SEGMENTS_MAX];
         self.dirty = u16::MAX;
+        self.unknown = 0;
         self.live_total = 0;
         self.erase_base = 0;
         self.set_end(self.blocks);
@@ -585,6 +589,54 @@ impl<'b> Alloc<'b> {
         }
         self.set_erase_count(block, erases);
         Some(())
+    }
+
+    /// Nothing is known of a segment's blocks: each is taken for full until it is counted.
+    pub(crate) fn lose_segment(&mut self, segment: usize) {
+        self.unknown |= 1u16.checked_shl(segment as u32).unwrap_or(0);
+        for block in self.segment_range(segment) {
+            self.set_state(block, BlockState::Used);
+            self.set_live(block, LIVE_MAX);
+        }
+    }
+
+    /// Whether there are blocks of which nothing is known.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.unknown != 0
+    }
+
+    fn is_unknown(&self, block: u32) -> bool {
+        let segment = block.checked_div(self.segment_blocks).unwrap_or(0);
+        self.unknown & 1u16.checked_shl(segment).unwrap_or(0) != 0
+    }
+
+    /// Begins to count what is alive in the blocks of which nothing is known.
+    pub(crate) fn begin_count(&mut self, space: &Space) {
+        for block in 0..self.blocks {
+            if self.is_unknown(block) {
+                self.set_live(block, 0);
+            }
+        }
+        for (address, len) in self.segments.into_iter().filter_map(Segment::get) {
+            self.count_place(space, &Place::value(address, len));
+        }
+    }
+
+    /// A reference, to be counted where nothing is known of its block.
+    pub(crate) fn count_place(&mut self, space: &Space, place: &Place) {
+        let units = units_of(space, place, self.unit_shift);
+        for address in [Some(place.address), place.copy()].into_iter().flatten() {
+            let block = space.block_of(address);
+            if self.is_unknown(block) {
+                self.add_units(block, units);
+            }
+        }
+    }
+
+    /// Everything is counted: what nothing refers to is free.
+    pub(crate) fn end_count(&mut self) {
+        self.unknown = 0;
+        self.free_unused();
     }
 
     /// Keeps a block in the tail through the next [`Self::settle`].

@@ -31,9 +31,11 @@ const AUTHENTICATED_PAGE_MIN: u32 = 256;
 /// A cut may have left pages with higher sequence numbers than any that the mount has seen.
 const SEQUENCE_GAP: u64 = 4096;
 
-/// What a mount found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MountReport {
+/// What a mount has found.
+pub(crate) struct Found {
+    fixed: FixedSet,
+    tail: Tail,
+    tail_checkpoint: bool,
     /// The last stop was clean.
     pub(crate) clean: bool,
 }
@@ -191,8 +193,8 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
-    /// Finds the last committed state. With `writable`, what an unclean stop left in doubt is settled before this returns.
-    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
+    /// Finds the last committed state; for writing, [`Self::make_writable`] must follow.
+    pub(crate) fn mount(&mut self, commit_min: u64) -> Result<Found, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
         let found = self.find_checkpoint(fixed != FixedSet::Lost);
@@ -213,19 +215,40 @@ impl<'b, F: Flash> Log<'b, F> {
         if self.transaction < commit_min {
             return Err(crate::Error::RolledBack { commit: self.transaction });
         }
-        if writable {
-            // Recovery writes already, and must understand what it says again.
-            if !self.signature.is_writable() {
-                return Err(crate::Error::ReadOnly);
-            }
-            if fixed != FixedSet::Whole {
-                self.write_fixed()?;
-            }
-            if !clean {
-                self.recover(&tail, tail_checkpoint)?;
+        Ok(Found { fixed, tail, tail_checkpoint, clean })
+    }
+
+    /// Settles what an unclean stop left in doubt. Nothing may be written before. `false` where the log cannot go on where it is:
+    /// then a whole checkpoint must follow.
+    pub(crate) fn make_writable(&mut self, found: &Found) -> Result<bool, crate::Error> {
+        // Recovery writes already, and must understand what it says again.
+        if !self.signature.is_writable() {
+            return Err(crate::Error::ReadOnly);
+        }
+        if found.fixed != FixedSet::Whole {
+            self.write_fixed()?;
+        }
+        if !found.clean {
+            self.doubt_everything(&found.tail);
+        }
+        if found.tail.is_cut_off {
+            return Ok(false);
+        }
+        if !found.clean {
+            self.recover(&found.tail, found.tail_checkpoint)?;
+        }
+        Ok(true)
+    }
+
+    /// After an unclean stop any page that was to be programmed next may have been touched.
+    fn doubt_everything(&mut self, tail: &Tail) {
+        for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
+            for anchor in anchors.iter_mut().flatten() {
+                anchor.doubt = Doubt::MayHide;
             }
         }
-        Ok(MountReport { clean })
+        self.front.doubt = if tail.last_readable { Doubt::MayHide } else { Doubt::MayShow };
+        self.moved.doubt = Doubt::MayHide;
     }
 
     /// Forgets everything about the chip's content, for a mount of a log that was in use.
@@ -383,23 +406,12 @@ impl<'b, F: Flash> Log<'b, F> {
         let space = self.pages.space;
         self.alloc.segments = self.checkpoint.segments;
         for segment in 0..self.alloc.segment_count() {
-            let (address, len) = self.alloc.segment(segment).ok_or(Error::Corrupt { page: 0 })?;
-            let page = space.page_of(address);
-            let mut offset = 0u32;
-            let mut window = [0u8; 2 * ULEB_BYTES_MAX];
-            for block in self.alloc.segment_range(segment) {
-                let here = (len.saturating_sub(offset) as usize).min(window.len());
-                let bytes = window.get_mut(..here).unwrap_or_default();
-                self.read(space.advance(address, offset), bytes)?;
-                let mut reader = Reader::new(bytes);
-                if offset == 0 && reader.uleb() != segment as u64 {
-                    return Err(Error::Corrupt { page });
-                }
-                // The segment's number takes one byte: there are at most 16.
-                self.alloc.load(block, &mut reader).ok_or(Error::Corrupt { page })?;
-                offset += reader.position() as u32;
+            match self.load_segment(segment) {
+                Ok(()) => self.alloc.set_clean(segment),
+                // The pages of an authenticated volume are nothing without it: it says which lives they are of.
+                Err(error) if error.is_unreadable() && !self.is_keyed() => self.guess_segment(segment)?,
+                Err(error) => return Err(error),
             }
-            self.alloc.set_clean(segment);
         }
         for (address, len) in self.checkpoint.segments.into_iter().filter_map(Segment::get) {
             if !space.contains(address, len) {
@@ -408,6 +420,42 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         self.load_lives()?;
         self.alloc.count_segments(&space);
+        Ok(())
+    }
+
+    fn load_segment(&mut self, segment: usize) -> Result<(), Error> {
+        let space = self.pages.space;
+        let (address, len) = self.alloc.segment(segment).ok_or(Error::Corrupt { page: 0 })?;
+        let page = space.page_of(address);
+        let mut offset = 0u32;
+        let mut window = [0u8; 2 * ULEB_BYTES_MAX];
+        for block in self.alloc.segment_range(segment) {
+            let here = (len.saturating_sub(offset) as usize).min(window.len());
+            let bytes = window.get_mut(..here).unwrap_or_default();
+            self.read(space.advance(address, offset), bytes)?;
+            let mut reader = Reader::new(bytes);
+            if offset == 0 && reader.uleb() != segment as u64 {
+                return Err(Error::Corrupt { page });
+            }
+            // The segment's number takes one byte: there are at most 16.
+            self.alloc.load(block, &mut reader).ok_or(Error::Corrupt { page })?;
+            offset += reader.position() as u32;
+        }
+        Ok(())
+    }
+
+    /// In place of a segment that cannot be read: the blocks' own headers say how often they were erased, marks which are bad; what they
+    /// hold has to be counted.
+    #[inline(never)]
+    fn guess_segment(&mut self, segment: usize) -> Result<(), Error> {
+        self.alloc.lose_segment(segment);
+        for block in self.alloc.segment_range(segment) {
+            let life = self.life_before(block)?;
+            self.alloc.set_erase_count(block, life);
+            if self.pages.flash.is_bad(block)? {
+                self.alloc.set_bad(block, BadReason::Other);
+            }
+        }
         Ok(())
     }
 
@@ -441,13 +489,6 @@ impl<'b, F: Flash> Log<'b, F> {
     /// After an unclean stop: what may have been torn is said again before anyone sees it.
     #[inline(never)]
     fn recover(&mut self, tail: &Tail, tail_checkpoint: bool) -> Result<(), Error> {
-        for anchors in [&mut self.anchors.fixed, &mut self.anchors.checkpoints] {
-            for anchor in anchors.iter_mut().flatten() {
-                anchor.doubt = Doubt::MayHide;
-            }
-        }
-        self.front.doubt = if tail.last_readable { Doubt::MayHide } else { Doubt::MayShow };
-        self.moved.doubt = Doubt::MayHide;
         if is_off(Step::Recommit) {
             return Ok(());
         }

@@ -76,11 +76,8 @@ impl<F: Flash> Log<'_, F> {
             leaves = true;
         }
         if inside(self.front.block) || inside(self.front.next) {
-            // A chain of its own begins: the checkpoint that follows leads to it.
             self.flush_partial(HeadId::Front)?;
-            self.front.close();
-            self.front.first_sequence = 0;
-            self.alloc.touch_all();
+            self.leave_chain();
             leaves = true;
         }
         let full = self.pages.space.pages_per_block;
@@ -98,6 +95,18 @@ impl<F: Flash> Log<'_, F> {
             self.write_fixed()?;
         }
         Ok(leaves)
+    }
+
+    /// Whether a block follows in the log's chain and has not been opened yet.
+    pub(crate) fn is_planned(&self, block: u32) -> bool {
+        self.front.next == Some(block)
+    }
+
+    /// A chain of its own begins: the checkpoint that must follow leads to it.
+    pub(super) fn leave_chain(&mut self) {
+        self.front.close();
+        self.front.first_sequence = 0;
+        self.alloc.touch_all();
     }
 
     /// Blocks that should be erased ahead and are not: enough of them for what is written between two idle moments, as far as there

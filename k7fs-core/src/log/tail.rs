@@ -21,6 +21,9 @@ pub(super) struct Tail {
     /// The last page that was touched can be read: then the one behind it may be torn without a trace.
     pub(super) last_readable: bool,
     pub(super) newest_commit: Option<u32>,
+    /// The header of the block that the checkpoint names cannot be read, and nothing was programmed behind the checkpoint: the log
+    /// cannot go on here.
+    pub(super) is_cut_off: bool,
 }
 
 impl Tail {
@@ -43,6 +46,14 @@ impl<F: Flash> Log<'_, F> {
         let mut last_commit = None;
         let mut pages = 0;
         self.mark_tail(block);
+        if self.chain_header(block)?.is_none() && from < space.pages_per_block {
+            let end = self.end_of_pages(block, from, Some(from))?;
+            if end > from {
+                return Err(Error::Uncorrectable { page: space.first_page(block) + from });
+            }
+            self.pages_in_tail = 0;
+            return Ok(Tail { block, end, last_readable: true, newest_commit: None, is_cut_off: true });
+        }
         let mut next = self.successor(block)?;
         let mut before = self.chain_header(block)?.map_or(0, |(page, _)| page.sequence);
         for _ in 0..space.block_count {
@@ -63,7 +74,7 @@ impl<F: Flash> Log<'_, F> {
         }
         let end = self.end_of_pages(block, from, Some(from))?;
         self.pages_in_tail = pages + end - from;
-        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit };
+        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit, is_cut_off: false };
         for index in (from..end).rev() {
             let page = space.first_page(block) + index;
             let header = match self.pages.header(page) {
@@ -143,6 +154,10 @@ impl<F: Flash> Log<'_, F> {
 
     /// Puts the front head behind the last page found.
     pub(super) fn place_front(&mut self, tail: &Tail) -> Result<(), Error> {
+        if tail.is_cut_off {
+            self.leave_chain();
+            return Ok(());
+        }
         let space = self.pages.space;
         let header = self.chain_header(tail.block)?;
         let first_page = space.first_page(tail.block);

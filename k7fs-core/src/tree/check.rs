@@ -7,7 +7,7 @@ use crate::flash::Flash;
 use crate::hash::pointer_hash;
 #[cfg(any(feature = "indexes", feature = "sabotage"))]
 use crate::log::Alloc;
-use crate::log::{Key, Place};
+use crate::log::{Key, Log, Place};
 
 /// Blocks that one walk counts anew.
 #[cfg(feature = "indexes")]
@@ -21,35 +21,44 @@ pub(crate) enum NodeFault {
     KeyOrder,
 }
 
-impl<F: Flash> Tree<'_, F> {
-    /// Visits every node of the merged tree: reads it whole, compares its hash, looks at the order of its keys.
-    ///
-    /// A node that cannot be read is reported; what is below it is left out.
-    pub(crate) fn check_nodes(&mut self, report: &mut dyn FnMut(Place, Option<NodeFault>)) -> Result<(), Error> {
+/// What a walk over all nodes meets at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Node,
+    /// What is below a node that cannot be read is left out.
+    Faulty(NodeFault),
+    /// What a leaf refers to.
+    Value,
+}
+
+type See<'s, 'b, F> = &'s mut dyn FnMut(&mut Log<'b, F>, Place, Seen);
+
+impl<'b, F: Flash> Tree<'b, F> {
+    /// Visits every node of the merged tree, and what its leaves refer to: reads each node whole, compares its hash, looks at the order
+    /// of its keys.
+    pub(crate) fn check_nodes(&mut self, see: See<'_, 'b, F>) -> Result<(), Error> {
         let Some(root) = self.root else { return Ok(()) };
         let level = self.root_level;
-        self.check_node(&root, level, &Key::MAX, report)
+        self.check_node(&root, level, &Key::MAX, see)
     }
 
     /// Recursion is bounded by the level, which falls by one at each step.
-    fn check_node(
-        &mut self, place: &Place, level: u8, high: &Key, report: &mut dyn FnMut(Place, Option<NodeFault>),
-    ) -> Result<(), Error> {
+    fn check_node(&mut self, place: &Place, level: u8, high: &Key, see: See<'_, 'b, F>) -> Result<(), Error> {
         if level >= LEVELS_MAX {
             return Ok(());
         }
         match self.hash_of(place) {
-            Ok(hash) if Some(hash) == place.hash() => report(*place, None),
-            Ok(_) => report(*place, Some(NodeFault::WrongHash)),
+            Ok(hash) if Some(hash) == place.hash() => see(&mut self.log, *place, Seen::Node),
+            Ok(_) => see(&mut self.log, *place, Seen::Faulty(NodeFault::WrongHash)),
             Err(error) => {
-                report(*place, Some(NodeFault::Unreadable(error)));
+                see(&mut self.log, *place, Seen::Faulty(NodeFault::Unreadable(error)));
                 return Ok(());
             }
         }
         let mut reader = match NodeReader::open(&mut self.log, place, level) {
             Ok(reader) => reader,
             Err(error) => {
-                report(*place, Some(NodeFault::Unreadable(error)));
+                see(&mut self.log, *place, Seen::Faulty(NodeFault::Unreadable(error)));
                 return Ok(());
             }
         };
@@ -59,19 +68,20 @@ impl<F: Flash> Tree<'_, F> {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    report(*place, Some(NodeFault::Unreadable(error)));
+                    see(&mut self.log, *place, Seen::Faulty(NodeFault::Unreadable(error)));
                     return Ok(());
                 }
             };
             if !entry.key.is_before(high) {
-                report(*place, Some(NodeFault::KeyOrder));
+                see(&mut self.log, *place, Seen::Faulty(NodeFault::KeyOrder));
             }
-            if level > 0
-                && let Content::At(child) = entry.content
-            {
+            let Content::At(child) = entry.content else { continue };
+            if level == 0 {
+                see(&mut self.log, child, Seen::Value);
+            } else {
                 let mut next = Entry::EMPTY;
                 let is_last = !reader.clone().next(&mut self.log, &mut next).unwrap_or(false);
-                self.check_node(&child, level - 1, if is_last { high } else { &next.key }, report)?;
+                self.check_node(&child, level - 1, if is_last { high } else { &next.key }, see)?;
             }
         }
     }
@@ -106,23 +116,12 @@ impl<F: Flash> Tree<'_, F> {
             return Ok(false);
         }
         let space = self.log.pages.space;
-        let mut count = |place: &Place| {
-            for (block, units) in &mut counts {
-                *units = units.saturating_add(Alloc::units_in(&space, place, *block));
-            }
-        };
-        let mut from = Key::MIN;
-        let mut entry = Entry::EMPTY;
-        while self.next_version(&from, &mut entry)? {
-            from = entry.key.successor();
-            if let Content::At(place) = &entry.content {
-                count(place);
-            }
-        }
         let mut is_sound = true;
-        self.check_nodes(&mut |place, fault| {
-            is_sound &= fault.is_none();
-            count(&place);
+        self.check_nodes(&mut |_, place, seen| {
+            is_sound &= !matches!(seen, Seen::Faulty(_));
+            for (block, units) in &mut counts {
+                *units = units.saturating_add(Alloc::units_in(&space, &place, *block));
+            }
         })?;
         let mut gained = false;
         for (block, units) in counts.into_iter().filter(|_| is_sound) {
@@ -131,6 +130,22 @@ impl<F: Flash> Tree<'_, F> {
             gained |= !self.log.alloc.is_saturated(block);
         }
         Ok(gained)
+    }
+
+    /// Counts what the merged tree refers to in blocks of which nothing is known, because a part of the allocation table cannot be read.
+    /// What only a node refers to that cannot be read itself is lost, and takes no room; the node does, as long as something refers to it.
+    #[inline(never)]
+    pub(super) fn count_unknown(&mut self) -> Result<(), Error> {
+        let space = self.log.pages.space;
+        self.log.alloc.begin_count(&space);
+        let mut failed = Ok(());
+        self.check_nodes(&mut |log, place, seen| match seen {
+            Seen::Faulty(NodeFault::KeyOrder) => {}
+            Seen::Faulty(NodeFault::Unreadable(error)) if !error.is_damage() => failed = Err(error),
+            Seen::Node | Seen::Value | Seen::Faulty(_) => log.alloc.count_place(&space, &place),
+        })?;
+        self.log.alloc.end_count();
+        failed
     }
 
     /// Reads every byte of a value.

@@ -13,7 +13,7 @@ mod space;
 mod versions;
 mod view;
 
-pub(crate) use check::NodeFault;
+pub(crate) use check::{NodeFault, Seen};
 use cleaner::Emptying;
 pub(crate) use node::{Content, Entry, INLINE_BYTES_MAX};
 pub use scrub::Scrubbed;

@@ -126,7 +126,8 @@ impl<F: Flash> Tree<'_, F> {
             BlockState::Free | BlockState::Bad => false,
             // Spare ones of the fixed set are blank.
             BlockState::Anchor => self.log.is_anchor(block),
-            _ => true,
+            // What the planned successor holds is of an earlier life.
+            BlockState::Tail | BlockState::Kept => !self.log.is_planned(block),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Tree;
 use super::ahead::STEP_PAGES;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, MountReport, Packed, Place, SPARE_SHARE_MAX};
+use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, Packed, Place, SPARE_SHARE_MAX};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
@@ -460,30 +460,44 @@ impl<F: Flash> Tree<'_, F> {
         })
     }
 
-    /// Mounts the log and takes its tree.
-    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
+    /// Mounts the log and takes its tree; tells whether the last stop was clean.
+    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
         self.emptying = None;
-        let report = self.mount_log(writable, commit_min)?;
+        let is_clean = self.mount_log(writable, commit_min)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.
         self.rows_before = self.rows_to_replay();
         self.committed_bytes = u64::from(self.log.pages_in_tail) * u64::from(self.log.pages.space.payload);
-        Ok(report)
+        Ok(is_clean)
     }
 
     /// A torn page may read good once and never again: then the log is looked at anew, without it.
-    fn mount_log(&mut self, writable: bool, commit_min: u64) -> Result<MountReport, crate::Error> {
-        let mut result = self.log.mount(writable, commit_min);
+    fn mount_log(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
+        let mut result = self.mount_once(writable, commit_min);
         for _ in 0..MOUNT_RETRIES_MAX {
             match result {
-                Err(crate::Error::Uncorrectable { .. }) => result = self.log.mount(writable, commit_min),
+                Err(crate::Error::Uncorrectable { .. }) => result = self.mount_once(writable, commit_min),
                 _ => break,
             }
         }
         result
+    }
+
+    fn mount_once(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
+        let found = self.log.mount(commit_min)?;
+        if self.log.alloc.has_unknown() {
+            // Before anything is written: nobody knows yet which blocks are free.
+            self.adopt_root()?;
+            self.count_unknown()?;
+        }
+        if writable && !self.log.make_writable(&found)? {
+            self.adopt_root()?;
+            self.checkpoint()?;
+        }
+        Ok(found.clean)
     }
 
     /// Ends in an orderly way: the next mount has nothing to replay and nothing in doubt.

@@ -10,7 +10,9 @@ use crate::error::{Error, inner};
 use crate::flash::Flash;
 use crate::log::{Key, Place};
 use crate::page::Address;
-use crate::tree::{Entry, KIND_ATTRIBUTE, KIND_CONTENT, KIND_EXTENT, KIND_INODE, KIND_NAME, KIND_PART, NodeFault};
+use crate::tree::{
+    Entry, KIND_ATTRIBUTE, KIND_CONTENT, KIND_EXTENT, KIND_INODE, KIND_NAME, KIND_PART, NodeFault, Seen,
+};
 
 /// Packed records that are known to have been looked at.
 const RECORDS_KNOWN: usize = 16;
@@ -302,14 +304,14 @@ impl<F: Flash> Volume<'_, F> {
 
     fn check_tree(&mut self, check: &mut Check<'_>) -> Result<(), inner::Error> {
         let mut failed = Ok(());
-        self.tree.check_nodes(&mut |place, found| {
-            check.summary.nodes += 1;
+        self.tree.check_nodes(&mut |_, place, seen| {
+            check.summary.nodes += u64::from(seen != Seen::Value);
             let page = place.address.page;
-            let kind = match found {
-                None => return,
-                Some(NodeFault::WrongHash) => Ok(FaultKind::HashMismatch),
-                Some(NodeFault::KeyOrder) => Ok(FaultKind::KeyOrder),
-                Some(NodeFault::Unreadable(error)) => kind_of(error),
+            let kind = match seen {
+                Seen::Node | Seen::Value => return,
+                Seen::Faulty(NodeFault::WrongHash) => Ok(FaultKind::HashMismatch),
+                Seen::Faulty(NodeFault::KeyOrder) => Ok(FaultKind::KeyOrder),
+                Seen::Faulty(NodeFault::Unreadable(error)) => kind_of(error),
             };
             match kind {
                 Ok(kind) => check.fault(kind, 0, page),

@@ -243,8 +243,7 @@ impl<'b, F: Flash> Volume<'b, F> {
 
     #[inline(never)]
     fn start(&mut self, commit_min: u64) -> Result<(), Error> {
-        let report = self.tree.mount(!self.read_only, commit_min)?;
-        self.clean = report.clean;
+        self.clean = self.tree.mount(!self.read_only, commit_min)?;
         self.enter_default_index()?;
         self.codec = self.tree.log.signature.codec;
         let needed = 1 << self.tree.log.signature.logical_block_log2;

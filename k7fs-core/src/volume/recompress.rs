@@ -104,7 +104,7 @@ impl<F: Flash> Volume<'_, F> {
         }
         let block = self.logical_block();
         let start = position - position % block;
-        *cursor = ContentCursor { object, offset: start + block };
+        *cursor = ContentCursor { object, offset: start.saturating_add(block) };
         done.blocks += 1;
         match self.repack(object, start, codec, last == u64::MAX)? {
             Outcome::Left => {}
