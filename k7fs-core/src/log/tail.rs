@@ -113,8 +113,8 @@ impl<F: Flash> Log<'_, F> {
     /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not
     /// opened as that yet.
     ///
-    /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else: forgetting
-    /// commits silently would be worse than refusing to mount.
+    /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else, and nothing refers to it:
+    /// forgetting commits silently would be worse than refusing to mount.
     fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
         let newer_than = self.checkpoint.tail_sequence.max(before);
         let is_replacement = self.checkpoint.jumps.leads_to(block);
@@ -135,7 +135,8 @@ impl<F: Flash> Log<'_, F> {
                 return Err(Error::Uncorrectable { page: first_page });
             }
         }
-        Ok(None)
+        // The checkpoint itself may have gone on there.
+        if self.alloc.live(block) > 0 { Err(Error::Uncorrectable { page: first_page }) } else { Ok(None) }
     }
 
     /// Whether a log block holds more than its header.

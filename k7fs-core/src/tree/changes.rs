@@ -4,7 +4,7 @@ use super::node::NodeReader;
 use super::{Children, Content, Entry, Found, Hint, Tree};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Key, Row};
+use crate::log::{Age, Key, Row};
 
 impl<F: Flash> Tree<'_, F> {
     /// As [`next_version`](Self::next_version), but passes over leaves that no transaction after `since` has changed.
@@ -71,6 +71,13 @@ impl<F: Flash> Tree<'_, F> {
         Ok(None)
     }
 
+    /// Whether a merge that is under way has written nodes anew below a child of a node, which the node does not say yet.
+    fn has_new_below(&self, level: u8, from: &Key, high: &Key) -> bool {
+        let is_new =
+            |level| self.log.table.next_in(level, from, Age::Frozen).is_some_and(|row| row.key.is_before(high));
+        (1..level).any(is_new)
+    }
+
     /// The first child of a node that leads on from a key and has changed.
     fn changed_child(&mut self, level: u8, parent: &Found, from: &Key, since: u64) -> Result<Option<Found>, Error> {
         let mut children = Children::open(&mut self.log, level, parent)?;
@@ -78,7 +85,9 @@ impl<F: Flash> Tree<'_, F> {
         loop {
             let child = children.next(&mut self.log)?;
             let high = child.map_or(parent.high, |child| child.key);
-            if let Some(found) = before.filter(|found| found.change > since && from.is_before(&high)) {
+            if let Some(found) = before.filter(|_| from.is_before(&high))
+                && (found.change > since || self.has_new_below(level, &found.from, &high))
+            {
                 return Ok(Some(Found { high, ..found }));
             }
             let Some(child) = child else { return Ok(None) };

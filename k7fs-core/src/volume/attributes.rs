@@ -224,6 +224,27 @@ impl<F: Flash> Volume<'_, F> {
         (name_hash(&self.tree.log.signature.volume_id, name) << 8).max(POSITION_MIN)
     }
 
+    /// As [`Self::find_attribute`], of one that goes: a record that cannot be read, where this name's would be, is taken for it.
+    fn find_replaced(
+        &mut self, object: u64, inode: &Inode, name: &str, entry: &mut Entry,
+    ) -> Result<Result<Attribute, u64>, inner::Error> {
+        *entry = Entry::EMPTY;
+        match self.find_attribute(object, inode, name, entry) {
+            Err(error) if error.is_damage() => {
+                let key = entry.key;
+                let hash = self.attribute_hash(name.as_bytes());
+                let is_its = key.is_beside(&attribute_key(object, 0)) && key.position >> 8 == hash >> 8;
+                let lost = Attribute { position: key.position, name_len: 0, object: 0, at: 0, len: 0 };
+                if is_its && self.read_record(entry, &mut [0; HEAD_BYTES_MAX]).is_err() {
+                    Ok(Ok(lost))
+                } else {
+                    Err(error)
+                }
+            }
+            found => found,
+        }
+    }
+
     /// Finds an attribute, its record in `entry`; if it is not there, the position where it would go.
     fn find_attribute(
         &mut self, object: u64, inode: &Inode, name: &str, entry: &mut Entry,
@@ -271,7 +292,7 @@ impl<F: Flash> Volume<'_, F> {
             return Err(inner::Error::AttributeTooLarge);
         }
         let mut entry = Entry::EMPTY;
-        let (position, old) = match self.find_attribute(object, &inode, name, &mut entry)? {
+        let (position, old) = match self.find_replaced(object, &inode, name, &mut entry)? {
             Ok(old) => (old.position, Some(old)),
             Err(position) => (position, None),
         };
@@ -341,7 +362,7 @@ impl<F: Flash> Volume<'_, F> {
     #[inline(never)]
     pub(super) fn delete_attribute(&mut self, object: u64, inode: &Inode, name: &str) -> Result<(), inner::Error> {
         let mut entry = Entry::EMPTY;
-        let found = self.find_attribute(object, inode, name, &mut entry)?;
+        let found = self.find_replaced(object, inode, name, &mut entry)?;
         let found = found.map_err(|_| inner::Error::NoSuchAttribute)?;
         self.begin_names(0, ATTRIBUTE_ROWS)?;
         self.change(|volume| {

@@ -470,11 +470,16 @@ impl<F: Flash> Volume<'_, F> {
             from = key.successor();
             let is_here = key.index == self.tree.view.id();
             let is_done = if is_resting || is_here && key.position == 0 && self.is_open(key.object) {
-                false
+                Ok(false)
             } else if is_here {
-                self.run_job_at(key)?
+                self.run_job_at(key)
             } else {
-                self.run_job_elsewhere(key)?
+                self.run_job_elsewhere(key)
+            };
+            let is_done = match is_done {
+                // What cannot be read keeps its job for ever; nothing else waits for it.
+                Err(error) if error.is_damage() => false,
+                is_done => is_done?,
             };
             has_jobs |= !is_done;
             any_done |= is_done;
