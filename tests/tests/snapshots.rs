@@ -6,6 +6,7 @@ use k7fs_sim::chip::{Cut, CutKind, SimFlash};
 use k7fs_sim::codec::HostCodecs;
 use k7fs_sim::model::{Content, Finished, Operation, Oracle, Random, Session, Tree, TreeEntry, observe_some};
 use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, PACKED, buffer_for};
+use k7fs_tests::parallel;
 use k7fs_tests::seed::{mix, say, seed};
 use k7fs_tests::sequence::{audit, check};
 use k7fs_tests::workload::{branch, resize, select, snapshot, trim, unlink, write};
