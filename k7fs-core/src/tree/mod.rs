@@ -83,7 +83,7 @@ pub(crate) struct Tree<'b, F> {
 }
 
 /// Blocks that the cleaner may empty between two checkpoints.
-const CLEANED_MAX: usize = 26;
+const CLEANED_MAX: usize = 24;
 
 /// The leaf of the last lookup, and what it found.
 #[derive(Debug)]
