@@ -76,7 +76,7 @@ fn wear_and_latency_keep_their_keys_and_refuse_what_makes_no_sense() {
     let latency: Value = serde_json::from_str(&ok(&["latency", "--chip", "W25Q80BL", "--json", "-"].map(s))).unwrap();
     assert_eq!(keys(&latency), ["chip", "rows", "seed"]);
     let rows = latency["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 24, "six workloads at two fills, with and without idle time");
+    assert_eq!(rows.len(), 36, "six workloads at three fills, with and without idle time");
     assert_eq!(
         keys(&rows[0]),
         [

@@ -14,7 +14,7 @@ fn report(chip: &str) -> Report {
 fn with_idle_time_no_call_waits_for_an_erase_or_for_cleaning() {
     let report = report("W25Q128JV");
     let maintained: Vec<&Row> = report.rows.iter().filter(|row| row.maintained).collect();
-    assert_eq!(maintained.len(), 12);
+    assert_eq!(maintained.len(), 18);
     for row in maintained {
         assert_eq!(row.max_erases_per_call, 0, "{row:?}");
         assert!(row.max_programs_per_call <= 8, "{row:?}");

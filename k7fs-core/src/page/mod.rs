@@ -206,13 +206,15 @@ impl<'b, F: Flash> Pages<'b, F> {
         for page in pages.step_by((self.space.pages_per_block / ERASE_LOOKS).max(1) as usize) {
             let mut zeros = 0;
             for column in (0..self.raw_size).step_by(LOOK_BYTES) {
-                let mut bytes = [0u8; LOOK_BYTES];
+                let (mut first, mut second) = ([0u8; LOOK_BYTES], [u8::MAX; LOOK_BYTES]);
                 let here = (self.raw_size - column).min(LOOK_BYTES);
-                let bytes = bytes.get_mut(..here).unwrap_or_default();
-                if !self.read_raw(page, column, bytes)? {
+                let (Some(first), Some(second)) = (first.get_mut(..here), second.get_mut(..here)) else { break };
+                let is_read = self.read_raw(page, column, first)?;
+                // What flips for a moment is no bit that was left.
+                if !is_read || first.iter().any(|byte| *byte != 0xFF) && !self.read_raw(page, column, second)? {
                     return Ok(false);
                 }
-                zeros += bytes.iter().map(|byte| byte.count_zeros() as usize).sum::<usize>();
+                zeros += first.iter().zip(second).map(|(a, b)| (*a | *b).count_zeros() as usize).sum::<usize>();
             }
             if zeros > self.raw_size / BYTES_PER_STUCK_ZERO {
                 return Ok(false);
