@@ -184,6 +184,11 @@ impl<'b> Table<'b> {
         self.bytes.len() / ROW_BYTES
     }
 
+    /// Rows that it takes on top of those it has.
+    pub(crate) fn room(&self) -> usize {
+        self.capacity().saturating_sub(self.len)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.len = 0;
     }

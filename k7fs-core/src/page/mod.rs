@@ -82,6 +82,8 @@ pub(crate) struct Pages<'b, F> {
     cache: Cache<'b>,
     scratch: &'b mut [u8],
     pub(crate) statistics: ReadStatistics,
+    /// Pages read so far, modulo 2^32.
+    reads: u32,
 }
 
 impl<'b, F: Flash> Pages<'b, F> {
@@ -103,6 +105,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             cache: Cache::new(cache, raw_size),
             scratch,
             statistics: ReadStatistics::default(),
+            reads: 0,
             flash,
         })
     }
@@ -366,6 +369,11 @@ impl<'b, F: Flash> Pages<'b, F> {
         })
     }
 
+    /// Pages read so far, modulo 2^32; those that were in memory do not count.
+    pub(crate) fn reads(&self) -> u32 {
+        self.reads
+    }
+
     /// Whether a page can be had without reading it.
     pub(crate) fn is_cached(&self, page: u32) -> bool {
         self.cache.find(page).is_some()
@@ -435,6 +443,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             Some(false) => return Err(Error::Uncorrectable { page }),
             None => {}
         }
+        self.reads = self.reads.wrapping_add(1);
         let slot = self.cache.borrow(page);
         match self.with_slot(slot, |pages, raw| pages.read_corrected(page, raw).map(drop)) {
             Ok(()) => self.cache.keep(slot, page),

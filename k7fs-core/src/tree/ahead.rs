@@ -1,34 +1,37 @@
 //! Work ahead: what writes would otherwise wait for, in small steps along with them or in idle time.
 //!
-//! A write that finds fewer free blocks than [`Tree::low_water`] moves some pages out of the block that holds least, as long as that
-//! gains as much as it costs, or blocks are few; when blocks are empty a checkpoint is begun, whose steps go along with writes too
-//! and which frees them. No block is emptied meanwhile: what that leaves owed is paid later, with up to [`STEPS_MAX`] steps at once.
-//! Idle time is spent on all of it, and on erasing blocks.
+//! A write that finds fewer free blocks than [`Tree::low_water`] owes pages for those that it takes: as many as have to be moved out
+//! of the block that holds least to gain as much, and more the fewer blocks there are, so that the pool fills up again. What it owes
+//! it pays at once as far as a call may, [`Tree::pages_of_call`], but not in less than [`BATCH_PAGES`]: each time costs a commit. When
+//! blocks are empty a checkpoint is begun, whose steps go along with writes too and which frees them. No block is emptied meanwhile:
+//! what is owed for that time is paid later.
 
 use super::Tree;
 use super::cleaner::Emptying;
-use super::space::half_way;
+use super::space::{SPARE_BLOCKS, half_way};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 
-/// Pages programmed by one step of cleaning, about.
+/// Pages programmed by one step of cleaning in idle time, about.
 pub(super) const STEP_PAGES: u32 = 4;
-/// Steps that one write pays at most.
-const STEPS_MAX: u32 = 3;
+/// Pages that are moved at once along with a write, at least.
+const BATCH_PAGES: u32 = 2 * STEP_PAGES;
 /// Pages that may be owed; what is beyond is left for when it must.
-const DEBT_MAX: u16 = 256;
+const DEBT_MAX: u16 = 512;
 /// What an erase counts for, in pages: about the time it takes on NAND.
 const ERASE_PAGES: u32 = 8;
+/// Blocks kept free at most beyond what the next operations need.
+const POOL_MAX: u32 = 18;
 
 impl<F: Flash> Tree<'_, F> {
     /// Blocks kept free beyond what the next operations need.
     pub(super) fn pool_blocks(&self) -> u32 {
-        2 + self.log.alloc.blocks() / 32
+        (2 + self.log.alloc.blocks() / 32).min(POOL_MAX)
     }
 
     /// Free blocks under which it is time to clean.
     fn low_water(&self) -> u32 {
-        self.blocks_to_begin() + self.checkpoint_blocks() + self.pool_blocks()
+        self.blocks_for_two() + self.checkpoint_blocks() + self.pool_blocks()
     }
 
     /// Whether blocks are so few that before long a write must wait for some.
@@ -41,20 +44,26 @@ impl<F: Flash> Tree<'_, F> {
         self.free_blocks() + self.cleaned.len() as u32
     }
 
-    /// Whether the table needs its other half for what is written until the next checkpoint has ended: what is moved takes none of it.
+    /// Blocks that are missing from [`Self::low_water`].
+    fn blocks_lacking(&self) -> u32 {
+        self.low_water().saturating_sub(self.free_soon())
+    }
+
+    /// Whether the table is so full that a checkpoint is worth its pages while nobody waits.
     pub(super) fn is_table_half_full(&self) -> bool {
         self.rows_to_replay() >= self.rows_max() / 2
     }
 
     /// Whether a step of emptying a block is due: of the one begun, or of one that gains something where blocks are few.
     fn may_clean(&self) -> bool {
-        if self.is_table_half_full() || self.cleaned.is_full() {
+        // The checkpoint that frees what is emptied needs blocks itself.
+        if self.is_checkpoint_due(0) || self.cleaned.is_full() || self.free_blocks() < self.checkpoint_blocks() + 3 {
             return false;
         }
         match self.emptying {
             Some(Emptying { is_cold: true, .. }) => self.free_blocks() >= self.comfortable_blocks(),
             Some(_) => true,
-            None => self.free_soon() < self.low_water() && self.gainful_victim().is_some(),
+            None => self.blocks_lacking() > 0 && self.gainful_victim().is_some(),
         }
     }
 
@@ -66,32 +75,47 @@ impl<F: Flash> Tree<'_, F> {
             || self.gainful_victim().is_some_and(|victim| self.log.alloc.live_bytes_of(victim) <= half)
     }
 
-    /// Notes what was programmed since it was asked last, while no block could be emptied too; tells how many pages to move, so that
-    /// as much is gained as everything else takes.
+    /// Notes what was programmed since it was asked last, while no block could be emptied too; tells how many pages to move now: none
+    /// until they are worth a commit.
     fn pages_owed(&mut self) -> u32 {
         let block = u64::from(self.log.pages.space.block_payload());
         let victim = self.emptying.map(|emptying| emptying.block.into()).or_else(|| self.gainful_victim());
         let live = victim.map_or(0, |block| self.log.alloc.live_bytes_of(block)).min(block * 3 / 4);
         let taken = u64::from((self.log.pages_written() as u16).wrapping_sub(self.pages_seen));
-        let owed = (taken * live).div_ceil((block - live).max(1));
+        let even = (taken * live).div_ceil((block - live).max(1));
+        let owed = even + even * 2 * u64::from(self.blocks_lacking()) / u64::from(self.low_water().max(1));
         self.debt = self.debt.saturating_add(owed as u16).min(DEBT_MAX);
-        u32::from(self.debt).clamp(STEP_PAGES, STEPS_MAX * STEP_PAGES)
+        let debt = u32::from(self.debt);
+        if debt < BATCH_PAGES { 0 } else { debt.min(self.pages_of_call(owed as u32)) }
     }
 
-    /// Whether blocks are few enough that a checkpoint is worth its pages, which frees the emptied ones; with room to spare for another.
+    /// Pages that a call moves at most for others, which has come to owe so many itself: twice as many up to a quarter of a block, and
+    /// a part of what is owed that grows to a quarter as blocks become few.
+    fn pages_of_call(&self, owed: u32) -> u32 {
+        let own = (2 * owed).min(self.log.pages.space.pages_per_block / 4);
+        let late = u32::from(self.debt) * self.blocks_lacking() / self.low_water().max(1) / 4;
+        own.max(late).max(BATCH_PAGES)
+    }
+
+    /// Whether blocks are few enough that a checkpoint is worth its pages, which frees as many emptied ones at least as it takes.
     fn may_begin(&self) -> bool {
-        let free = self.free_blocks();
-        !self.cleaned.is_empty() && self.is_low(free) && free >= self.blocks_to_begin()
+        let is_worth_it = self.cleaned.len() as u32 >= self.checkpoint_blocks_now().max(1);
+        is_worth_it && self.is_low(self.free_blocks()) && self.has_blocks_to_begin()
+    }
+
+    /// Whether a checkpoint must begin now, so that no call has to wait for all of it.
+    fn must_begin(&self) -> bool {
+        self.may_begin() && self.free_blocks() <= self.blocks_to_end() + SPARE_BLOCKS + 2
     }
 
     /// Pays for what is written with some cleaning, where it is due. Not in a transaction.
     pub(super) fn clean_ahead(&mut self) -> Result<(), Error> {
         self.choose_laggard();
-        if self.spilled || self.emptying.is_none() && self.free_soon() >= self.low_water() {
+        if self.spilled || self.emptying.is_none() && self.blocks_lacking() == 0 {
             self.debt = 0;
         } else {
             let pages = self.pages_owed();
-            if self.stage.is_none() {
+            if self.stage.is_none() && pages > 0 {
                 self.pay(pages)?;
             }
         }
@@ -101,7 +125,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Moves so many pages, or begins the checkpoint that frees what was emptied.
     fn pay(&mut self, pages: u32) -> Result<(), Error> {
-        if self.may_clean() && self.gains_half() {
+        if self.may_clean() && self.gains_half() && !self.must_begin() {
             let before = self.log.pages_written();
             self.clean_step(pages)?;
             self.debt = self.debt.saturating_sub((self.log.pages_written() - before) as u16);
@@ -137,6 +161,7 @@ impl<F: Flash> Tree<'_, F> {
             }
             spent += (self.log.pages_written() - before) as u32;
         }
+        self.pages_seen = self.log.pages_written() as u16;
         Ok(())
     }
 
@@ -160,7 +185,7 @@ impl<F: Flash> Tree<'_, F> {
             due += space.pages_per_block;
         }
         if self.may_clean() {
-            let blocks = self.low_water().saturating_sub(self.free_soon()).max(1);
+            let blocks = self.blocks_lacking().max(1);
             due = due.saturating_add(blocks.saturating_mul(space.pages_per_block));
         }
         due

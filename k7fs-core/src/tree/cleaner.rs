@@ -17,14 +17,19 @@ use super::{KIND_EXTENT, Tree};
 use crate::codec::PACKED;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, Beside, BlockState, HeadId, Item, ItemKind, Key, Place, Row};
-use crate::sabotage::{Step, is_off};
+use crate::log::{Age, Beside, BlockState, HeadId, Item, ItemHeader, ItemKind, Key, Place, Row};
+use crate::page::Address;
+use crate::sabotage::{self, is_off};
 
 /// Rows that moving one place may need: an extent is cut where a block ends.
 const ROWS_PER_PLACE: usize = 4;
 /// Erases by which a block may lag behind the average: so many, or one in so many.
-const LAG_MIN: u32 = 4;
+const LAG_MIN: u32 = 3;
 const LAG_SHARE: u32 = 16;
+/// Pages that a step reads for each that it programs, about: items that are dead cost lookups all the same.
+const READS_PER_PAGE: u32 = 6;
+/// The last class of items.
+const CLASS_LAST: u32 = u32::BITS - 1;
 /// The smallest piece of an extent that is cut, as a part of a block.
 const PIECE_SHARE: u32 = 4;
 /// Eighths of a block that may be alive where it is cleaned ahead of the need.
@@ -40,6 +45,20 @@ pub(super) struct Emptying {
     pub(super) page: u16,
     /// What it holds lay still for long.
     pub(super) is_cold: bool,
+}
+
+/// A step of emptying a block, that programs about so many pages.
+struct Step {
+    pages: u32,
+    written_before: u64,
+    reads_before: u32,
+}
+
+impl Step {
+    /// What has been written when it is done.
+    fn end(&self) -> u64 {
+        self.written_before.saturating_add(self.pages.into())
+    }
 }
 
 impl<F: Flash> Tree<'_, F> {
@@ -158,7 +177,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.
     fn refer_to_moved(&mut self) -> Result<(), Error> {
-        if !is_off(Step::CommitOrder) {
+        if !is_off(sabotage::Step::CommitOrder) {
             self.log.flush_partial(HeadId::Moved)?;
         }
         let mut from = Key::MIN;
@@ -171,50 +190,73 @@ impl<F: Flash> Tree<'_, F> {
         Ok(())
     }
 
-    /// Moves the items that begin on a block's pages from one on; tells the page where it stopped: with so many pages programmed, or
+    /// Moves the items that begin on a block's pages from one on; tells the page where it stopped: where the step has done enough, or
     /// where the table has no more room.
     #[inline(never)]
     fn move_items(&mut self, victim: u32, from: u32, pages: u32) -> Result<Option<u32>, Error> {
         let space = self.log.pages.space;
         let first_page = space.first_page(victim);
-        let end = first_page + space.pages_per_block;
-        let begun = self.log.pages_written();
-        let enough = begun.saturating_add(pages.into());
-        let mut page = first_page + from;
-        let mut offset = None;
-        while page < end {
-            if self.log.pages_written() >= enough {
-                return Ok(Some(page - first_page));
-            }
-            let header = match self.log.pages.header(page) {
-                Ok(header) => header,
-                Err(error) if error.is_damage() => {
-                    // What is lost here is lost already; the rest of the block still moves.
-                    (page, offset) = (page + 1, None);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let mut address = space.address(page, offset.unwrap_or(header.first_item));
-            (page, offset) = (page + 1, None);
-            // A damaged item hides the rest of its page, not of the block.
-            while let Ok(Some(item)) = self.log.item_at(address) {
-                // A long item is moved at once: where something has moved, it waits for the next step.
-                let end = self.log.pages_written().saturating_add((item.header.len / space.payload.max(1)).into());
-                if end > enough && self.log.pages_written() > begun || !self.move_item(&item)? {
-                    return Ok(Some(page - 1 - first_page));
-                }
-                if space.page_of(item.next) >= page {
-                    (page, offset) = (space.page_of(item.next), Some(space.offset_of(item.next)));
-                    break;
-                }
-                address = item.next;
-            }
-            if offset.is_some_and(|_| page >= end) {
-                break;
+        let step = Step { pages, written_before: self.log.pages_written(), reads_before: self.log.pages.reads() };
+        for page in from..space.pages_per_block {
+            if self.is_enough(&step) || !self.move_page(first_page + page, &step)? {
+                return Ok(Some(page));
             }
         }
         Ok(None)
+    }
+
+    fn is_enough(&self, step: &Step) -> bool {
+        let reads = self.log.pages.reads().wrapping_sub(step.reads_before);
+        let is_done = self.log.pages_written() >= step.end() || reads >= step.pages.saturating_mul(READS_PER_PAGE);
+        step.pages < u32::MAX && (is_done || self.is_checkpoint_due(0))
+    }
+
+    /// Moves the items that begin on a page, `false` where some are left. Those with keys of one kind go one after another: they lead
+    /// to the same nodes, which need not be read again and again.
+    fn move_page(&mut self, page: u32, step: &Step) -> Result<bool, Error> {
+        let header = match self.log.pages.header(page) {
+            // What is lost here is lost already; the rest of the block still moves.
+            Err(error) if error.is_damage() => return Ok(true),
+            header => header?,
+        };
+        let first = self.log.pages.space.address(page, header.first_item);
+        let mut classes = 0u32;
+        let mut address = first;
+        while let Some(item) = self.item_on(page, address) {
+            classes |= 1 << class_of(&item.header);
+            address = item.next;
+        }
+        while classes > 0 {
+            if !self.move_class(page, first, classes.trailing_zeros(), step)? {
+                return Ok(false);
+            }
+            classes &= classes - 1;
+        }
+        Ok(true)
+    }
+
+    fn move_class(&mut self, page: u32, first: Address, class: u32, step: &Step) -> Result<bool, Error> {
+        let payload = self.log.pages.space.payload.max(1);
+        let mut address = first;
+        while let Some(item) = self.item_on(page, address) {
+            address = item.next;
+            if class_of(&item.header) != class {
+                continue;
+            }
+            // A long item is moved at once: where something has moved, it waits for the next step.
+            let written = self.log.pages_written();
+            let end = written.saturating_add((item.header.len / payload).into());
+            if end > step.end() && written > step.written_before || !self.move_item(&item)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The item at an address, if that is on this page. A damaged one hides the rest of its page, not of the block.
+    fn item_on(&mut self, page: u32, address: Address) -> Option<Item> {
+        let is_here = self.log.pages.space.page_of(address) == page;
+        if is_here { self.log.item_at(address).ok().flatten() } else { None }
     }
 
     #[inline(never)]
@@ -396,10 +438,20 @@ impl<F: Flash> Tree<'_, F> {
         if self.log.table.put(&row) { Ok(()) } else { Err(Error::NeedsRemount) }
     }
 
-    fn copy_node(&mut self, head: HeadId, key: Key, source: &Place) -> Result<crate::page::Address, Error> {
+    fn copy_node(&mut self, head: HeadId, key: Key, source: &Place) -> Result<Address, Error> {
         self.log.begin(head, ItemKind::Node, key, source.len)?;
         self.log.push_copy(head, source)?;
         Ok(self.log.finish(head))
+    }
+}
+
+/// Items of a page are moved class by class: by what kind their key is, and those without a key of their own last.
+fn class_of(header: &ItemHeader) -> u32 {
+    match header.kind {
+        ItemKind::Value | ItemKind::Record | ItemKind::Packed | ItemKind::PackedRecord => {
+            u32::from(header.key.kind).min(CLASS_LAST - 1)
+        }
+        _ => CLASS_LAST,
     }
 }
 

@@ -12,6 +12,8 @@ use crate::log::{Age, HeadId, ItemKind, Key, Log, Place, Row};
 
 /// Old nodes read in one go: the one concerned and, where little is left in it, its right neighbour.
 const SOURCES_MAX: usize = 2;
+/// Rows that writing a node anew may add: the pointers that go, and those to what becomes of entries that no row concerns.
+const NODE_ROWS: usize = 4;
 
 /// Merges old entries with rows.
 struct Merge {
@@ -186,16 +188,15 @@ impl<F: Flash> Tree<'_, F> {
         self.end_checkpoint()
     }
 
-    /// Rows that the table may hold so that a merge, which needs rows of its own, cannot run out of them.
+    /// Rows that the table may hold, so that a merge has some for what it makes of them.
     pub(crate) fn rows_max(&self) -> usize {
-        let capacity = self.log.table.capacity();
-        let leaves = self.log.checkpoint.leaves as usize;
-        let fits = |rows: usize| rows + rows.min(leaves) + rows / 8 + 4 <= capacity;
-        let mut rows = capacity;
-        while rows > 0 && !fits(rows) {
-            rows -= 1;
-        }
-        rows
+        self.log.table.capacity().saturating_sub(self.rows_for_merge(0))
+    }
+
+    /// Rows that are free where a node of a level may be written anew: for what becomes of it and of those above it.
+    fn rows_for_merge(&self, level: u8) -> usize {
+        // The tree may grow by a level meanwhile.
+        NODE_ROWS * usize::from((self.root_level + 3).saturating_sub(level))
     }
 
     /// Merges the running transaction's rows into a tree that no checkpoint knows.
@@ -212,11 +213,16 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Writes one node anew, the first that rows of a level concern from a key on; tells where to go on, `None` once the tree is
     /// whole. In between the tree is read through the rows that say new places.
-    fn merge_next(&mut self, age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
+    ///
+    /// Where nodes that become several leave the table too few rows, those above them are written early, up to the root, and the
+    /// rest of the leaves after that.
+    fn merge_next(&mut self, leaf_age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
         self.hint = None;
         // New places of nodes are frozen, whatever the rows that made them.
-        let age = if level == 0 { age } else { Age::Frozen };
-        if let Some(row) = self.log.table.next_in(level, from, age) {
+        let age = if level == 0 { leaf_age } else { Age::Frozen };
+        // The first of a level always goes: the one below has left its rows.
+        let may_rewrite = *from == Key::MIN || self.log.table.room() >= self.rows_for_merge(level);
+        if may_rewrite && let Some(row) = self.log.table.next_in(level, from, age) {
             let high = self.rewrite(level, age, &row.key)?;
             if high != Key::MAX && self.log.table.next_in(level, &high, age).is_some() {
                 return Ok(Some((level, high)));
@@ -231,7 +237,8 @@ impl<F: Flash> Tree<'_, F> {
             }
             if self.take_root(level)? {
                 self.collapse_root()?;
-                return Ok(None);
+                let are_rows_left = self.log.table.next_in(0, &Key::MIN, leaf_age).is_some();
+                return Ok(are_rows_left.then_some((0, Key::MIN)));
             }
             // Several nodes where the root was: one above them, at once, since nobody finds anything without a root.
             self.rewrite(level + 1, Age::Frozen, &Key::MIN)?;

@@ -114,7 +114,7 @@ impl<F: Flash> Tree<'_, F> {
         self.log.checkpoint.scrubbed = page;
         let space = self.log.pages.space;
         let part = (space.block_count / PARTS).max(1) * space.pages_per_block;
-        if page.is_multiple_of(part) && page < space.page_count() && self.free_blocks() >= self.blocks_to_begin() {
+        if page.is_multiple_of(part) && page < space.page_count() && self.free_blocks() >= self.blocks_for_two() {
             self.begin_checkpoint();
         }
     }

@@ -11,12 +11,12 @@ const TAIL_COMMITS_MAX: u32 = 256;
 /// The log's tail takes at most this part of the volume.
 const TAIL_FRACTION: u32 = 8;
 /// The moved head and a pair of checkpoint blocks, and one to spare.
-const SPARE_BLOCKS: u32 = 4;
+pub(super) const SPARE_BLOCKS: u32 = 4;
 /// A checkpoint is begun when the log's tail has reached so many quarters of its limit, or the table so many eighths: a few pages
 /// with each call must end it before the table is full.
 const BEGIN_QUARTERS: u32 = 3;
 const BEGIN_EIGHTHS: usize = 6;
-/// Pages programmed for it by one call, about.
+/// Pages programmed for it by one call, about; as many as the call's own where those are more.
 const CHECKPOINT_PAGES: u32 = STEP_PAGES + 1;
 /// It is late with it where the table takes only so many rows more, as a part of all.
 const LATE_SHARE: usize = 16;
@@ -50,9 +50,19 @@ impl<F: Flash> Tree<'_, F> {
         self.blocks_for_nodes(leaves, self.root_level, self.log.alloc.blocks())
     }
 
-    /// Free blocks with which a checkpoint in steps may be begun: another one may be due before it ends.
-    pub(super) fn blocks_to_begin(&self) -> u32 {
+    /// Whether a checkpoint in steps may be begun: it has its blocks, and calls have some to go on with until it ends.
+    pub(super) fn has_blocks_to_begin(&self) -> bool {
+        self.free_blocks() > self.checkpoint_blocks_now() + SPARE_BLOCKS + 1
+    }
+
+    /// Free blocks with which two checkpoints may follow each other.
+    pub(super) fn blocks_for_two(&self) -> u32 {
         2 * self.checkpoint_blocks() + SPARE_BLOCKS
+    }
+
+    /// Blocks for the checkpoint that is begun now, or has been, and for the next one, but for those that the first one frees.
+    pub(super) fn blocks_to_end(&self) -> u32 {
+        self.checkpoint_blocks_now() + self.checkpoint_blocks().saturating_sub(self.cleaned.len() as u32)
     }
 
     /// Free blocks with which nothing has to be cleaned, whatever comes next.
@@ -152,7 +162,9 @@ impl<F: Flash> Tree<'_, F> {
         if demand.bytes > 0 && !in_transaction {
             self.clean_ahead()?;
         }
-        self.make_rows(demand.rows, begun + u64::from(CHECKPOINT_PAGES), in_transaction)?;
+        // Who writes much pays as much.
+        let pages = (demand.bytes / u64::from(self.log.pages.space.payload.max(1))).max(CHECKPOINT_PAGES.into());
+        self.make_rows(demand.rows, begun + pages, in_transaction)?;
         if demand.growth > 0 && self.used_bytes() + demand.growth > self.capacity_bytes() {
             // The count of changes not merged yet is an upper bound: look again when it is exact.
             self.settle_changes(in_transaction)?;
@@ -194,11 +206,11 @@ impl<F: Flash> Tree<'_, F> {
         let used = self.rows_to_replay() + rows;
         let come = used.saturating_sub(core::mem::replace(&mut self.rows_before, used));
         if self.stage.is_none() {
-            if used <= self.rows_max() * BEGIN_EIGHTHS / 8 && !self.is_tail_full(BEGIN_QUARTERS) {
+            if !self.is_checkpoint_due(rows) {
                 return Ok(());
             }
             // With blocks to spare only: what a checkpoint frees comes back at its end.
-            if self.free_blocks() < self.blocks_to_begin() {
+            if !self.has_blocks_to_begin() {
                 return Ok(());
             }
             if !in_transaction {
@@ -206,7 +218,7 @@ impl<F: Flash> Tree<'_, F> {
             }
             self.begin_checkpoint();
         }
-        let rows_left = self.rows_max().saturating_sub(used);
+        let rows_left = self.rows_left().saturating_sub(rows);
         let steps_left =
             self.log.table.count(Age::Frozen) + usize::from(self.root_level) + self.log.alloc.segment_count() + 2;
         let is_late = rows_left < self.rows_max() / LATE_SHARE;
@@ -221,13 +233,25 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Whether the table takes so many rows now.
     pub(crate) fn has_room_for(&self, rows: usize) -> bool {
-        self.rows_to_replay() + rows <= self.rows_max()
+        rows <= self.rows_left()
+    }
+
+    /// Rows that the table takes on top of those it has.
+    fn rows_left(&self) -> usize {
+        // What a merge has made of its rows may be more than they were.
+        let used = self.rows_to_replay().max(self.log.table.len());
+        self.rows_max().saturating_sub(used)
     }
 
     /// Rows that a mount would bring back now: those that a merge has taken since it was begun count as well.
     pub(super) fn rows_to_replay(&self) -> usize {
         let table = &self.log.table;
         if self.stage.is_none() { table.len() } else { self.frozen_rows + table.len() - table.count(Age::Frozen) }
+    }
+
+    /// Whether with so many rows more it is time for a checkpoint.
+    pub(super) fn is_checkpoint_due(&self, rows: usize) -> bool {
+        self.rows_to_replay() + rows > self.rows_max() * BEGIN_EIGHTHS / 8 || self.is_tail_full(BEGIN_QUARTERS)
     }
 
     /// Whether the log's tail has reached so many quarters of what it may take.
@@ -267,9 +291,8 @@ impl<F: Flash> Tree<'_, F> {
         let mut most_free = 0;
         let mut in_vain = 0;
         for round in 0..CLEANING_ROUNDS_MAX {
-            // One that was begun is followed by another.
-            let checkpoints = if self.stage.is_some() { 2 } else { 1 };
-            let needed = checkpoints * self.checkpoint_blocks() + own + SPARE_BLOCKS;
+            let begun = if self.stage.is_some() { self.blocks_to_end() } else { self.checkpoint_blocks() };
+            let needed = begun + own + SPARE_BLOCKS;
             if self.free_blocks() >= needed {
                 return Ok(());
             }
