@@ -91,15 +91,20 @@ impl<F: Flash> Log<'_, F> {
             break;
         }
         if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
-            && !self.is_in_tail(page)?
+            && !self.is_in_tail(page, block, end)?
         {
             tail.newest_commit = None;
         }
         Ok(tail)
     }
 
-    /// Whether a page that had a commit before the checkpoint has one behind it: its block may have been used again.
-    fn is_in_tail(&mut self, page: u32) -> Result<bool, Error> {
+    /// Whether a page that had a commit before the checkpoint has one behind it: its block may have been used again. The tail ends
+    /// before page `end` of `block`.
+    fn is_in_tail(&mut self, page: u32, block: u32, end: u32) -> Result<bool, Error> {
+        let ends_at = self.pages.space.first_page(block) + end;
+        if self.pages.space.block_of_page(page) == block && page >= ends_at || !self.pages.probe(page)? {
+            return Ok(false);
+        }
         match self.pages.header(page) {
             Ok(header) => Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence),
             Err(error) if error.is_damage() => {
