@@ -22,7 +22,7 @@ pub(crate) const BLOCK_BYTES: usize = 4;
 /// An item's header takes about this much, and is alive with its body.
 const HEADER_ALLOWANCE: u32 = 12;
 /// States of a block; there are at most 65,535 blocks.
-const STATES: usize = 7;
+const STATES: usize = 8;
 const LIVE_BITS: u32 = 13;
 const LIVE_MAX: u32 = (1 << LIVE_BITS) - 1;
 
@@ -43,6 +43,8 @@ pub(crate) enum BlockState {
     Tail,
     /// Stays in the tail through the checkpoint that is being written.
     Kept,
+    /// Free, but it held a weak page: tested before it is used again. Only memory knows; on flash it is free.
+    Suspect,
 }
 
 impl BlockState {
@@ -55,6 +57,7 @@ impl BlockState {
             BlockState::Failing => 4,
             BlockState::Tail => 5,
             BlockState::Kept => 6,
+            BlockState::Suspect => 7,
         }
     }
 
@@ -67,6 +70,7 @@ impl BlockState {
             4 => BlockState::Failing,
             5 => BlockState::Tail,
             6 => BlockState::Kept,
+            7 => BlockState::Suspect,
             _ => return None,
         })
     }
@@ -83,6 +87,8 @@ pub enum BadReason {
     Erase,
     /// It failed to program, or held something else afterwards.
     Program,
+    /// It held weak pages, and had wrong bits right after it was programmed anew.
+    Weak,
     /// Something that this version does not know.
     Other,
 }
@@ -94,6 +100,7 @@ impl BadReason {
             BadReason::Marked => 0,
             BadReason::Erase => 1,
             BadReason::Program => 2,
+            BadReason::Weak => 3,
             BadReason::Other => LIVE_MAX,
         }
     }
@@ -103,6 +110,7 @@ impl BadReason {
             0 => BadReason::Marked,
             1 => BadReason::Erase,
             2 => BadReason::Program,
+            3 => BadReason::Weak,
             _ => BadReason::Other,
         }
     }
@@ -510,6 +518,19 @@ impl<'b> Alloc<'b> {
         self.counts.get(state.code() as usize).copied().unwrap_or(0).into()
     }
 
+    /// A block that is to be tested.
+    pub(crate) fn suspect(&self) -> Option<u32> {
+        let mut suspects = (0..self.end.min(self.blocks)).filter(|block| self.state(*block) == BlockState::Suspect);
+        if self.count(BlockState::Suspect) > 0 { suspects.next() } else { None }
+    }
+
+    /// Free blocks are few: those that are to be tested are used as they are.
+    pub(crate) fn free_suspects(&mut self) {
+        while let Some(block) = self.suspect() {
+            self.set_state(block, BlockState::Free);
+        }
+    }
+
     /// Whether a block may be taken.
     pub(crate) fn is_free(&self, block: u32) -> bool {
         block < self.end && self.state(block) == BlockState::Free
@@ -560,7 +581,11 @@ impl<'b> Alloc<'b> {
             Some(reason) if self.state(block) == BlockState::Bad => reason.code(),
             _ => self.live_without_segments(space, block),
         };
-        let [low, high, ..] = (live << 3 | self.state(block).code()).to_le_bytes();
+        let state = match self.state(block) {
+            BlockState::Suspect => BlockState::Free,
+            state => state,
+        };
+        let [low, high, ..] = (live << 3 | state.code()).to_le_bytes();
         ([low, high], self.erase_count(block).into())
     }
 
@@ -578,6 +603,9 @@ impl<'b> Alloc<'b> {
         let word = u32::from(u16::from_le_bytes(reader.array()));
         let erases = reader.uleb32();
         let state = reader.finish(BlockState::from_code(word & 7))??;
+        if state == BlockState::Suspect {
+            return None;
+        }
         let live = word >> 3;
         // What was the log's tail then is in use now; whether it still is the tail, replay will say.
         let state = if matches!(state, BlockState::Tail | BlockState::Kept) { BlockState::Used } else { state };

@@ -28,6 +28,7 @@ mod resize;
 mod signature;
 mod table;
 mod tail;
+mod trial;
 
 pub use alloc::BadReason;
 pub(crate) use alloc::{Alloc, BlockState, Wear};
@@ -39,6 +40,7 @@ pub(crate) use mount::{BLOCKS_MIN, SPARE_SHARE_MAX};
 pub(crate) use packed::{PACKED_HEAD_BYTES_MAX, PackedHead};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Age, Beside, Packed, Place, Row, Table};
+pub(crate) use trial::TEST_PAGES;
 
 use crate::error::inner::Error;
 use crate::flash::Flash;

@@ -61,7 +61,8 @@ impl<F: Flash> Log<'_, F> {
 
     /// A block from `end` on that is in use, or may be.
     pub(crate) fn occupied_from(&self, end: u32) -> Option<u32> {
-        let in_use = |block: &u32| !matches!(self.alloc.state(*block), BlockState::Free | BlockState::Bad);
+        let in_use =
+            |block: &u32| !matches!(self.alloc.state(*block), BlockState::Free | BlockState::Suspect | BlockState::Bad);
         (end..self.alloc.blocks()).find(in_use)
     }
 

@@ -19,6 +19,9 @@ pub(crate) use header::{HEADER_BYTES, Header, PageKind};
 pub(crate) use space::{Address, Space};
 pub use statistics::{ReadStatistics, WeakPage};
 
+#[cfg(feature = "nand-codes")]
+use core::num::NonZeroU32;
+
 use crate::ecc::{self, Correction, Layout, Tier, Uncorrectable};
 use crate::error::inner::Error;
 use crate::flash::{Flash, FlashError, Geometry};
@@ -68,6 +71,10 @@ impl From<Error> for ProgramError {
     }
 }
 
+/// One read in so many is a sample, on NAND. Blocks stand some 100,000 reads of their pages between two erases before bits flip.
+#[cfg(feature = "nand-codes")]
+const SAMPLE_READS: u32 = 2048;
+
 /// Sealed pages over a chip, with a read cache.
 #[derive(Debug)]
 pub(crate) struct Pages<'b, F> {
@@ -84,6 +91,9 @@ pub(crate) struct Pages<'b, F> {
     pub(crate) statistics: ReadStatistics,
     /// Pages read so far, modulo 2^32.
     reads: u32,
+    /// The last of every [`SAMPLE_READS`], until it is asked for.
+    #[cfg(feature = "nand-codes")]
+    sample: Option<NonZeroU32>,
 }
 
 impl<'b, F: Flash> Pages<'b, F> {
@@ -106,6 +116,8 @@ impl<'b, F: Flash> Pages<'b, F> {
             scratch,
             statistics: ReadStatistics::default(),
             reads: 0,
+            #[cfg(feature = "nand-codes")]
+            sample: None,
             flash,
         })
     }
@@ -374,6 +386,35 @@ impl<'b, F: Flash> Pages<'b, F> {
         self.reads
     }
 
+    fn count_read(&mut self, _page: u32) {
+        self.reads = self.reads.wrapping_add(1);
+        #[cfg(feature = "nand-codes")]
+        if self.raw_size > self.page_size && self.reads.is_multiple_of(SAMPLE_READS) {
+            // Page 0 holds the signature, which is read some other way.
+            self.sample = NonZeroU32::new(_page);
+        }
+    }
+
+    /// A page that stands for those that were read often: a block's come up as often as they are read.
+    #[cfg(feature = "nand-codes")]
+    pub(crate) fn sample(&self) -> Option<u32> {
+        self.sample.map(NonZeroU32::get)
+    }
+
+    /// The page has been seen to.
+    #[cfg(feature = "nand-codes")]
+    pub(crate) fn clear_sample(&mut self) {
+        self.sample = None;
+    }
+
+    #[cfg(not(feature = "nand-codes"))]
+    pub(crate) fn sample(&self) -> Option<u32> {
+        None
+    }
+
+    #[cfg(not(feature = "nand-codes"))]
+    pub(crate) fn clear_sample(&mut self) {}
+
     /// Whether a page can be had without reading it.
     pub(crate) fn is_cached(&self, page: u32) -> bool {
         self.cache.find(page).is_some()
@@ -443,7 +484,7 @@ impl<'b, F: Flash> Pages<'b, F> {
             Some(false) => return Err(Error::Uncorrectable { page }),
             None => {}
         }
-        self.reads = self.reads.wrapping_add(1);
+        self.count_read(page);
         let slot = self.cache.borrow(page);
         match self.with_slot(slot, |pages, raw| pages.read_corrected(page, raw).map(drop)) {
             Ok(()) => self.cache.keep(slot, page),
@@ -472,6 +513,29 @@ impl<'b, F: Flash> Pages<'b, F> {
                 };
             }
         }
+        Ok(bits)
+    }
+
+    /// Programs the first bytes of a page with the same value; the rest stays as erased.
+    pub(crate) fn program_pattern(&mut self, page: u32, pattern: u8, len: usize) -> Result<(), ProgramError> {
+        let slot = self.cache.borrow(page);
+        self.with_slot(slot, |pages, raw| {
+            raw.fill(0xFF);
+            raw.get_mut(..len).unwrap_or_default().fill(pattern);
+            pages.program(page, raw)
+        })
+    }
+
+    /// Bits of such a page that read wrong.
+    pub(crate) fn wrong_bits(&mut self, page: u32, pattern: u8, len: usize) -> Result<u32, Error> {
+        let slot = self.cache.borrow(page);
+        let mut bits = u32::MAX;
+        self.with_slot(slot, |pages, raw| {
+            if pages.read_raw(page, 0, raw)? {
+                bits = raw.iter().take(len).map(|byte| (byte ^ pattern).count_ones()).sum();
+            }
+            Ok::<(), Error>(())
+        })?;
         Ok(bits)
     }
 
@@ -511,6 +575,12 @@ impl<'b, F: Flash> Pages<'b, F> {
     /// does the same with its raw NAND (`bitflip_threshold`).
     pub(crate) fn is_weak(&self, margin: i16) -> bool {
         i32::from(margin) * 4 <= self.layout.safe_bits() as i32
+    }
+
+    /// Whether a page that has so many wrong bits right after it was programmed is not worth another use: a quarter of those that
+    /// are safe leaves too little for what the years add.
+    pub(crate) fn is_worn(&self, wrong_bits: u32) -> bool {
+        wrong_bits.saturating_mul(4) > self.layout.safe_bits()
     }
 
     /// Checksum first: an undamaged page costs no decoding. Then the decoder, then the same again with a fresh read. Tells what was

@@ -7,10 +7,10 @@
 //! what is owed for that time is paid later.
 
 use super::Tree;
-use super::cleaner::Emptying;
 use super::space::{SPARE_BLOCKS, half_way};
 use crate::error::inner::Error;
 use crate::flash::Flash;
+use crate::log::{BlockState, TEST_PAGES};
 
 /// Pages programmed by one step of cleaning in idle time, about.
 pub(super) const STEP_PAGES: u32 = 4;
@@ -61,8 +61,7 @@ impl<F: Flash> Tree<'_, F> {
             return false;
         }
         match self.emptying {
-            Some(Emptying { is_cold: true, .. }) => self.free_blocks() >= self.comfortable_blocks(),
-            Some(_) => true,
+            Some(emptying) => !emptying.is_cold() || self.free_blocks() >= self.comfortable_blocks(),
             None => self.blocks_lacking() > 0 && self.gainful_victim().is_some(),
         }
     }
@@ -148,12 +147,15 @@ impl<F: Flash> Tree<'_, F> {
             } else if self.log.erased_lacking() > 0 {
                 self.log.erase_ahead()?;
                 spent += ERASE_PAGES;
+            } else if self.test_suspect()? {
+                spent += ERASE_PAGES + TEST_PAGES;
             } else if self.may_clean() {
                 self.clean_step(STEP_PAGES)?;
             } else if self.may_begin_idle() {
                 self.begin_checkpoint();
             } else {
                 self.choose_weak()?;
+                self.choose_disturbed()?;
                 self.choose_laggard();
                 if !self.may_clean() {
                     break;
@@ -176,10 +178,14 @@ impl<F: Flash> Tree<'_, F> {
     /// Pages that [`Self::maintain`] would program, about.
     pub(crate) fn maintenance_due(&self) -> u32 {
         let space = &self.log.pages.space;
-        let mut due = self.log.erased_lacking() * ERASE_PAGES;
+        let suspects = self.log.alloc.count(BlockState::Suspect);
+        let mut due = self.log.erased_lacking() * ERASE_PAGES + suspects * (ERASE_PAGES + TEST_PAGES);
         if self.stage.is_some() || self.may_begin_idle() {
             let node_pages = self.log.signature.node_bytes_max.div_ceil(space.payload.max(1));
             due += (self.log.table.len() as u32 + 2) * node_pages;
+        }
+        if self.log.pages.sample().is_some() {
+            due += 1;
         }
         if self.log.pages.weakest().is_some() {
             due += space.pages_per_block;

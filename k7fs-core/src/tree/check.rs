@@ -7,6 +7,8 @@ use crate::flash::Flash;
 use crate::hash::pointer_hash;
 #[cfg(any(feature = "indexes", feature = "sabotage"))]
 use crate::log::Alloc;
+#[cfg(feature = "sabotage")]
+use crate::log::BlockState;
 use crate::log::{Key, Log, Place};
 
 /// Blocks that one walk counts anew.
@@ -172,7 +174,7 @@ impl<'b, F: Flash> Tree<'b, F> {
         for block in 0..self.log.alloc.blocks() {
             let (counted, needed) = (self.log.alloc.live(block), self.needed_in(block)?);
             let state = self.log.alloc.state(block);
-            let free = matches!(state, crate::log::BlockState::Free | crate::log::BlockState::Bad);
+            let free = matches!(state, BlockState::Free | BlockState::Suspect | BlockState::Bad);
             if (needed > counted && !self.log.alloc.is_saturated(block)) || (free && needed > 0) {
                 return Ok(Some(block));
             }

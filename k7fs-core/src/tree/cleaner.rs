@@ -43,8 +43,25 @@ pub(super) struct Emptying {
     pub(super) block: u16,
     /// Where to go on.
     pub(super) page: u16,
-    /// What it holds lay still for long.
-    pub(super) is_cold: bool,
+    pub(super) why: Why,
+}
+
+/// Why a block is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It holds little.
+    Gain,
+    /// It was erased seldom: what it holds lay still for long.
+    Level,
+    /// A page of it is weak.
+    Weak,
+}
+
+impl Emptying {
+    /// Nobody waits for it, and what it holds goes to blocks that were erased often.
+    pub(super) fn is_cold(&self) -> bool {
+        self.why != Why::Gain
+    }
 }
 
 /// A step of emptying a block, that programs about so many pages.
@@ -114,7 +131,7 @@ impl<F: Flash> Tree<'_, F> {
         if is_busy || !core::mem::take(&mut self.log.has_opened) {
             return;
         }
-        self.emptying = self.laggard().map(|block| Emptying { block: block as u16, page: 0, is_cold: true });
+        self.emptying = self.laggard().map(|block| Emptying { block: block as u16, page: 0, why: Why::Level });
     }
 
     /// The block in use that was erased least, if it lags.
@@ -146,13 +163,13 @@ impl<F: Flash> Tree<'_, F> {
     /// transaction.
     pub(super) fn clean_step(&mut self, pages: u32) -> Result<(), Error> {
         let begun = self.emptying.filter(|emptying| self.is_candidate(emptying.block.into()));
-        let fresh = || Some(Emptying { block: self.gainful_victim()? as u16, page: 0, is_cold: false });
+        let fresh = || Some(Emptying { block: self.gainful_victim()? as u16, page: 0, why: Why::Gain });
         let Some(emptying) = begun.or_else(fresh) else {
             self.emptying = None;
             return Ok(());
         };
         self.commit()?;
-        self.log.moves_cold = emptying.is_cold;
+        self.log.moves_cold = emptying.is_cold();
         let left = self.evacuate_some(emptying.block.into(), emptying.page.into(), pages);
         self.log.moves_cold = false;
         self.emptying = left.map_err(half_way)?.map(|page| Emptying { page: page as u16, ..emptying });
@@ -171,8 +188,16 @@ impl<F: Flash> Tree<'_, F> {
         let left = self.move_items(victim, page, pages)?;
         self.refer_to_moved()?;
         self.log_commit()?;
+        if left.is_some() {
+            return Ok(left);
+        }
+        let is_weak =
+            self.emptying.is_some_and(|emptying| u32::from(emptying.block) == victim && emptying.why == Why::Weak);
+        if is_weak {
+            self.weak |= 1u16.checked_shl(self.cleaned.len() as u32).unwrap_or(0);
+        }
         // An empty one is not looked at again before the checkpoint that frees it.
-        if left.is_some() || self.cleaned.push(victim as u16).is_ok() { Ok(left) } else { Ok(Some(0)) }
+        if self.cleaned.push(victim as u16).is_ok() { Ok(None) } else { Ok(Some(0)) }
     }
 
     /// Appends the references to what was moved. Only now are the bytes on flash, where their places are final.

@@ -167,6 +167,7 @@ impl<F: Flash> Tree<'_, F> {
                     self.log.finish_merge(self.root, self.root_level)?;
                     self.committed_bytes = self.committed_bytes.saturating_sub(self.frozen_bytes);
                     self.frozen_rows = 0;
+                    self.suspect_weak();
                     // What is still alive in an emptied block cannot be read: no use to try again before the next mount.
                     let alloc = &self.log.alloc;
                     self.cleaned.retain(|block| alloc.live((*block).into()) > 0);

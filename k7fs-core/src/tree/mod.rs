@@ -75,6 +75,8 @@ pub(crate) struct Tree<'b, F> {
     pending_bytes: u64,
     /// Blocks that the cleaner has emptied since the last checkpoint; there are at most 65,535.
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
+    /// Which of the first sixteen of them held a weak page, bit by bit.
+    weak: u16,
     /// The block that the cleaner is emptying.
     emptying: Option<Emptying>,
     /// Blocks whose counts have reached their end may have lost references since they were counted last.
@@ -82,8 +84,8 @@ pub(crate) struct Tree<'b, F> {
     pub(crate) recount_due: bool,
 }
 
-/// Blocks that the cleaner may empty between two checkpoints.
-const CLEANED_MAX: usize = 24;
+/// Blocks that the cleaner may empty between two checkpoints. Where there is no NAND there are fewer blocks, and less memory.
+const CLEANED_MAX: usize = if cfg!(feature = "nand-codes") { 24 } else { 14 };
 
 /// The leaf of the last lookup, and what it found.
 #[derive(Debug)]
@@ -228,6 +230,7 @@ impl<'b, F: Flash> Tree<'b, F> {
             committed_bytes: 0,
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
+            weak: 0,
             emptying: None,
             #[cfg(feature = "indexes")]
             recount_due: true,

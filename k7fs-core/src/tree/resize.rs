@@ -93,6 +93,7 @@ impl<F: Flash> Tree<'_, F> {
         #[cfg(feature = "indexes")]
         self.recount()?;
         self.cleaned.clear();
+        self.weak = 0;
         Ok(())
     }
 }

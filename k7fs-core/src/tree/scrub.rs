@@ -1,18 +1,22 @@
 //! Scrubbing: every page in use is read in turn, and what is in a block with a weak page moves before the page can no longer be read.
 //!
-//! A weak page that an ordinary read came upon is looked at once more in idle time; the block moves if it is still weak. Reads are
-//! not counted per block: what they disturb shows as wrong bits, long before a page is lost.
+//! A weak page that an ordinary read came upon is looked at once more in idle time; the block moves if it is still weak. What is read
+//! often disturbs its neighbours, which nobody may read: one read in some thousand is a sample, around which the pages of its block are
+//! looked at in idle time. So a block is looked at as often as it is read, without a counter for each. A block that held a weak page
+//! is tested before it is used again, and given up where it is to blame itself.
 
 use super::Tree;
 use super::ahead::STEP_PAGES;
-use super::cleaner::Emptying;
+use super::cleaner::{Emptying, Why};
 use super::space::{Demand, half_way};
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::BlockState;
+use crate::log::{BlockState, TEST_PAGES};
 
 /// The volume is gone through in so many parts, and a checkpoint says that one is done.
 const PARTS: u32 = 8;
+/// Pages that are looked at together where reads may have disturbed them.
+const PAGES_AROUND: u32 = 64;
 
 /// What a step of scrubbing has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,8 @@ impl<F: Flash> Tree<'_, F> {
                 self.step_checkpoint().map_err(half_way)?;
             } else if let Some(emptying) = self.emptying {
                 self.refresh(emptying)?;
+            } else if self.test_suspect()? {
+                spent += TEST_PAGES;
             } else {
                 spent += 1;
                 self.look_further(&mut looked)?;
@@ -123,7 +129,7 @@ impl<F: Flash> Tree<'_, F> {
         let alloc = &self.log.alloc;
         match alloc.state(block) {
             BlockState::Used | BlockState::Failing => alloc.live(block) > 0,
-            BlockState::Free | BlockState::Bad => false,
+            BlockState::Free | BlockState::Suspect | BlockState::Bad => false,
             // Spare ones of the fixed set are blank.
             BlockState::Anchor => self.log.is_anchor(block),
             // What the planned successor holds is of an earlier life.
@@ -142,7 +148,47 @@ impl<F: Flash> Tree<'_, F> {
             }
         }
         if self.is_candidate(block) {
-            self.emptying = Some(Emptying { block: block as u16, page: 0, is_cold: true });
+            self.emptying = Some(Emptying { block: block as u16, page: 0, why: Why::Weak });
+        }
+        Ok(())
+    }
+
+    /// Of the blocks that a checkpoint has just freed, those that held weak pages are to be tested.
+    pub(super) fn suspect_weak(&mut self) {
+        let weak = core::mem::take(&mut self.weak);
+        for (place, block) in (0..u16::BITS).zip(self.cleaned.iter()) {
+            let block = u32::from(*block);
+            if weak >> place & 1 == 1 && self.log.alloc.state(block) == BlockState::Free {
+                self.log.alloc.set_state(block, BlockState::Suspect);
+            }
+        }
+    }
+
+    /// Tests a block that held a weak page; `false` where there is none.
+    pub(super) fn test_suspect(&mut self) -> Result<bool, Error> {
+        let Some(block) = self.log.alloc.suspect() else { return Ok(false) };
+        self.log.test_block(block)?;
+        Ok(true)
+    }
+
+    /// Looks at the pages around one that stands for those that were read often, and chooses their block if one is weak.
+    pub(super) fn choose_disturbed(&mut self) -> Result<(), Error> {
+        if self.emptying.is_some() || self.cleaned.is_full() {
+            return Ok(());
+        }
+        let Some(page) = self.log.pages.sample() else { return Ok(()) };
+        self.log.pages.clear_sample();
+        let block = self.log.pages.space.block_of_page(page);
+        let first = page - page % PAGES_AROUND;
+        for page in first..first + PAGES_AROUND {
+            if self.log.pages.space.block_of_page(page) != block || !self.holds_something(block) {
+                continue;
+            }
+            match self.log.inspect(page) {
+                Ok(Some(correction)) if self.log.pages.is_weak(correction.margin) => return self.empty_weak(block),
+                Err(error) if !error.is_useless() => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }

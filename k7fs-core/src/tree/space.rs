@@ -296,6 +296,7 @@ impl<F: Flash> Tree<'_, F> {
             if self.free_blocks() >= needed {
                 return Ok(());
             }
+            self.log.alloc.free_suspects();
             if self.spilled {
                 break;
             }
@@ -488,6 +489,7 @@ impl<F: Flash> Tree<'_, F> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
+        self.weak = 0;
         self.emptying = None;
         let is_clean = self.mount_log(writable, commit_min)?;
         self.adopt_root()?;

@@ -14,9 +14,9 @@ pub struct Fading {
     pub years: f64,
     /// Share of the bits that is wrong then.
     pub bit_flip_rate: f64,
-    /// The same for one read of the block.
+    /// The same for one read of another page of the block.
     pub read_disturb: f64,
-    /// How often a block is read in a year.
+    /// How often a block is read in a year, beside the reads of the run.
     pub reads_per_year: f64,
 }
 
@@ -24,11 +24,12 @@ pub struct Fading {
 const SHARE_MAX: f64 = 1.0 / 32.0;
 
 impl Fading {
-    /// The share of wrong bits on a page of a block erased so often, so many years after it was programmed.
-    pub(super) fn share(&self, erases: u32, years: f64) -> f64 {
+    /// The share of wrong bits on a page of a block erased so often, so many years after it was programmed, where this run has read its
+    /// neighbours so many times since: those come on top of the ones that every year brings.
+    pub(super) fn share(&self, erases: u32, years: f64, reads: u32) -> f64 {
         let age = f64::from(erases) / f64::from(self.endurance.max(1));
         let lost = self.bit_flip_rate * age * age * years / self.years.max(f64::MIN_POSITIVE);
-        (lost + self.read_disturb * self.reads_per_year * years).clamp(0.0, SHARE_MAX)
+        (lost + self.read_disturb * (self.reads_per_year * years + f64::from(reads))).clamp(0.0, SHARE_MAX)
     }
 
     /// The wrong bits of a page, ascending: those of a smaller share are among those of a larger one.
@@ -49,10 +50,11 @@ mod tests {
     #[test]
     fn the_share_is_the_promised_one_when_the_promise_ends() {
         let quiet = Fading { reads_per_year: 0.0, ..FADING };
-        assert!((quiet.share(1000, 10.0) - 1e-3).abs() < 1e-12);
-        assert!((quiet.share(500, 20.0) - 0.5e-3).abs() < 1e-12);
-        assert!((FADING.share(0, 10.0) - 1e-3).abs() < 1e-12);
-        assert_eq!(FADING.share(1000, 0.0), 0.0);
+        assert!((quiet.share(1000, 10.0, 0) - 1e-3).abs() < 1e-12);
+        assert!((quiet.share(500, 20.0, 0) - 0.5e-3).abs() < 1e-12);
+        assert!((FADING.share(0, 10.0, 0) - 1e-3).abs() < 1e-12);
+        assert!((FADING.share(0, 0.0, 1_000_000) - 1e-3).abs() < 1e-12);
+        assert_eq!(FADING.share(1000, 0.0, 0), 0.0);
     }
 
     #[test]

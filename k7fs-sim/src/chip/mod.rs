@@ -81,6 +81,8 @@ pub struct Chip {
     generations: Vec<u32>,
     /// Reads per block; likewise.
     reads: Vec<u32>,
+    /// How often each page was read since its block was erased; none are kept before content fades.
+    reads_since_erase: Vec<u32>,
     /// Years that have passed, and of each page those that had passed when it was programmed; none are kept before the first pass.
     years: f64,
     programmed_at: Vec<f32>,
@@ -141,6 +143,7 @@ impl Chip {
             cells: Cells::new(blocks, spec.pages_per_block(), spec.page_bytes()),
             generations: vec![0; blocks as usize],
             reads: vec![0; blocks as usize],
+            reads_since_erase: Vec::new(),
             years: 0.0,
             programmed_at: Vec::new(),
             faults: FaultPlan::default(),

@@ -211,6 +211,10 @@ impl Chip {
         }
         for index in blocks.clone() {
             self.generations[index as usize] = self.generations[index as usize].wrapping_add(1);
+            let pages = self.pages_of(index);
+            if let Some(reads) = self.reads_since_erase.get_mut(pages) {
+                reads.fill(0);
+            }
         }
         match fate {
             Fate::Cut(_) if marked => self.lose_power(false, |_| ()),

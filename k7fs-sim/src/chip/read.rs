@@ -1,5 +1,7 @@
 //! Reading, with everything that makes a read wrong.
 
+use std::ops::Range;
+
 use super::rng::{Draw, Purpose, Selected};
 use super::{Chip, ChipError, ChipKind, Fading, Register};
 
@@ -169,7 +171,21 @@ impl Chip {
         let Some(fading) = self.faults.fading.filter(|_| self.cells.page(page).is_some()) else { return 0.0 };
         let block = self.block_of(page) as usize;
         let programmed_at = self.programmed_at.get(page as usize).copied().unwrap_or(0.0);
-        fading.share(self.generations[block], self.years - f64::from(programmed_at))
+        let years = self.years - f64::from(programmed_at);
+        fading.share(self.generations[block], years, self.reads_nearby(page))
+    }
+
+    /// How often other pages of the page's block were read since it was erased: what reading a page takes to apply to the others.
+    fn reads_nearby(&self, page: u32) -> u32 {
+        let block = self.reads_since_erase.get(self.pages_of(self.block_of(page))).unwrap_or_default();
+        block.iter().sum::<u32>() - self.reads_since_erase.get(page as usize).copied().unwrap_or(0)
+    }
+
+    /// The pages of a block, as places in what is kept of each page.
+    pub(super) fn pages_of(&self, block: u32) -> Range<usize> {
+        let pages = self.spec.pages_per_block() as usize;
+        let first = block as usize * pages;
+        first..first + pages
     }
 
     fn copy_out(&self, page: u32, column: usize, bytes: &mut [u8]) {
@@ -181,6 +197,11 @@ impl Chip {
 
     /// Calls `flip` once for each bit of `bit_count` from `first_bit` of the page that this read gets wrong, ascending.
     fn for_each_flip(&mut self, page: u32, first_bit: u32, bit_count: u64, mut flip: impl FnMut(u32)) {
+        if self.faults.fading.is_some() {
+            let pages = self.spec.block_count() * self.spec.pages_per_block();
+            self.reads_since_erase.resize(pages as usize, 0);
+            self.reads_since_erase[page as usize] += 1;
+        }
         let cells = self.cells.page(page);
         let weak = cells.map_or(&[][..], |cells| &cells.weak);
         let rate = self.bit_flip_rate(page);

@@ -107,6 +107,7 @@ fn name(reason: BadReason) -> &'static str {
         BadReason::Marked => "marked before the format",
         BadReason::Erase => "failed to erase",
         BadReason::Program => "failed to program",
+        BadReason::Weak => "wrong bits right after it was programmed",
         _ => "reason unknown",
     }
 }
