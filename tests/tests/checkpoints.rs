@@ -56,3 +56,27 @@ fn a_volume_that_has_lost_both_copies_of_its_newest_checkpoint_is_not_mounted() 
         assert!(matches!(lose(&pages), Err(Error::Uncorrectable { .. })), "{name}: {pages:?}");
     }
 }
+
+/// What is said again after a cut takes no rows that a running volume may have used.
+#[test]
+fn a_cut_behind_any_call_leaves_a_volume_that_mounts() {
+    for name in ["nor-128-2k", "nor-256-4k", "nor-1024-8k", "nand-2048-64", "nand-2048-64-keyed"] {
+        let mut flash = Case::named(name).formatted(96, seed());
+        let mut buffer = buffer_for(&flash);
+        let options = mount_options(&flash);
+        let mut volume = Volume::mount(&mut flash, &mut buffer, options).expect("mounts");
+        for call in 0..300u32 {
+            // Names all over the directory: hardly two changes of one leaf.
+            let path = format!("/{:08x}", (call ^ seed() as u32).wrapping_mul(0x9E37_79B9));
+            volume.write(&path, &[call as u8; 20]).expect("fits");
+            let mut cut = volume.flash_mut().clone();
+            let mut buffer = buffer_for(&cut);
+            let options = mount_options(&cut);
+            let mut again = Volume::mount(&mut cut, &mut buffer, options)
+                .unwrap_or_else(|error| panic!("{name}, after call {call}: {error}"));
+            let mut read = [0; 20];
+            assert_eq!(again.read(&path, &mut read), Ok(20), "{name}, after call {call}");
+            assert_eq!(read, [call as u8; 20], "{name}, after call {call}");
+        }
+    }
+}

@@ -440,7 +440,8 @@ impl<'b, F: Flash> Log<'b, F> {
     /// The free block that is taken next: one that was erased ahead, else the one that was erased least.
     fn next_free(&self) -> Result<u32, Error> {
         let ahead = self.erased.iter().map(|block| u32::from(*block)).find(|block| self.alloc.is_free(*block));
-        ahead.or_else(|| self.alloc.least_worn_free(|_| true)).ok_or(Error::NoSpace)
+        let free = ahead.or_else(|| self.alloc.least_worn_free(|_| true));
+        free.or_else(|| self.alloc.suspect()).ok_or(Error::NoSpace)
     }
 
     /// Erases a block and counts it, if it was not erased ahead; `false` where it failed and is bad from now on.

@@ -287,6 +287,8 @@ impl<F: Flash> Log<'_, F> {
                 let moved = self.part_in(&place, span);
                 if moved > 0 {
                     self.repeat_body(row.key, &place, place.stored() - moved)?;
+                    // The table may be as full as a running volume left it: no row for both.
+                    self.table.remove_row(0, &row.key, Age::Active);
                 }
             }
         }

@@ -54,12 +54,25 @@ impl<F: Flash> Log<'_, F> {
             self.pages_in_tail = 0;
             return Ok(Tail { block, end, last_readable: true, newest_commit: None, is_cut_off: true });
         }
+        // Where the checkpoint's last commit was there may be another one now.
+        let known_block = self.checkpoint.last_commit.map(|page| space.block_of_page(page));
+        let (front_block, front_page) = (block, from);
+        let pages_of = |block: u32, end: u32| {
+            let first = space.first_page(block);
+            first + if block == front_block { front_page } else { 0 }..first.saturating_add(end)
+        };
+        let mut known_pages = 0..0;
+        let mut previous = block;
         let mut next = self.successor(block)?;
         let mut before = self.chain_header(block)?.map_or(0, |(page, _)| page.sequence);
         for _ in 0..space.block_count {
             let Some(candidate) = next else { break };
             let Some((page, header)) = self.successor_header(candidate, before)? else { break };
             before = page.sequence;
+            if Some(previous) == known_block {
+                known_pages = pages_of(previous, header.before_pages);
+            }
+            previous = candidate;
             // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
             // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
             if self.is_begun(candidate)? {
@@ -73,6 +86,9 @@ impl<F: Flash> Log<'_, F> {
             next = header.next.filter(|next| *next < space.block_count).map(|next| self.checkpoint.jump(next));
         }
         let end = self.end_of_pages(block, from, Some(from))?;
+        if Some(block) == known_block {
+            known_pages = pages_of(block, end);
+        }
         self.pages_in_tail = pages + end - from;
         let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit, is_cut_off: false };
         for index in (from..end).rev() {
@@ -91,28 +107,17 @@ impl<F: Flash> Log<'_, F> {
             break;
         }
         if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
-            && !self.is_in_tail(page, block, end)?
+            && !(known_pages.contains(&page) && self.is_in_tail(page)?)
         {
             tail.newest_commit = None;
         }
         Ok(tail)
     }
 
-    /// Whether a page that had a commit before the checkpoint has one behind it: its block may have been used again. The tail ends
-    /// before page `end` of `block`.
-    fn is_in_tail(&mut self, page: u32, block: u32, end: u32) -> Result<bool, Error> {
-        let ends_at = self.pages.space.first_page(block) + end;
-        if self.pages.space.block_of_page(page) == block && page >= ends_at || !self.pages.probe(page)? {
-            return Ok(false);
-        }
-        match self.pages.header(page) {
-            Ok(header) => Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence),
-            Err(error) if error.is_damage() => {
-                let block = self.pages.space.block_of_page(page);
-                if self.alloc.state(block) == BlockState::Tail { Err(error) } else { Ok(false) }
-            }
-            Err(error) => Err(error),
-        }
+    /// Whether a page of the tail has a commit behind the checkpoint.
+    fn is_in_tail(&mut self, page: u32) -> Result<bool, Error> {
+        let header = self.pages.header(page)?;
+        Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence)
     }
 
     /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not

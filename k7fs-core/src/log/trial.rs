@@ -1,6 +1,6 @@
 //! The trial of a block that held a weak page: years or reads nearby may have been to blame, or the block itself.
 
-use super::{BadReason, BlockState, Log};
+use super::{BadReason, BlockState, Log, SPARE_SHARE_MAX};
 use crate::error::inner::Error;
 use crate::flash::Flash;
 use crate::page::ProgramError;
@@ -12,15 +12,23 @@ const PATTERN: u8 = 0x55;
 
 impl<F: Flash> Log<'_, F> {
     /// Erases a suspect block, programs some of its pages and reads them again. It is free afterwards, to be erased once more before
-    /// it is used, or bad if anything failed or had too many wrong bits.
+    /// it is used, or bad if anything failed; also if too many bits were wrong, as long as there are blocks to spare.
     ///
     /// After a cut in between the block is free, and its test forgotten.
     pub(crate) fn test_block(&mut self, block: u32) -> Result<(), Error> {
         match self.fault_of(block)? {
+            // More than were set aside would go at the price of what the user may fill.
+            Some(BadReason::Weak) if !self.has_spare() => self.alloc.set_state(block, BlockState::Free),
             Some(reason) => self.retire(block, reason),
             None => self.alloc.set_state(block, BlockState::Free),
         }
         Ok(())
+    }
+
+    /// Whether fewer blocks are bad than were set aside for it.
+    fn has_spare(&self) -> bool {
+        let spare = self.signature.geometry.bad_blocks_max.min(self.alloc.blocks() / SPARE_SHARE_MAX);
+        self.alloc.count(BlockState::Bad) + self.alloc.count(BlockState::Failing) < spare
     }
 
     fn fault_of(&mut self, block: u32) -> Result<Option<BadReason>, Error> {

@@ -526,16 +526,19 @@ impl<'b, F: Flash> Pages<'b, F> {
         })
     }
 
-    /// Bits of such a page that read wrong.
+    /// Bits of such a page that read wrong twice: what flips for a moment is not counted.
     pub(crate) fn wrong_bits(&mut self, page: u32, pattern: u8, len: usize) -> Result<u32, Error> {
-        let slot = self.cache.borrow(page);
-        let mut bits = u32::MAX;
-        self.with_slot(slot, |pages, raw| {
-            if pages.read_raw(page, 0, raw)? {
-                bits = raw.iter().take(len).map(|byte| (byte ^ pattern).count_ones()).sum();
+        let mut bits = 0;
+        for column in (0..len).step_by(LOOK_BYTES) {
+            let (mut first, mut second) = ([pattern; LOOK_BYTES], [pattern; LOOK_BYTES]);
+            let here = (len - column).min(LOOK_BYTES);
+            let (Some(first), Some(second)) = (first.get_mut(..here), second.get_mut(..here)) else { break };
+            let is_read = self.read_raw(page, column, first)?;
+            if !is_read || first.iter().any(|byte| *byte != pattern) && !self.read_raw(page, column, second)? {
+                return Ok(u32::MAX);
             }
-            Ok::<(), Error>(())
-        })?;
+            bits += first.iter().zip(second).map(|(a, b)| ((*a ^ pattern) & (*b ^ pattern)).count_ones()).sum::<u32>();
+        }
         Ok(bits)
     }
 

@@ -41,7 +41,12 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Blocks that are free, and those that the next checkpoint frees.
     fn free_soon(&self) -> u32 {
-        self.free_blocks() + self.cleaned.len() as u32
+        self.free_blocks() + self.blocks_emptied()
+    }
+
+    /// Blocks that were emptied since the last checkpoint, which the next one frees.
+    pub(super) fn blocks_emptied(&self) -> u32 {
+        (self.cleaned.len() as u32).saturating_sub(self.unreadable.into())
     }
 
     /// Blocks that are missing from [`Self::low_water`].
@@ -83,7 +88,7 @@ impl<F: Flash> Tree<'_, F> {
         let taken = u64::from((self.log.pages_written() as u16).wrapping_sub(self.pages_seen));
         let even = (taken * live).div_ceil((block - live).max(1));
         let owed = even + even * 2 * u64::from(self.blocks_lacking()) / u64::from(self.low_water().max(1));
-        self.debt = self.debt.saturating_add(owed as u16).min(DEBT_MAX);
+        self.debt = self.debt.saturating_add(owed.min(DEBT_MAX.into()) as u16).min(DEBT_MAX);
         let debt = u32::from(self.debt);
         if debt < BATCH_PAGES { 0 } else { debt.min(self.pages_of_call(owed as u32)) }
     }
@@ -98,7 +103,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Whether blocks are few enough that a checkpoint is worth its pages, which frees as many emptied ones at least as it takes.
     fn may_begin(&self) -> bool {
-        let is_worth_it = self.cleaned.len() as u32 >= self.checkpoint_blocks_now().max(1);
+        let is_worth_it = self.blocks_emptied() >= self.checkpoint_blocks_now().max(1);
         is_worth_it && self.is_low(self.free_blocks()) && self.has_blocks_to_begin()
     }
 
@@ -184,10 +189,11 @@ impl<F: Flash> Tree<'_, F> {
             let node_pages = self.log.signature.node_bytes_max.div_ceil(space.payload.max(1));
             due += (self.log.table.len() as u32 + 2) * node_pages;
         }
-        if self.log.pages.sample().is_some() {
+        let may_choose = self.emptying.is_none() && !self.cleaned.is_full();
+        if may_choose && self.log.pages.sample().is_some() {
             due += 1;
         }
-        if self.log.pages.weakest().is_some() {
+        if may_choose && self.log.pages.weakest().is_some() {
             due += space.pages_per_block;
         }
         if self.may_clean() {

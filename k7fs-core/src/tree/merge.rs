@@ -171,6 +171,7 @@ impl<F: Flash> Tree<'_, F> {
                     // What is still alive in an emptied block cannot be read: no use to try again before the next mount.
                     let alloc = &self.log.alloc;
                     self.cleaned.retain(|block| alloc.live((*block).into()) > 0);
+                    self.unreadable = self.cleaned.len() as u8;
                     // What is free now is soon another's.
                     self.emptying = self.emptying.filter(|emptying| self.is_candidate(emptying.block.into()));
                     None
@@ -216,7 +217,7 @@ impl<F: Flash> Tree<'_, F> {
     /// whole. In between the tree is read through the rows that say new places.
     ///
     /// Where nodes that become several leave the table too few rows, those above them are written early, up to the root, and the
-    /// rest of the leaves after that.
+    /// rest after that, from the lowest level on where some is left.
     fn merge_next(&mut self, leaf_age: Age, level: u8, from: &Key) -> Result<Option<(u8, Key)>, Error> {
         self.hint = None;
         // New places of nodes are frozen, whatever the rows that made them.
@@ -237,14 +238,22 @@ impl<F: Flash> Tree<'_, F> {
                 return Ok(Some((level + 1, Key::MIN)));
             }
             if self.take_root(level)? {
-                self.collapse_root()?;
-                let are_rows_left = self.log.table.next_in(0, &Key::MIN, leaf_age).is_some();
-                return Ok(are_rows_left.then_some((0, Key::MIN)));
+                let left = self.lowest_level_with_rows(leaf_age);
+                if left.is_none() {
+                    self.collapse_root()?;
+                }
+                return Ok(left.map(|level| (level, Key::MIN)));
             }
             // Several nodes where the root was: one above them, at once, since nobody finds anything without a root.
             self.rewrite(level + 1, Age::Frozen, &Key::MIN)?;
         }
         Err(Error::Exhausted)
+    }
+
+    /// Where a merge that went up early goes on.
+    fn lowest_level_with_rows(&self, leaf_age: Age) -> Option<u8> {
+        let age = |level| if level == 0 { leaf_age } else { Age::Frozen };
+        (0..=self.root_level).find(|level| self.log.table.next_in(*level, &Key::MIN, age(*level)).is_some())
     }
 
     /// After the root's level: the nodes there are one, and the root, or need a root above them.

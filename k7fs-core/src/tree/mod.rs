@@ -77,6 +77,8 @@ pub(crate) struct Tree<'b, F> {
     cleaned: heapless::Vec<u16, CLEANED_MAX>,
     /// Which of the first sixteen of them held a weak page, bit by bit.
     weak: u16,
+    /// How many of them, the first, hold something that cannot be read, so that they did not become free.
+    unreadable: u8,
     /// The block that the cleaner is emptying.
     emptying: Option<Emptying>,
     /// Blocks whose counts have reached their end may have lost references since they were counted last.
@@ -231,6 +233,7 @@ impl<'b, F: Flash> Tree<'b, F> {
             pending_bytes: 0,
             cleaned: heapless::Vec::new(),
             weak: 0,
+            unreadable: 0,
             emptying: None,
             #[cfg(feature = "indexes")]
             recount_due: true,

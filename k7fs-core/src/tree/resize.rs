@@ -93,7 +93,7 @@ impl<F: Flash> Tree<'_, F> {
         #[cfg(feature = "indexes")]
         self.recount()?;
         self.cleaned.clear();
-        self.weak = 0;
+        (self.weak, self.unreadable) = (0, 0);
         Ok(())
     }
 }

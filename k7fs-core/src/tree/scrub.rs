@@ -63,7 +63,7 @@ impl<F: Flash> Tree<'_, F> {
         let is_needed = self.is_candidate(emptying.block.into());
         let may_begin = self.free_blocks() >= self.checkpoint_blocks_now() + 2;
         if is_needed && self.free_blocks() >= self.comfortable_blocks() {
-            if !self.is_table_half_full() && !self.cleaned.is_full() {
+            if !self.is_table_half_full() && !self.is_checkpoint_due(0) && !self.cleaned.is_full() {
                 return self.clean_step(STEP_PAGES);
             }
             if may_begin {

@@ -62,7 +62,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Blocks for the checkpoint that is begun now, or has been, and for the next one, but for those that the first one frees.
     pub(super) fn blocks_to_end(&self) -> u32 {
-        self.checkpoint_blocks_now() + self.checkpoint_blocks().saturating_sub(self.cleaned.len() as u32)
+        self.checkpoint_blocks_now() + self.checkpoint_blocks().saturating_sub(self.blocks_emptied())
     }
 
     /// Free blocks with which nothing has to be cleaned, whatever comes next.
@@ -453,6 +453,9 @@ impl<F: Flash> Tree<'_, F> {
         }
         let needed = self.checkpoint_blocks() + 3;
         if self.free_blocks() < needed {
+            self.log.alloc.free_suspects();
+        }
+        if self.free_blocks() < needed {
             return Err(Error::NoSpace);
         }
         self.merge_pending().map_err(half_way)?;
@@ -489,12 +492,13 @@ impl<F: Flash> Tree<'_, F> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
-        self.weak = 0;
+        (self.weak, self.unreadable) = (0, 0);
         self.emptying = None;
         let is_clean = self.mount_log(writable, commit_min)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.
         self.rows_before = self.rows_to_replay();
+        (self.debt, self.pages_seen) = (0, self.log.pages_written() as u16);
         self.committed_bytes = u64::from(self.log.pages_in_tail) * u64::from(self.log.pages.space.payload);
         Ok(is_clean)
     }
