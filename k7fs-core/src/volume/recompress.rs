@@ -151,6 +151,11 @@ impl<F: Flash> Volume<'_, F> {
         let bytes = len + self.packing_bytes(len);
         let growth = if unpacks { bytes } else { 0 };
         self.make_room(&Demand { bytes: bytes + BOOKKEEPING_BYTES, growth, rows })?;
+        // Cleaning moves extents, and may have cut some in two.
+        let most = held.extents.len();
+        let Some(held) = self.held(object, start)?.filter(|held| held.extents.len() <= most) else {
+            return Ok(Outcome::Skipped);
+        };
         let Some(codecs) = self.codecs.take() else { return Ok(Outcome::Skipped) };
         let result = self.repack_with(codecs, object, start..end, codec, &held);
         codecs.cached = None;
