@@ -24,8 +24,9 @@ fn with_idle_time_no_call_waits_for_an_erase_or_for_cleaning() {
 #[test]
 fn without_it_cleaning_goes_along_with_writes() {
     let report = report("W25Q128JV");
-    for row in report.rows.iter().filter(|row| !row.maintained && row.fill_percent == 50) {
+    for row in report.rows.iter().filter(|row| !row.maintained) {
         // A block of 64 KiB that is cleaned at once takes up to 256, and a checkpoint as many again.
-        assert!(row.max_programs_per_call <= 64 && row.max_erases_per_call <= 2, "{row:?}");
+        let most = if row.fill_percent == 50 { 48 } else { 96 };
+        assert!(row.max_programs_per_call <= most && row.max_erases_per_call <= 2, "{row:?}");
     }
 }

@@ -10,10 +10,11 @@ use k7fs_core::{
 };
 use k7fs_sim::chip::SimFlash;
 use k7fs_sim::codec::{HostCodec, HostCodecs};
-use k7fs_sim::model::Content;
+use k7fs_sim::model::{Content, Random};
 use k7fs_tests::geometry::{Case, LOGICAL_BLOCK_MAX, VOLUME_ID, buffer_for, format_options, with_codecs};
 use k7fs_tests::ram::RamFlash;
 use k7fs_tests::seal::Sealer;
+use k7fs_tests::seed::seed;
 
 const BLOCK: usize = 4096;
 
@@ -312,4 +313,49 @@ fn a_codec_that_knows_another_one_is_not_enough() {
         assert_eq!(volume.check_deep(|fault| panic!("{fault:?}")).map(|summary| summary.unverified), Ok(1));
         volume.unmount().expect("unmounts");
     }
+}
+
+/// Room for a block that is packed anew is made by cleaning, which moves what the block holds: it is looked for again.
+#[test]
+fn packing_anew_finds_what_cleaning_has_moved() {
+    let mut flash = formatted(&options(CodecId::Store));
+    with_codecs(&mut flash, |volume| {
+        let mut random = Random::new(seed());
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+        while volume.usage().expect("counts").free_bytes > 7_000 {
+            let index = files.len() as u64;
+            let bytes = if index % 2 == 0 { text(index, 6000) } else { Content::seeded(2 * index, 6000).bytes() };
+            let path = format!("/f{index}");
+            volume.write(&path, &bytes).expect("writes");
+            files.push((path, bytes));
+        }
+        for round in 0..40 {
+            for _ in 0..25 {
+                let at = random.below(files.len() as u64) as usize;
+                let (path, bytes) = &mut files[at];
+                // Within a logical block: a write that is cut by its end may fail half way.
+                let offset = random.below(3000) as usize;
+                let piece = text(random.below(1000), 1 + random.below(999) as u32);
+                let file = volume.open(path, OpenOptions::new().write(true)).expect("opens");
+                match volume.write_at(&file, offset as u64, &piece) {
+                    Ok(_) => bytes[offset..offset + piece.len()].copy_from_slice(&piece),
+                    // A part of a compressed block takes more than it frees.
+                    Err(error) => assert_eq!(error, Error::NoSpace, "round {round}"),
+                }
+                volume.close(file).expect("closes");
+            }
+            let codec = if round % 2 == 0 { CodecId::Zstd } else { CodecId::Store };
+            let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
+            loop {
+                match volume.recompress_step(&mut cursor, codec, &mut done) {
+                    Ok(true) => {}
+                    Ok(false) | Err(Error::NoSpace) => break,
+                    Err(error) => panic!("round {round}: {error}"),
+                }
+            }
+            for (path, bytes) in &files {
+                assert!(content(volume, path).expect("reads") == *bytes, "round {round}: {path}");
+            }
+        }
+    });
 }
