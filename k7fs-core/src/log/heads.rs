@@ -463,6 +463,7 @@ impl<'b, F: Flash> Log<'b, F> {
     pub(super) fn erase_counted(&mut self, block: u32) -> Result<bool, Error> {
         let life = self.life_before(block)?;
         self.alloc.set_erase_count(block, life.saturating_add(1));
+        self.has_erased = true;
         // A block that reads as erased is erased all the same: an erase that was cut may look finished and be weak.
         Ok((is_off(Step::EraseAgain) && self.pages.is_block_erased(block)?) || self.pages.erase(block)?)
     }

@@ -26,6 +26,7 @@ mod relocate;
 mod replay;
 mod resize;
 mod signature;
+mod stock;
 mod table;
 mod tail;
 mod trial;
@@ -95,6 +96,8 @@ pub(crate) struct Log<'b, F> {
     pub(crate) moves_cold: bool,
     /// A block was opened since the wear was looked at.
     pub(crate) has_opened: bool,
+    /// A block was erased since the call began that is under way.
+    pub(crate) has_erased: bool,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,

@@ -139,6 +139,7 @@ impl<'b, F: Flash> Log<'b, F> {
             erased: heapless::Vec::new(),
             moves_cold: false,
             has_opened: false,
+            has_erased: false,
             commits_in_tail: 0,
             pages_in_tail: 0,
             knows_lives: false,

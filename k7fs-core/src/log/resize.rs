@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::alloc::BadReason;
 use super::heads::Doubt;
 use super::mount::BLOCKS_MIN;
-use super::{BlockState, ERASED_MAX, HeadId, Log};
+use super::{BlockState, HeadId, Log};
 use crate::error::GeometryField;
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -108,40 +108,5 @@ impl<F: Flash> Log<'_, F> {
         self.front.close();
         self.front.first_sequence = 0;
         self.alloc.touch_all();
-    }
-
-    /// Blocks that should be erased ahead and are not: enough of them for what is written between two idle moments, as far as there
-    /// are free ones.
-    pub(crate) fn erased_lacking(&self) -> u32 {
-        let erased = self.erased.len() as u32;
-        (ERASED_MAX as u32 - erased).min(self.alloc.count(BlockState::Free).saturating_sub(erased))
-    }
-
-    /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
-    pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
-        // A planned successor that fails does so once more when it is opened, and is replaced then: others are erased meanwhile.
-        if let Some(planned) = self.front.next.filter(|next| self.is_unerased(*next))
-            && self.erase_into_stock(planned)?
-        {
-            return Ok(true);
-        }
-        while !self.erased.is_full()
-            && let Some(block) = self.alloc.least_worn_free(|block| self.is_unerased(block))
-        {
-            if self.erase_into_stock(block)? {
-                return Ok(true);
-            }
-            self.retire(block, BadReason::Erase);
-        }
-        Ok(false)
-    }
-
-    fn is_unerased(&self, block: u32) -> bool {
-        !self.erased.iter().any(|erased| u32::from(*erased) == block)
-    }
-
-    /// `false` where the erase failed, or enough are erased.
-    fn erase_into_stock(&mut self, block: u32) -> Result<bool, Error> {
-        Ok(!self.erased.is_full() && self.erase_counted(block)? && self.erased.push(block as u16).is_ok())
     }
 }

@@ -1,0 +1,64 @@
+//! The stock of blocks that were erased ahead of their use.
+
+use super::alloc::BadReason;
+use super::heads::Head;
+use super::{BlockState, ERASED_MAX, Log};
+use crate::error::inner::Error;
+use crate::flash::Flash;
+
+/// A head's block is about to end where only one page in so many is left.
+const ENDS_SHARE: u32 = 4;
+
+impl<F: Flash> Log<'_, F> {
+    /// Blocks that should be erased ahead and are not: enough of them for what is written between two idle moments, as far as there
+    /// are free ones.
+    pub(crate) fn erased_lacking(&self) -> u32 {
+        let erased = self.erased.len() as u32;
+        (ERASED_MAX as u32 - erased).min(self.alloc.count(BlockState::Free).saturating_sub(erased))
+    }
+
+    /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
+    pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
+        // A planned successor that fails does so once more when it is opened, and is replaced then: others are erased meanwhile.
+        if let Some(planned) = self.front.next.filter(|next| self.is_unerased(*next))
+            && self.erase_into_stock(planned)?
+        {
+            return Ok(true);
+        }
+        while !self.erased.is_full()
+            && let Some(block) = self.alloc.least_worn_free(|block| self.is_unerased(block))
+        {
+            if self.erase_into_stock(block)? {
+                return Ok(true);
+            }
+            self.retire(block, BadReason::Erase);
+        }
+        Ok(false)
+    }
+
+    fn is_unerased(&self, block: u32) -> bool {
+        !self.erased.iter().any(|erased| u32::from(*erased) == block)
+    }
+
+    /// `false` where the erase failed, or enough are erased.
+    fn erase_into_stock(&mut self, block: u32) -> Result<bool, Error> {
+        Ok(!self.erased.is_full() && self.erase_counted(block)? && self.erased.push(block as u16).is_ok())
+    }
+
+    /// Erases a block that will be opened before long, unless this call has erased one already: so that none has to wait for two.
+    /// Not long before it is needed: what is in stock after a cut is erased again.
+    pub(crate) fn erase_soon(&mut self) -> Result<(), Error> {
+        let front = self.ends_soon(&self.front) && self.front.next.is_some_and(|next| self.is_unerased(next));
+        let wanted = u32::from(self.ends_soon(&self.moved)) + self.checkpoint_move_blocks();
+        let stock = self.erased.iter().filter(|block| self.alloc.is_free((**block).into())).count() as u32;
+        if (front || stock < wanted) && !self.has_erased {
+            self.erase_ahead()?;
+        }
+        Ok(())
+    }
+
+    fn ends_soon(&self, head: &Head<'_>) -> bool {
+        let pages = self.pages.space.pages_per_block;
+        head.block.is_some() && pages.saturating_sub(head.page) <= pages / ENDS_SHARE
+    }
+}
