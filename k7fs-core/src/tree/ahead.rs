@@ -4,7 +4,7 @@
 //! of the block that holds least to gain as much, and more the fewer blocks there are, so that the pool fills up again. What it owes
 //! it pays at once as far as a call may, [`Tree::pages_of_call`], but not in less than [`BATCH_PAGES`]: each time costs a commit. When
 //! blocks are empty a checkpoint is begun, whose steps go along with writes too and which frees them. No block is emptied meanwhile:
-//! what is owed for that time is paid later.
+//! what is owed for that time is paid later. And the block that a head will open next is erased a little before.
 
 use super::Tree;
 use super::space::{SPARE_BLOCKS, half_way};
@@ -87,16 +87,18 @@ impl<F: Flash> Tree<'_, F> {
         let live = victim.map_or(0, |block| self.log.alloc.live_bytes_of(block)).min(block * 3 / 4);
         let taken = u64::from((self.log.pages_written() as u16).wrapping_sub(self.pages_seen));
         let even = (taken * live).div_ceil((block - live).max(1));
-        let owed = even + even * 2 * u64::from(self.blocks_lacking()) / u64::from(self.low_water().max(1));
+        let (lacking, low) = (u64::from(self.blocks_lacking()), u64::from(self.low_water().max(1)));
+        // Where the block holds next to nothing the pool fills up all the same.
+        let owed = (even + even * 2 * lacking / low).max(taken * lacking / low);
         self.debt = self.debt.saturating_add(owed.min(DEBT_MAX.into()) as u16).min(DEBT_MAX);
         let debt = u32::from(self.debt);
         if debt < BATCH_PAGES { 0 } else { debt.min(self.pages_of_call(owed as u32)) }
     }
 
-    /// Pages that a call moves at most for others, which has come to owe so many itself: twice as many up to a quarter of a block, and
-    /// a part of what is owed that grows to a quarter as blocks become few.
+    /// Pages that a call moves at most for others, which has come to owe so many itself: half as many again up to a quarter of a block,
+    /// and a part of what is owed that grows to a quarter as blocks become few.
     fn pages_of_call(&self, owed: u32) -> u32 {
-        let own = (2 * owed).min(self.log.pages.space.pages_per_block / 4);
+        let own = (owed * 3 / 2).min(self.log.pages.space.pages_per_block / 4);
         let late = u32::from(self.debt) * self.blocks_lacking() / self.low_water().max(1) / 4;
         own.max(late).max(BATCH_PAGES)
     }
@@ -114,6 +116,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Pays for what is written with some cleaning, where it is due. Not in a transaction.
     pub(super) fn clean_ahead(&mut self) -> Result<(), Error> {
+        self.log.has_erased = false;
         self.choose_laggard();
         if self.spilled || self.emptying.is_none() && self.blocks_lacking() == 0 {
             self.debt = 0;
@@ -123,6 +126,7 @@ impl<F: Flash> Tree<'_, F> {
                 self.pay(pages)?;
             }
         }
+        self.log.erase_soon()?;
         self.pages_seen = self.log.pages_written() as u16;
         Ok(())
     }
