@@ -23,7 +23,9 @@ const fn cache_pages(geometry: &Geometry) -> usize {
     let bytes = geometry.page_size as u64 * geometry.page_count() as u64;
     if bytes <= 1 << 20 {
         3
-    } else if geometry.is_nand() || bytes <= 4 << 20 {
+    } else if geometry.is_nand() {
+        6
+    } else if bytes <= 4 << 20 {
         4
     } else {
         8
