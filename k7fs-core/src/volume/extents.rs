@@ -24,7 +24,7 @@ const WINDOW_MIN_LOG2: u32 = 12;
 /// Records of the longest kind that a larger window takes.
 const RECORDS_PER_WINDOW: u64 = 4;
 /// A run of neighbours this long is worth merging.
-const RUN_MIN: usize = 4;
+const RUN_MIN: usize = 3;
 /// Rows that writing one piece needs besides those for extents it deletes: what it cuts, its own, the inode.
 const PIECE_ROWS_MIN: usize = 6;
 /// Rows that writing one piece may need; the smallest table takes 28.
@@ -325,7 +325,9 @@ impl<F: Flash> Volume<'_, F> {
         if extents.len() <= self.fragments_max() {
             return Ok(());
         }
-        let run = small_run(&extents, block / 8).unwrap_or(0..extents.len());
+        // Few pages at once: somebody waits.
+        let small = (block / 8).min(2 * u64::from(self.tree.log.pages.space.payload));
+        let run = small_run(&extents, small).unwrap_or(0..extents.len());
         self.merge_run(object, extents.get(run).unwrap_or_default())
     }
 
