@@ -75,6 +75,27 @@ fn run(name: &str, seed: u64) {
     volume.write("/new", b"and takes another").expect("writes");
 }
 
+/// A device that starts, writes a little and is switched off erases a block for each that it fills, not one at every start.
+#[test]
+fn starts_that_write_a_little_erase_what_they_fill() {
+    for name in ["nor-256-4k", "nand-2048-64"] {
+        let mut flash = Case::named(name).formatted(SPARE_BLOCKS, seed());
+        flash.chip_mut().reset_counters();
+        for start in 0..STARTS / 4 {
+            let mut buffer = buffer_for(&flash);
+            let options = mount_options(&flash);
+            let mut volume = Volume::mount(flash, &mut buffer, options).expect("mounts");
+            volume.write("/counter", &start.to_le_bytes()).expect("writes");
+            flash = volume.abandon();
+        }
+        let geometry = flash.geometry();
+        let counters = flash.chip().counters();
+        let pages = counters.bytes_programmed / geometry.raw_page_size() as u64;
+        let filled = pages / u64::from(geometry.pages_per_block);
+        assert!(counters.erases <= filled + filled / 2 + 8, "{name}: {} erases for {filled} blocks", counters.erases);
+    }
+}
+
 #[test]
 fn thousands_of_starts_cost_about_a_page_each() {
     let jobs: Vec<(usize, &str)> = GEOMETRIES.into_iter().enumerate().collect();

@@ -503,6 +503,7 @@ impl<'b, F: Flash> Log<'b, F> {
         };
         self.generation = self.generation.wrapping_add(1);
         self.has_opened = true;
+        self.is_lasting = true;
         let (before, before_pages) = match id {
             HeadId::Front => (self.front.first_sequence, self.front.end),
             HeadId::Moved => (0, 0),

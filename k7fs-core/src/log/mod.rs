@@ -98,6 +98,8 @@ pub(crate) struct Log<'b, F> {
     pub(crate) has_opened: bool,
     /// A block was erased since the call began that is under way.
     pub(crate) has_erased: bool,
+    /// A block was opened since the mount: it goes on long enough to erase the next one ahead.
+    pub(crate) is_lasting: bool,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,

@@ -140,6 +140,7 @@ impl<'b, F: Flash> Log<'b, F> {
             moves_cold: false,
             has_opened: false,
             has_erased: false,
+            is_lasting: false,
             commits_in_tail: 0,
             pages_in_tail: 0,
             knows_lives: false,

@@ -46,12 +46,13 @@ impl<F: Flash> Log<'_, F> {
     }
 
     /// Erases a block that will be opened before long, unless this call has erased one already: so that none has to wait for two.
-    /// Not long before it is needed: what is in stock after a cut is erased again.
+    /// Not long before it is needed, and not before a block was opened: what is in stock at a stop is erased again, at worst after every
+    /// start of a device that writes a little and stops.
     pub(crate) fn erase_soon(&mut self) -> Result<(), Error> {
         let front = self.ends_soon(&self.front) && self.front.next.is_some_and(|next| self.is_unerased(next));
         let wanted = u32::from(self.ends_soon(&self.moved)) + self.checkpoint_move_blocks();
         let stock = self.erased.iter().filter(|block| self.alloc.is_free((**block).into())).count() as u32;
-        if (front || stock < wanted) && !self.has_erased {
+        if (front || stock < wanted) && self.is_lasting && !self.has_erased {
             self.erase_ahead()?;
         }
         Ok(())

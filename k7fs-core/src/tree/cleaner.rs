@@ -120,7 +120,7 @@ impl<F: Flash> Tree<'_, F> {
     /// Wear is levelled from here on: the blocks that a mount opens do not count, so that starts one after the other move nothing
     /// and the first write costs what any does.
     pub(crate) fn begin_levelling(&mut self) {
-        self.log.has_opened = false;
+        (self.log.has_opened, self.log.is_lasting) = (false, false);
     }
 
     /// Once for each block that is opened, chooses the block that lags most to be emptied next, where there are blocks to spare: nothing
