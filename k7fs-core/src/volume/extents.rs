@@ -23,8 +23,8 @@ const JOINED_PART: u64 = 4;
 const WINDOW_MIN_LOG2: u32 = 12;
 /// Records of the longest kind that a larger window takes.
 const RECORDS_PER_WINDOW: u64 = 4;
-/// A run of neighbours this long is worth merging.
-const RUN_MIN: usize = 3;
+/// Extents that merging a run of neighbours saves, at least, where it is worth the while.
+const SAVED_MIN: usize = 2;
 /// Rows that writing one piece needs besides those for extents it deletes: what it cuts, its own, the inode.
 const PIECE_ROWS_MIN: usize = 6;
 /// Rows that writing one piece may need; the smallest table takes 28.
@@ -325,10 +325,22 @@ impl<F: Flash> Volume<'_, F> {
         if extents.len() <= self.fragments_max() {
             return Ok(());
         }
-        // Few pages at once: somebody waits.
-        let small = (block / 8).min(2 * u64::from(self.tree.log.pages.space.payload));
-        let run = small_run(&extents, small).unwrap_or(0..extents.len());
+        let run = self.run_to_merge(&extents);
         self.merge_run(object, extents.get(run).unwrap_or_default())
+    }
+
+    /// The neighbours to merge: few pages where some are small enough, because somebody waits; else as many as one record takes.
+    fn run_to_merge(&self, extents: &[Extent]) -> core::ops::Range<usize> {
+        let most = self.record_max();
+        let mut small = 2 * u64::from(self.tree.log.pages.space.payload);
+        while small < most {
+            let run = longest_run(extents, small, false);
+            if run.len() > self.record_rows(small) + SAVED_MIN {
+                return run;
+            }
+            small *= 2;
+        }
+        longest_run(extents, most, true)
     }
 
     /// Bytes of a record that fits a block, whatever its size.
@@ -435,17 +447,17 @@ fn run_around(extents: &[Extent], offset: u64, most: u64) -> core::ops::Range<us
     at - before..at + behind + 1
 }
 
-/// The longest run of extents without holes between them that are small together.
-fn small_run(extents: &[Extent], small: u64) -> Option<core::ops::Range<usize>> {
+/// The run of most extents that are not longer than this together, holes between them counted or not allowed.
+fn longest_run(extents: &[Extent], most: u64, with_holes: bool) -> core::ops::Range<usize> {
     let mut best = 0..0;
     let mut start = 0;
     let mut end_before = None;
     for (index, extent) in extents.iter().enumerate() {
-        if end_before != Some(extent.start) {
+        if end_before != Some(extent.start) && !with_holes {
             start = index;
         }
         end_before = Some(extent.end());
-        let is_too_long = |first: &Extent| extent.end() - first.start > small;
+        let is_too_long = |first: &Extent| extent.end() - first.start > most;
         while start <= index && extents.get(start).is_some_and(is_too_long) {
             start += 1;
         }
@@ -453,5 +465,5 @@ fn small_run(extents: &[Extent], small: u64) -> Option<core::ops::Range<usize>> 
             best = start..index + 1;
         }
     }
-    (best.len() >= RUN_MIN).then_some(best)
+    best
 }
