@@ -52,7 +52,9 @@ impl<F: Flash> Log<'_, F> {
         let front = self.ends_soon(&self.front) && self.front.next.is_some_and(|next| self.is_unerased(next));
         let wanted = u32::from(self.ends_soon(&self.moved)) + self.checkpoint_move_blocks();
         let stock = self.erased.iter().filter(|block| self.alloc.is_free((**block).into())).count() as u32;
-        if (front || stock < wanted) && self.is_lasting && !self.has_erased {
+        // Where the planned block fails another is erased in its place, once.
+        let lacks = stock < wanted || front && stock == wanted;
+        if lacks && self.is_lasting && !self.has_erased {
             self.erase_ahead()?;
         }
         Ok(())

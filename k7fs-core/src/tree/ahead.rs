@@ -89,7 +89,8 @@ impl<F: Flash> Tree<'_, F> {
         let even = (taken * live).div_ceil((block - live).max(1));
         let (lacking, low) = (u64::from(self.blocks_lacking()), u64::from(self.low_water().max(1)));
         // Where the block holds next to nothing the pool fills up all the same.
-        let owed = (even + even * 2 * lacking / low).max(taken * lacking / low);
+        let least = if victim.is_some() { taken * lacking / low } else { 0 };
+        let owed = (even + even * 2 * lacking / low).max(least);
         self.debt = self.debt.saturating_add(owed.min(DEBT_MAX.into()) as u16).min(DEBT_MAX);
         let debt = u32::from(self.debt);
         if debt < BATCH_PAGES { 0 } else { debt.min(self.pages_of_call(owed as u32)) }
