@@ -324,12 +324,13 @@ fn packing_anew_finds_what_cleaning_has_moved() {
         let mut files: Vec<(String, Vec<u8>)> = Vec::new();
         while volume.usage().expect("counts").free_bytes > 7_000 {
             let index = files.len() as u64;
-            let bytes = if index % 2 == 0 { text(index, 6000) } else { Content::seeded(2 * index, 6000).bytes() };
+            let bytes =
+                if index.is_multiple_of(2) { text(index, 6000) } else { Content::seeded(2 * index, 6000).bytes() };
             let path = format!("/f{index}");
             volume.write(&path, &bytes).expect("writes");
             files.push((path, bytes));
         }
-        for round in 0..40 {
+        for round in 0..40u32 {
             for _ in 0..25 {
                 let at = random.below(files.len() as u64) as usize;
                 let (path, bytes) = &mut files[at];
@@ -344,7 +345,7 @@ fn packing_anew_finds_what_cleaning_has_moved() {
                 }
                 volume.close(file).expect("closes");
             }
-            let codec = if round % 2 == 0 { CodecId::Zstd } else { CodecId::Store };
+            let codec = if round.is_multiple_of(2) { CodecId::Zstd } else { CodecId::Store };
             let (mut cursor, mut done) = (ContentCursor::default(), Recompressed::default());
             loop {
                 match volume.recompress_step(&mut cursor, codec, &mut done) {
