@@ -2,7 +2,7 @@
 
 use k7fs_core::{MountOptions, OpenOptions, Volume};
 use k7fs_sim::chip::CutKind;
-use k7fs_sim::model::{Content, Operation, Random};
+use k7fs_sim::model::{Content, OpenMode, Operation, Random};
 use k7fs_tests::geometry::{Case, buffer_for};
 use k7fs_tests::seed::{mix, replay, say, seed};
 use k7fs_tests::sequence::{Rig, Step, shrink};
@@ -114,4 +114,21 @@ fn what_nobody_refers_to_gives_its_space_back_at_once() {
     let left = before.saturating_sub(free(&mut volume));
     assert!(left < 1500, "{left} bytes do not come back");
     volume.unmount().expect("unmounts");
+}
+
+/// What is left of a removed file that is open is deleted when it is closed, also where it was shortened before.
+#[test]
+fn a_removed_file_that_is_shortened_is_deleted_all_the_same() {
+    let (from, to) = ("/a".to_owned(), "/b".to_owned());
+    let steps = [
+        Operation::Write { path: from.clone(), content: Content::seeded(1, FILE_BYTES as u32) },
+        Operation::Copy { from: from.clone(), to },
+        Operation::Open { slot: 0, path: from.clone(), mode: OpenMode::ReadWrite },
+        Operation::RemoveFile { path: from },
+        Operation::SetLength { slot: 0, length: 100 },
+        Operation::Remount,
+    ];
+    let steps: Vec<Step> = steps.into_iter().map(Step::Do).collect();
+    let mut rig = Rig::new(Case::named("nor-256-4k").formatted(24, seed()));
+    rig.run(&steps).unwrap_or_else(|violation| panic!("{violation:?}"));
 }

@@ -285,7 +285,8 @@ impl<F: Flash> Volume<'_, F> {
         let demand = Demand { bytes: BOOKKEEPING_BYTES, growth: 0, rows: EXTENTS_AT_ONCE + 8 };
         self.make_room(&demand)?;
         let few = !shrinks || self.few_extents(content, length)?;
-        let by_job = !few && !self.in_transaction;
+        // A file without a name has a job already, to be deleted when it is closed: another would take its place.
+        let by_job = !few && !self.in_transaction && inode.links > 0;
         self.change(|volume| {
             volume.put_inode(object, inode)?;
             if by_job {
