@@ -456,6 +456,9 @@ impl<'b, F: Flash> Log<'b, F> {
             self.alloc.set_erase_count(block, life);
             if self.pages.flash.is_bad(block)? {
                 self.alloc.set_bad(block, BadReason::Other);
+            } else if block < self.signature.fixed_blocks {
+                // Nothing in the tree refers to these.
+                self.alloc.set_state(block, BlockState::Anchor);
             }
         }
         Ok(())
