@@ -284,6 +284,12 @@ impl Chip {
             .is_some_and(|page| page.data[nand.geometry.page_size as usize].count_zeros() >= MARK_ZEROS_MIN)
     }
 
+    /// As [`Self::is_marked`], and no driver can doubt it: of a mark that an interruption has left some bits may read either way.
+    fn is_surely_marked(&self, block: u32) -> bool {
+        let first_page = block.saturating_mul(self.spec.pages_per_block());
+        self.is_marked(block) && self.cells.page(first_page).is_some_and(|page| !page.torn)
+    }
+
     /// Blocks that carry a bad-block mark, ascending.
     pub fn marked_blocks(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.spec.block_count()).filter(|block| self.is_marked(*block))

@@ -194,7 +194,7 @@ impl Chip {
         let blocks = block..block + count;
         let time = self.erase_time(count);
         let marked = self.is_marked(block);
-        if marked {
+        if self.is_surely_marked(block) {
             self.counters.violation(|| format!("erase of block {block}, which is marked bad"));
         }
         self.counters.operations += 1;
@@ -360,7 +360,7 @@ impl Chip {
                 let geometry = &nand.geometry;
                 let cells = self.cells.page(page);
                 let highest = self.cells.block(block).and_then(|block| block.highest);
-                if self.is_marked(block) {
+                if self.is_surely_marked(block) {
                     Some("its block is marked bad")
                 } else if self.failed.contains(&block) {
                     Some("its block failed a program and was not erased since")
