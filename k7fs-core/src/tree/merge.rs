@@ -409,8 +409,12 @@ impl<F: Flash> Tree<'_, F> {
             return Ok(Content::At(place));
         }
         let mut bytes = [0; INLINE_BYTES_MAX];
-        self.log.read_place(&place, 0, bytes.get_mut(..len).unwrap_or_default())?;
-        Ok(Content::Inline { len: len as u8, bytes })
+        match self.log.read_place(&place, 0, bytes.get_mut(..len).unwrap_or_default()) {
+            Ok(()) => Ok(Content::Inline { len: len as u8, bytes }),
+            // One that is lost is no reason to keep all others from being merged.
+            Err(error) if error.is_unreadable() => Ok(Content::At(place)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends the node that was built, and a second copy of roots and inner nodes.

@@ -259,6 +259,8 @@ impl<'b, F: Flash> Volume<'b, F> {
             // A device that never unmounts must not let the log's tail grow from start to start.
             match self.make_room(&Demand::default()) {
                 Ok(()) | Err(inner::Error::NoSpace | inner::Error::Stuck | inner::Error::WornOut) => {}
+                // A lost leaf keeps the rest from being merged, and from being written to before long; not from being read.
+                Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error.into()),
             }
             self.tree.begin_levelling();

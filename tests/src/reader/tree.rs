@@ -135,7 +135,9 @@ impl<'w, 'i> Walk<'w, 'i> {
         let (length, form) = ((length >> 2) as usize, length & 3);
         let is_reference = form & 1 == 1;
         let is_extent = of > key(3, 0, 0, u32::MAX) && of < key(4, 0, 0, u32::MAX);
-        if is_reference != (length > 48 || (is_extent && length > 0)) {
+        // A short value is a reference where it could not be read when it was to be put here.
+        let is_apart = length > 48 || (is_extent && length > 0);
+        if is_apart && !is_reference || is_reference && length == 0 {
             return Err(format!("a value of {length} bytes is in the wrong place"));
         }
         if form == 2 || form == 3 && !is_extent {
