@@ -167,6 +167,7 @@ impl<F: Flash> Log<'_, F> {
         let header = Header {
             kind,
             commit: false,
+            next_erased: false,
             sequence,
             life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: 0,
@@ -485,16 +486,6 @@ impl<F: Flash> Log<'_, F> {
             self.check_life_of(self.pages.space.first_page(block), header)?;
         }
         Ok(found)
-    }
-
-    /// The block that follows in the log's chain.
-    pub(super) fn successor(&mut self, block: u32) -> Result<Option<u32>, Error> {
-        if self.front.block == Some(block) {
-            return Ok(self.front.next);
-        }
-        let header = self.chain_header(block)?;
-        let next = header.and_then(|(_, header)| header.next).filter(|next| *next < self.pages.space.block_count);
-        Ok(next.map(|next| self.checkpoint.jump(next)))
     }
 
     /// The signature's copy in a checkpoint block, of a volume that nothing is known of yet.

@@ -1,10 +1,10 @@
 //! The checkpoint: everything a mount needs to know, in one item of a checkpoint block.
 //!
 //! ```text
-//! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash), front page, last commit+1,
-//! commit tag 4 bytes, transaction, moved page+1, next object, leaves, segment count, {address, length} each,
-//! jump count, {from, to} each, blocks where the volume has another number of them than its signature says or 0, hash 8 of lives
-//! on authenticated volumes
+//! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash 8), front block, front page, last commit+1,
+//! commit tag 4 bytes, transaction, moved page+1, next object, leaves, scrubbed, segment count, {address, length} each,
+//! jump count, {from, to} each, (next block + 1) * 2 + erased if a flag says so, blocks where the volume has another number of them than its
+//! signature says or 0, hash 8 of lives on authenticated volumes
 //! ```
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
@@ -29,6 +29,7 @@ const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;
 const INDEXES_FLAG: u64 = 4;
 const SHARING_FLAG: u64 = 8;
+const NEXT_FLAG: u64 = 16;
 
 /// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +57,24 @@ impl core::ops::Deref for Jumps {
 
     fn deref(&self) -> &Self::Target {
         self.list.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// What a checkpoint says of a block that the log goes on in: whether it was erased for that, or is about to be. In one word, with the
+/// block's number plus one above a bit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NextBlock(u32);
+
+impl NextBlock {
+    pub(super) const NONE: Self = Self(0);
+
+    pub(super) fn new(block: u32, is_erased: bool) -> Self {
+        Self((block + 1) << 1 | u32::from(is_erased))
+    }
+
+    /// What it says of a block, if anything.
+    pub(super) fn of(self, block: u32) -> Option<bool> {
+        (self.0 >> 1 == block + 1).then_some(self.0 & 1 == 1)
     }
 }
 
@@ -115,6 +134,8 @@ pub(crate) struct Checkpoint {
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
     pub(crate) jumps: Jumps,
+    /// What holds of one block of the log, unless a page that is newer says something else.
+    pub(super) next: NextBlock,
     /// Blocks of the volume; 0 for as many as the signature says.
     pub(crate) blocks: u32,
     /// The hash of what [`lives`](super::lives) needs to know, on authenticated volumes.
@@ -141,6 +162,7 @@ impl Checkpoint {
             scrubbed: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Jumps::default(),
+            next: NextBlock::NONE,
             blocks: 0,
             lives: None,
         }
@@ -152,6 +174,7 @@ impl Checkpoint {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         writer.uleb(
             flag(self.clean, CLEAN_FLAG)
+                | flag(self.next.0 != 0, NEXT_FLAG)
                 | flag(self.may_have.jobs, JOBS_FLAG)
                 | flag(self.may_have.indexes, INDEXES_FLAG)
                 | flag(self.may_have.sharing, SHARING_FLAG),
@@ -185,6 +208,9 @@ impl Checkpoint {
         for (from, to) in self.jumps.iter() {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
+        }
+        if self.next.0 != 0 {
+            writer.uleb(self.next.0.into());
         }
         if self.blocks != 0 || self.lives.is_some() {
             writer.uleb(self.blocks.into());
@@ -229,6 +255,9 @@ impl Checkpoint {
         let jumps = reader.uleb();
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
             checkpoint.jumps.push((reader.uleb32(), reader.uleb32())).ok()?;
+        }
+        if is_set(NEXT_FLAG) {
+            checkpoint.next = NextBlock(reader.uleb32());
         }
         if reader.position() < bytes.len() {
             checkpoint.blocks = reader.uleb32();

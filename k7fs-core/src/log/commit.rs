@@ -11,7 +11,7 @@
 //! A commit with a *reach* says again, as references, every change of that many commits before it: replay reads no further.
 
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key};
-use super::table::Age;
+use super::table::{Age, Row};
 use super::{HeadId, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -113,7 +113,17 @@ impl Commit {
 impl<F: Flash> Log<'_, F> {
     /// Ends the transaction: everything appended since the last commit is durable and visible on return.
     pub(crate) fn commit(&mut self) -> Result<(), Error> {
-        let mut commit = Commit {
+        let mut commit = self.next_commit();
+        self.repeat_small_values()?;
+        commit.reach = self.repeat_changes(&commit)?;
+        self.append_commit(commit)?;
+        self.table.commit_pending();
+        Ok(())
+    }
+
+    /// The commit behind the last one.
+    pub(super) fn next_commit(&self) -> Commit {
+        Commit {
             transaction: self.transaction + 1,
             first_page: 0,
             predecessor: self.last_commit,
@@ -123,12 +133,7 @@ impl<F: Flash> Log<'_, F> {
             next_object: self.next_object,
             replaced: None,
             reach: None,
-        };
-        self.repeat_small_values()?;
-        commit.reach = self.repeat_changes(&commit)?;
-        self.append_commit(commit)?;
-        self.table.commit_pending();
-        Ok(())
+        }
     }
 
     /// Appends a commit; first page and moved position are filled in.
@@ -190,43 +195,53 @@ impl<F: Flash> Log<'_, F> {
         let before = commit.transaction.checked_sub(self.checkpoint.transaction + 1);
         let reach = before.and_then(|before| u32::try_from(before).ok()).filter(|reach| *reach <= REACH_MAX);
         // While a merge is under way, the table lacks what it has taken.
-        if self.merge_start.is_some() || reach.is_none() || !self.say_changes(commit, false)? {
+        if self.merge_start.is_some() || reach.is_none() || !self.changes_fit(commit) {
             return Ok(None);
         }
-        self.say_changes(commit, true)?;
+        self.say_changes()?;
         Ok(reach)
     }
 
-    /// Goes through the committed rows that the running transaction does not hide, and tells whether they and the commit fit
-    /// the page under construction; with `append` they are said again on the way.
-    fn say_changes(&mut self, commit: &Commit, append: bool) -> Result<bool, Error> {
+    /// Whether the committed changes and the commit fit the page under construction.
+    fn changes_fit(&self, commit: &Commit) -> bool {
         // After a cut the page is said again, and the commit on it then names what it replaces: room for that, or it would
         // take two.
         let far = Replaced { first_page: u32::MAX, page: u32::MAX };
         let again = Commit { replaced: Some(far), ..*commit };
         let reserve = again.len_max() + KEYLESS_HEADER_BYTES_MAX;
-        let Some(mut room) = self.room_in_page(HeadId::Front).checked_sub(reserve) else { return Ok(false) };
+        let mut room = self.room_in_page(HeadId::Front).checked_sub(reserve);
         let mut index = 0;
-        while let Some(row) = self.table.row(index).filter(|row| row.level == 0) {
-            let is_hidden = self.table.is_hidden(index);
-            index += 1;
-            if row.age == Age::Pending || is_hidden {
-                continue;
-            }
-            let (kind, len) = match &row.place {
-                Some(place) => (ItemKind::Reference, self.reference_len(place)),
-                None => (ItemKind::Delete, 0),
-            };
+        while let Some((row, left)) = self.next_change(&mut index).zip(room) {
+            let len = row.place.as_ref().map_or(0, |place| self.reference_len(place));
+            let kind = if row.place.is_some() { ItemKind::Reference } else { ItemKind::Delete };
             let header = ItemHeader { kind, key: row.key, len };
-            let Some(rest) = room.checked_sub(header.encoded_len() + len) else { return Ok(false) };
-            room = rest;
+            room = left.checked_sub(header.encoded_len() + len);
+        }
+        room.is_some()
+    }
+
+    /// Says the committed changes again, as references.
+    pub(super) fn say_changes(&mut self) -> Result<(), Error> {
+        let mut index = 0;
+        while let Some(row) = self.next_change(&mut index) {
             match &row.place {
-                Some(place) if append => self.append_reference(row.key, place)?,
-                None if append => self.begin(HeadId::Front, kind, row.key, 0)?,
-                _ => {}
+                Some(place) => self.append_reference(row.key, place)?,
+                None => self.begin(HeadId::Front, ItemKind::Delete, row.key, 0)?,
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// The committed row at an index or behind it that the running transaction does not hide.
+    fn next_change(&self, index: &mut usize) -> Option<Row> {
+        loop {
+            let row = self.table.row(*index).filter(|row| row.level == 0)?;
+            let is_hidden = self.table.is_hidden(*index);
+            *index += 1;
+            if row.age != Age::Pending && !is_hidden {
+                return Some(row);
+            }
+        }
     }
 
     /// The next page of the moved head, counted through the volume.

@@ -3,7 +3,10 @@
 //! The front head's blocks form a chain: the header of each names its successor, chosen when the block is opened.
 //! What happens when a block fails under a head is in `relocate`.
 
+use core::ops::Range;
+
 use super::alloc::BadReason;
+use super::checkpoint::NextBlock;
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key, keyless_item};
 use super::{BlockState, HeadId, Log};
 use crate::error::inner::Error;
@@ -54,6 +57,8 @@ pub(super) struct Head<'b> {
     /// The successor named in the block's header (front only).
     pub(super) next: Option<u32>,
     commit: bool,
+    /// The newest page on flash may say that the successor is erased (front only).
+    pub(super) may_say_erased: bool,
     /// What a mount does not know of the pages from here on.
     pub(super) doubt: Doubt,
     /// Where the body of the item being appended starts: page within the block, offset.
@@ -75,6 +80,7 @@ impl<'b> Head<'b> {
             end: 0,
             next: None,
             commit: false,
+            may_say_erased: false,
             doubt: Doubt::None,
             body: (0, 0),
         }
@@ -86,6 +92,7 @@ impl<'b> Head<'b> {
         self.first_page = first_page;
         self.page = page;
         self.end = page;
+        self.may_say_erased = false;
         self.clear_page();
     }
 
@@ -283,7 +290,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Makes sure that the head stands on a page that can be programmed.
-    fn ready(&mut self, id: HeadId) -> Result<(), Error> {
+    pub(super) fn ready(&mut self, id: HeadId) -> Result<(), Error> {
         self.settle_doubt(id)?;
         let head = self.head(id);
         if head.block.is_none() || head.page >= self.pages.space.pages_per_block {
@@ -346,11 +353,28 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Leaves the rest of the block erased.
     fn leave_block(&mut self, id: HeadId) -> Result<(), Error> {
-        if self.head(id).fill > 0 {
-            self.flush(id)?;
+        if id == HeadId::Front {
+            self.say_next_erased()?;
         }
+        self.flush_partial(id)?;
         let pages_per_block = self.pages.space.pages_per_block;
         self.head_mut(id).page = pages_per_block;
+        Ok(())
+    }
+
+    /// Has the front head's block say that its successor is erased, on a page without items if need be.
+    fn say_next_erased(&mut self) -> Result<(), Error> {
+        self.erase_next_in_time()?;
+        let is_full = self.front.page >= self.pages.space.pages_per_block;
+        if is_full || self.front.may_say_erased || !self.is_next_erased() { Ok(()) } else { self.flush(HeadId::Front) }
+    }
+
+    /// Erases the planned successor while there is a page left that can say so; not where a start may come before it is used, and erase it
+    /// again.
+    fn erase_next_in_time(&mut self) -> Result<(), Error> {
+        if self.is_lasting {
+            self.erase_next()?;
+        }
         Ok(())
     }
 
@@ -367,8 +391,12 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Programs the page under construction; a failing block is replaced.
     pub(super) fn flush(&mut self, id: HeadId) -> Result<(), Error> {
         for _ in 0..RETRIES_MAX {
+            if id == HeadId::Front && self.front.page + 1 == self.pages.space.pages_per_block {
+                self.erase_next_in_time()?;
+            }
             let sequence = self.next_sequence();
             let last_commit = self.last_commit;
+            let next_erased = id == HeadId::Front && self.is_next_erased();
             let payload = self.pages.space.payload;
             let life = self.head(id).block.map_or(0, |block| self.alloc.erase_count(block));
             let head = self.head_mut(id);
@@ -376,6 +404,7 @@ impl<'b, F: Flash> Log<'b, F> {
             let header = Header {
                 kind: head.kind,
                 commit: head.commit,
+                next_erased,
                 sequence,
                 life,
                 first_item: head.first_item.unwrap_or(payload),
@@ -413,7 +442,12 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         head.page += 1;
         head.end = head.page;
+        head.may_say_erased = header.next_erased;
         head.clear_page();
+        if id == HeadId::Front && self.front.next.is_some_and(|next| self.checkpoint.next.of(next).is_some()) {
+            // From now on this page says it.
+            self.checkpoint.next = NextBlock::NONE;
+        }
     }
 
     pub(super) fn next_sequence(&mut self) -> u64 {
@@ -459,6 +493,51 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(false)
     }
 
+    /// As [`Self::erase_for_use`], of the block that was planned as the front head's next. Pages say that it is erased, or a checkpoint does:
+    /// so that a mount tells one that was lost from one whose erase was cut.
+    fn take_planned(&mut self, block: u32) -> Result<bool, Error> {
+        if !self.is_unerased(block) {
+            return self.erase_for_use(block);
+        }
+        // What an earlier mount has left on a block that it had erased is not known: it is erased once more. A checkpoint that says so
+        // already may be torn.
+        if self.checkpoint.next.of(block).is_some() || self.does_say_erased()? {
+            self.state_next(block, false)?;
+        }
+        let is_erased = self.erase_for_use(block)?;
+        if is_erased {
+            self.state_next(block, true)?;
+        }
+        Ok(is_erased)
+    }
+
+    /// Repeats the last checkpoint with what holds of a block that the log goes on in.
+    fn state_next(&mut self, block: u32, is_erased: bool) -> Result<(), Error> {
+        let mut checkpoint = self.checkpoint;
+        checkpoint.clean = false;
+        checkpoint.next = NextBlock::new(block, is_erased);
+        self.write_checkpoint(&mut checkpoint, false)
+    }
+
+    /// Whether the newest page of the front head's block says that its successor is erased.
+    fn does_say_erased(&mut self) -> Result<bool, Error> {
+        let Some(block) = self.front.block.filter(|_| self.front.may_say_erased) else { return Ok(false) };
+        Ok(self.newest_page(block, 0..self.front.page)?.is_some_and(|page| page.next_erased))
+    }
+
+    /// The header of the last page that can be read, of some in a block.
+    pub(super) fn newest_page(&mut self, block: u32, pages: Range<u32>) -> Result<Option<Header>, Error> {
+        let first_page = self.pages.space.first_page(block);
+        for index in pages.rev() {
+            match self.pages.header(first_page + index) {
+                Ok(header) => return Ok(Some(header)),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Erases a block and counts it; `false` where it failed.
     pub(super) fn erase_counted(&mut self, block: u32) -> Result<bool, Error> {
         let life = self.life_before(block)?;
@@ -480,7 +559,7 @@ impl<'b, F: Flash> Log<'b, F> {
         let block = match planned {
             None if id == HeadId::Moved && self.moves_cold => self.take(self.alloc.worn_free())?,
             None => self.take_free()?,
-            Some(block) if self.erase_for_use(block)? => block,
+            Some(block) if self.take_planned(block)? => block,
             Some(failed) => {
                 let other = self.take_free()?;
                 self.front.next = None;

@@ -220,9 +220,8 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(Found { fixed, tail, tail_checkpoint, clean })
     }
 
-    /// Settles what an unclean stop left in doubt. Nothing may be written before. `false` where the log cannot go on where it is:
-    /// then a whole checkpoint must follow.
-    pub(crate) fn make_writable(&mut self, found: &Found) -> Result<bool, crate::Error> {
+    /// Settles what an unclean stop left in doubt, and leaves a chain that cannot be read to its end. Nothing may be written before.
+    pub(crate) fn make_writable(&mut self, found: &Found) -> Result<(), crate::Error> {
         // Recovery writes already, and must understand what it says again.
         if !self.signature.is_writable() {
             return Err(crate::Error::ReadOnly);
@@ -234,12 +233,12 @@ impl<'b, F: Flash> Log<'b, F> {
             self.doubt_everything(&found.tail);
         }
         if found.tail.is_cut_off {
-            return Ok(false);
-        }
-        if !found.clean {
+            let in_doubt = self.has_commit_behind(&found.tail) && !found.clean;
+            self.start_chain(in_doubt && !is_off(Step::Recommit))?;
+        } else if !found.clean {
             self.recover(&found.tail, found.tail_checkpoint)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// After an unclean stop any page that was to be programmed next may have been touched.
@@ -491,13 +490,17 @@ impl<'b, F: Flash> Log<'b, F> {
         Ok(())
     }
 
+    fn has_commit_behind(&self, tail: &Tail) -> bool {
+        tail.newest_commit.is_some() && self.transaction != self.checkpoint.transaction
+    }
+
     /// After an unclean stop: what may have been torn is said again before anyone sees it.
     #[inline(never)]
     fn recover(&mut self, tail: &Tail, tail_checkpoint: bool) -> Result<(), Error> {
         if is_off(Step::Recommit) {
             return Ok(());
         }
-        let has_commit = tail.newest_commit.is_some() && self.transaction != self.checkpoint.transaction;
+        let has_commit = self.has_commit_behind(tail);
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty()) {
             // A checkpoint that repeats the last one for the sake of a jump is younger than the commits: it may be torn
             // too. One that cannot be read now may be read later: it must never be the newest.

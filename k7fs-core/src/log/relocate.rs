@@ -111,6 +111,7 @@ impl<F: Flash> Log<'_, F> {
         let header = Header {
             kind: copied_kind(id),
             commit: false,
+            next_erased: false,
             sequence,
             life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: self.pages.space.payload,

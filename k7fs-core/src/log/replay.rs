@@ -3,7 +3,9 @@
 //! Commits are followed backwards, newest first: a commit that was torn and later became readable again is not
 //! in that chain, so it never comes back.
 
+use super::checkpoint::{Checkpoint, Jumps, NextBlock};
 use super::commit::{Commit, Replaced};
+use super::heads::LOG_FIRST_PAGE;
 use super::item::{ItemKind, Key};
 use super::table::{Age, Packed, Place, Row};
 use super::{BlockState, HeadId, Item, Log};
@@ -167,14 +169,17 @@ impl<F: Flash> Log<'_, F> {
                 Err(error)
                     if error.is_unreadable() && space.block_of_page(page) != space.block_of_page(span.last_page) =>
                 {
-                    let next = self.successor(space.block_of_page(page))?.ok_or(Error::Corrupt { page })?;
-                    let header = self.chain_header(next)?;
-                    if header.is_none_or(|(_, header)| {
-                        page - space.first_page(space.block_of_page(page)) < header.before_pages
-                    }) {
+                    let Some(next) = self.successor(space.block_of_page(page))? else { return Err(error) };
+                    let index = page - space.first_page(space.block_of_page(page));
+                    let left = match self.chain_header(next)? {
+                        Some((_, header)) => header.before_pages,
+                        // Nobody says any more where that block was left.
+                        None => self.end_of_pages(space.block_of_page(page), index, Some(index))?,
+                    };
+                    if index < left {
                         return Err(error);
                     }
-                    (page, offset) = (space.first_page(next), None);
+                    (page, offset) = (space.first_page(next) + LOG_FIRST_PAGE, None);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -220,27 +225,26 @@ impl<F: Flash> Log<'_, F> {
         space.page_in_block(page, block, self.checkpoint.jump(block))
     }
 
-    /// The page after this one in the log's chain.
+    /// The page after this one in the log's chain, headers of blocks passed over: they have pages of their own.
     fn page_after(&mut self, page: u32) -> Result<u32, Error> {
         let space = self.pages.space;
         let block = space.block_of_page(page);
         if page + 1 < space.first_page(block) + space.pages_per_block {
             return Ok(page + 1);
         }
-        let next = self.successor(block)?.ok_or(Error::Corrupt { page })?;
-        Ok(space.first_page(next))
+        match self.successor(block)? {
+            Some(next) => Ok(space.first_page(next) + LOG_FIRST_PAGE),
+            // A header that can be read names one.
+            None => Err(self.pages.header(space.first_page(block)).err().unwrap_or(Error::Corrupt { page })),
+        }
     }
 
     /// Says the last commit's page again on a fresh page, because it may have been torn.
     pub(super) fn recommit(&mut self) -> Result<(), Error> {
         let Some(page) = self.last_commit else { return Ok(()) };
         let commit = self.commit_on(page)?;
-        let header = self.pages.header(page)?;
-        // A recommit is said again whole; of an ordinary transaction only the last page was in doubt.
         let replaced = commit.replaced.unwrap_or(Replaced { first_page: commit.first_page, page });
-        let first_page = self.replacement(if commit.replaced.is_some() { commit.first_page } else { page });
-        let last_page = self.replacement(page);
-        let span = Span { first_page, last_page, last_commit: header.last_commit, with_last: true };
+        let span = self.span_in_doubt(page, &commit)?;
         let mut again = Commit { replaced: Some(replaced), next_object: self.next_object, reach: None, ..commit };
         self.repeat_bodies(&span)?;
         again.reach = self.repeat_changes(&again)?;
@@ -250,6 +254,44 @@ impl<F: Flash> Log<'_, F> {
         self.append_commit(again)?;
         self.table.commit_pending();
         Ok(())
+    }
+
+    /// What a cut may have torn of the transaction whose commit is on a page: a recommit whole, of an ordinary one the last page.
+    fn span_in_doubt(&mut self, page: u32, commit: &Commit) -> Result<Span, Error> {
+        let first_page = self.replacement(if commit.replaced.is_some() { commit.first_page } else { page });
+        let last_commit = self.pages.header(page)?.last_commit;
+        Ok(Span { first_page, last_page: self.replacement(page), last_commit, with_last: true })
+    }
+
+    /// Says everything behind the checkpoint again in a chain of its own, and has a checkpoint lead there, which differs from the last one
+    /// in nothing else: the chain has a header that cannot be read. Until that is durable mounts find the old one.
+    #[inline(never)]
+    pub(super) fn start_chain(&mut self, in_doubt: bool) -> Result<(), Error> {
+        self.leave_chain();
+        self.ready(HeadId::Front)?;
+        let start = self.tail_start();
+        if let Some(page) = self.last_commit.filter(|_| in_doubt) {
+            let commit = self.commit_on(page)?;
+            let span = self.span_in_doubt(page, &commit)?;
+            self.repeat_bodies(&span)?;
+        }
+        self.say_changes()?;
+        let commit = self.next_commit();
+        self.append_commit(commit)?;
+        self.table.commit_pending();
+        let mut checkpoint = Checkpoint {
+            clean: false,
+            next: NextBlock::NONE,
+            tail_sequence: start.sequence,
+            front_block: start.front_block,
+            front_page: start.front_page,
+            last_commit: start.last_commit,
+            commit_tag: start.commit_tag,
+            transaction: start.transaction,
+            jumps: Jumps::default(),
+            ..self.checkpoint
+        };
+        self.write_checkpoint(&mut checkpoint, false)
     }
 
     /// Says the items of a span again as changes of their keys, but for those whose bytes were moved.

@@ -19,10 +19,7 @@ impl<F: Flash> Log<'_, F> {
 
     /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
     pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
-        // A planned successor that fails does so once more when it is opened, and is replaced then: others are erased meanwhile.
-        if let Some(planned) = self.front.next.filter(|next| self.is_unerased(*next))
-            && self.erase_into_stock(planned)?
-        {
+        if self.erase_next()? {
             return Ok(true);
         }
         while !self.erased.is_full()
@@ -36,7 +33,27 @@ impl<F: Flash> Log<'_, F> {
         Ok(false)
     }
 
-    fn is_unerased(&self, block: u32) -> bool {
+    /// Erases the block planned as the front head's next, so that pages say so: then a mount tells one that was lost from one whose erase
+    /// was cut. `false` where there is nothing to erase, or it failed: it does so once more when it is opened, and is replaced then.
+    pub(super) fn erase_next(&mut self) -> Result<bool, Error> {
+        match self.next_to_erase() {
+            Some(next) => self.erase_into_stock(next),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the planned successor is in stock.
+    pub(super) fn is_next_erased(&self) -> bool {
+        self.front.next.is_some_and(|next| !self.is_unerased(next))
+    }
+
+    /// The planned successor, if it may be erased: not while a page may say that it is, before this mount.
+    fn next_to_erase(&self) -> Option<u32> {
+        self.front.next.filter(|next| self.is_unerased(*next) && !self.front.may_say_erased)
+    }
+
+    /// Whether this mount has not erased a block yet, or used it since.
+    pub(super) fn is_unerased(&self, block: u32) -> bool {
         !self.erased.iter().any(|erased| u32::from(*erased) == block)
     }
 
@@ -49,7 +66,7 @@ impl<F: Flash> Log<'_, F> {
     /// Not long before it is needed, and not before a block was opened: what is in stock at a stop is erased again, at worst after every
     /// start of a device that writes a little and stops.
     pub(crate) fn erase_soon(&mut self) -> Result<(), Error> {
-        let front = self.ends_soon(&self.front) && self.front.next.is_some_and(|next| self.is_unerased(next));
+        let front = self.ends_soon(&self.front) && self.next_to_erase().is_some();
         let wanted = u32::from(self.ends_soon(&self.moved)) + self.checkpoint_move_blocks();
         let stock = self.erased.iter().filter(|block| self.alloc.is_free((**block).into())).count() as u32;
         // Where the planned block fails another is erased in its place, once.

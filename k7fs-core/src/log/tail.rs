@@ -4,9 +4,10 @@
 //! checkpoint ──> front block ──(header: next)──> block ──> ... ──> last block with more than its header
 //! ```
 //!
-//! A block counts as the successor only if its header names the block before it, so that what it held earlier never joins.
+//! A block counts as the successor only if its header names the block before it, so that what it held earlier never joins. Where a
+//! header is lost the same says what follows: the block that names a page older than those which can still be read.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, NextBlock};
 use super::heads::{BlockHeader, Doubt, LOG_FIRST_PAGE};
 use super::{BlockState, Log};
 use crate::error::inner::Error;
@@ -21,9 +22,26 @@ pub(super) struct Tail {
     /// The last page that was touched can be read: then the one behind it may be torn without a trace.
     pub(super) last_readable: bool,
     pub(super) newest_commit: Option<u32>,
-    /// The header of the block that the checkpoint names cannot be read, and nothing was programmed behind the checkpoint: the log
-    /// cannot go on here.
+    /// A header of the chain cannot be read: the log goes on in another one.
     pub(super) is_cut_off: bool,
+}
+
+/// What leads from a block of the chain to the next.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    next: Option<u32>,
+    /// The sequence number of the block's first page, which the next one names.
+    before: u64,
+}
+
+/// What there is of a block that may be the next one of the chain.
+enum Successor {
+    /// It was not opened as that yet.
+    None,
+    /// Its header cannot be read, but pages behind it can.
+    Headless(Header),
+    /// Its header.
+    Whole(Header, BlockHeader),
 }
 
 impl Tail {
@@ -46,14 +64,7 @@ impl<F: Flash> Log<'_, F> {
         let mut last_commit = None;
         let mut pages = 0;
         self.mark_tail(block);
-        if self.chain_header(block)?.is_none() && from < space.pages_per_block {
-            let end = self.end_of_pages(block, from, Some(from))?;
-            if end > from {
-                return Err(Error::Uncorrectable { page: space.first_page(block) + from });
-            }
-            self.pages_in_tail = 0;
-            return Ok(Tail { block, end, last_readable: true, newest_commit: None, is_cut_off: true });
-        }
+        let (mut link, mut is_cut_off) = self.front_link(block, from)?;
         // Where the checkpoint's last commit was there may be another one now.
         let known_block = self.checkpoint.last_commit.map(|page| space.block_of_page(page));
         let (front_block, front_page) = (block, from);
@@ -63,15 +74,23 @@ impl<F: Flash> Log<'_, F> {
         };
         let mut known_pages = 0..0;
         let mut previous = block;
-        let mut next = self.successor(block)?;
-        let mut before = self.chain_header(block)?.map_or(0, |(page, _)| page.sequence);
         for _ in 0..space.block_count {
-            let Some(candidate) = next else { break };
-            let Some((page, header)) = self.successor_header(candidate, before)? else { break };
-            before = page.sequence;
-            if Some(previous) == known_block {
-                known_pages = pages_of(previous, header.before_pages);
-            }
+            let Some(candidate) = link.next else { break };
+            let page = match self.successor_header(previous, candidate, link.before)? {
+                Successor::None => break,
+                Successor::Headless(page) => {
+                    is_cut_off = true;
+                    link = self.lost_link(candidate)?;
+                    page
+                }
+                Successor::Whole(page, header) => {
+                    if Some(previous) == known_block {
+                        known_pages = pages_of(previous, header.before_pages);
+                    }
+                    link = self.link(&page, &header);
+                    page
+                }
+            };
             previous = candidate;
             // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
             // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
@@ -83,14 +102,17 @@ impl<F: Flash> Log<'_, F> {
                 pages += space.pages_per_block - from;
                 (block, from) = (candidate, LOG_FIRST_PAGE);
             }
-            next = header.next.filter(|next| *next < space.block_count).map(|next| self.checkpoint.jump(next));
+        }
+        if let Some(next) = link.next.filter(|_| is_cut_off) {
+            // Nothing else is put there before a checkpoint has left this chain.
+            self.mark_tail(next);
         }
         let end = self.end_of_pages(block, from, Some(from))?;
         if Some(block) == known_block {
             known_pages = pages_of(block, end);
         }
         self.pages_in_tail = pages + end - from;
-        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit, is_cut_off: false };
+        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit, is_cut_off };
         for index in (from..end).rev() {
             let page = space.first_page(block) + index;
             let header = match self.pages.header(page) {
@@ -120,33 +142,132 @@ impl<F: Flash> Log<'_, F> {
         Ok(header.is_log() && header.commit && header.sequence > self.checkpoint.tail_sequence)
     }
 
-    /// The header of the successor of the block whose first page has the number `before`; `None` where the block was not
-    /// opened as that yet.
+    /// What follows the block that the checkpoint names, and whether that block's header is lost. Then one of the pages from `from` on must be
+    /// readable, if there are any, or a block behind them: replay knows which of them it needs.
+    fn front_link(&mut self, block: u32, from: u32) -> Result<(Link, bool), Error> {
+        if let Some((page, header)) = self.chain_header(block)? {
+            return Ok((self.link(&page, &header), false));
+        }
+        let end = self.end_of_pages(block, from, Some(from))?;
+        let first_page = self.pages.space.first_page(block);
+        let link = self.lost_link(block)?;
+        let mut is_known =
+            link.next.is_some() || end == from && !(self.is_keyed() && from == self.pages.space.pages_per_block);
+        for page in first_page + from..first_page + end {
+            is_known |= self.tail_page(page, self.checkpoint.tail_sequence)?.is_some() && !self.is_keyed();
+        }
+        if is_known { Ok((link, true)) } else { Err(Error::Uncorrectable { page: first_page + from }) }
+    }
+
+    fn link(&self, page: &Header, header: &BlockHeader) -> Link {
+        let next = header.next.filter(|next| *next < self.pages.space.block_count);
+        Link { next: next.map(|next| self.checkpoint.jump(next)), before: page.sequence }
+    }
+
+    /// The block that follows in the log's chain.
+    pub(super) fn successor(&mut self, block: u32) -> Result<Option<u32>, Error> {
+        if self.front.block == Some(block) {
+            return Ok(self.front.next);
+        }
+        match self.chain_header(block)? {
+            Some((page, header)) => Ok(self.link(&page, &header).next),
+            None => Ok(self.lost_link(block)?.next),
+        }
+    }
+
+    /// What follows a block whose header is lost: all blocks are looked at for the one whose header names a first page that is older than the
+    /// first which can be read here, and which is newer itself. Not on authenticated volumes, where every block has to be vouched for.
+    #[inline(never)]
+    fn lost_link(&mut self, block: u32) -> Result<Link, Error> {
+        let mut known = None;
+        for page in self.pages_behind_header(block) {
+            known = known.or(self.tail_page(page, 0)?.map(|page| page.sequence));
+        }
+        let is_front = block == self.checkpoint.front_block;
+        let known = known.or_else(|| is_front.then(|| self.checkpoint.tail_sequence + 1)).filter(|_| !self.is_keyed());
+        for candidate in 0..self.pages.space.block_count {
+            let Some(known) = known else { break };
+            let Some((page, header)) = self.block_header(candidate)? else { continue };
+            // A chain that a mount had begun when it was cut names nothing.
+            let is_next =
+                self.is_of_chain(candidate, &page) && (1..known).contains(&header.before) && page.sequence >= known;
+            let next = self.checkpoint.jump(candidate);
+            if is_next && next != block {
+                return Ok(Link { next: Some(next), before: header.before });
+            }
+        }
+        Ok(Link { next: None, before: 0 })
+    }
+
+    /// The pages of a block of which one must have been programmed if anything was behind the header: one may have been passed over.
+    fn pages_behind_header(&self, block: u32) -> core::ops::Range<u32> {
+        let first_page = self.pages.space.first_page(block);
+        first_page + LOG_FIRST_PAGE..first_page + LOG_FIRST_PAGE + 2
+    }
+
+    /// The header of a page of the log, if it can be read and is newer than that.
+    fn tail_page(&mut self, page: u32, newer_than: u64) -> Result<Option<Header>, Error> {
+        if !self.pages.probe(page)? {
+            return Ok(None);
+        }
+        match self.pages.header(page) {
+            Ok(header) => Ok(Some(header).filter(|header| header.is_log() && header.sequence > newer_than)),
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a page of a block may be one of the chain's: copies count where a checkpoint says so.
+    fn is_of_chain(&self, block: u32, page: &Header) -> bool {
+        if self.checkpoint.jumps.leads_to(block) { page.is_log() } else { page.kind == PageKind::Front }
+    }
+
+    /// What there is of the successor of a block whose first page has the number `before`.
     ///
-    /// A block whose header cannot be read is only believed to be unused if the next pages say nothing else, and nothing refers to it:
-    /// forgetting commits silently would be worse than refusing to mount.
-    fn successor_header(&mut self, block: u32, before: u64) -> Result<Option<(Header, BlockHeader)>, Error> {
+    /// A block that cannot be read was lost if it had been erased for its use, and more than one page has traces now: programming leaves
+    /// one at most that is torn. Forgetting its commits silently would be worse than refusing to mount.
+    fn successor_header(&mut self, previous: u32, block: u32, before: u64) -> Result<Successor, Error> {
         let newer_than = self.checkpoint.tail_sequence.max(before);
-        let is_replacement = self.checkpoint.jumps.leads_to(block);
-        let follows = |page: &Header| {
-            let is_log = if is_replacement { page.is_log() } else { page.kind == PageKind::Front };
-            is_log && page.sequence > newer_than
-        };
         let first_page = self.pages.space.first_page(block);
         // A look at some bytes first: mostly the block is blank.
         if !self.pages.probe(first_page)? {
-            return Ok(None);
+            return Ok(Successor::None);
         }
-        if let Some(found) = self.block_header(block)? {
-            return Ok(Some(found).filter(|(page, header)| follows(page) && header.before == before));
+        if let Some((page, header)) = self.block_header(block)? {
+            let follows = self.is_of_chain(block, &page) && page.sequence > newer_than && header.before == before;
+            return Ok(if follows { Successor::Whole(page, header) } else { Successor::None });
         }
-        for page in first_page + LOG_FIRST_PAGE..first_page + self.pages.space.pages_per_block.min(3) {
-            if self.pages.probe(page)? && self.pages.header(page).is_ok_and(|page| follows(&page)) {
-                return Err(Error::Uncorrectable { page: first_page });
+        for page in self.pages_behind_header(block) {
+            if let Some(header) = self.tail_page(page, newer_than)?.filter(|header| self.is_of_chain(block, header)) {
+                return if self.is_keyed() {
+                    Err(Error::Uncorrectable { page: first_page })
+                } else {
+                    Ok(Successor::Headless(header))
+                };
             }
         }
         // The checkpoint itself may have gone on there.
-        if self.alloc.live(block) > 0 { Err(Error::Uncorrectable { page: first_page }) } else { Ok(None) }
+        let was_erased = self.was_erased_for_log(previous, block)?;
+        if self.alloc.live(block) > 0 || was_erased && self.is_begun(block)? {
+            return Err(Error::Uncorrectable { page: first_page + LOG_FIRST_PAGE });
+        }
+        Ok(Successor::None)
+    }
+
+    /// Whether the erase of a block was said to be done, by the checkpoint or, if that is newer, the last page of the block before it.
+    fn was_erased_for_log(&mut self, previous: u32, block: u32) -> Result<bool, Error> {
+        let is_front = previous == self.checkpoint.front_block;
+        // A header speaks for its block only where that is part of the chain for sure.
+        let (from, first) = if is_front { (self.checkpoint.front_page, 0) } else { (LOG_FIRST_PAGE, LOG_FIRST_PAGE) };
+        let end = self.end_of_pages(previous, from, None)?;
+        let newest = self.newest_page(previous, first..end)?;
+        let stated =
+            self.checkpoint.next.of(block).filter(|_| !newest.is_some_and(|page| self.outdates_checkpoint(&page)));
+        Ok(stated.unwrap_or(newest.is_some_and(|page| page.next_erased)))
+    }
+
+    fn outdates_checkpoint(&self, page: &Header) -> bool {
+        page.sequence > self.checkpoint.sequence
     }
 
     /// Whether a log block holds more than its header.
@@ -166,7 +287,6 @@ impl<F: Flash> Log<'_, F> {
     /// Puts the front head behind the last page found.
     pub(super) fn place_front(&mut self, tail: &Tail) -> Result<(), Error> {
         if tail.is_cut_off {
-            self.leave_chain();
             return Ok(());
         }
         let space = self.pages.space;
@@ -179,6 +299,12 @@ impl<F: Flash> Log<'_, F> {
         let next = next.ok_or(Error::Corrupt { page: first_page })?;
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
+        self.front.may_say_erased = true;
+        if self.checkpoint.next.of(next).is_some()
+            && self.newest_page(tail.block, 0..tail.end)?.is_some_and(|page| self.outdates_checkpoint(&page))
+        {
+            self.checkpoint.next = NextBlock::NONE;
+        }
         let named = tail.block == self.checkpoint.front_block;
         self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         self.front.first_sequence = header.sequence;

@@ -29,6 +29,7 @@ pub(crate) enum PageKind {
 }
 
 const COMMIT_FLAG: u8 = 0x80;
+const NEXT_ERASED_FLAG: u8 = 0x40;
 
 /// What a page says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub(crate) struct Header {
     pub(crate) kind: PageKind,
     /// Whether a commit is on the page.
     pub(crate) commit: bool,
+    /// The block that follows in the log's chain has been erased for it: from now on it is programmed, and not erased again without a
+    /// page that says so.
+    pub(crate) next_erased: bool,
     pub(crate) sequence: u64,
     /// How often its block had been erased.
     pub(crate) life: u32,
@@ -62,7 +66,8 @@ impl Header {
             PageKind::Copied => 5,
         };
         let mut writer = Writer::new(bytes);
-        writer.byte(kind | if self.commit { COMMIT_FLAG } else { 0 });
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        writer.byte(kind | flag(self.commit, COMMIT_FLAG) | flag(self.next_erased, NEXT_ERASED_FLAG));
         writer.uleb(self.sequence);
         writer.uleb(self.life.into());
         writer.uleb(self.first_item.into());
@@ -74,7 +79,7 @@ impl Header {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let kind_byte = reader.byte();
-        let kind = match kind_byte & !COMMIT_FLAG {
+        let kind = match kind_byte & !(COMMIT_FLAG | NEXT_ERASED_FLAG) {
             1 => PageKind::Front,
             2 => PageKind::Moved,
             3 => PageKind::Anchor,
@@ -86,7 +91,8 @@ impl Header {
         let life = reader.uleb32();
         let first_item = reader.uleb32();
         let last_commit = reader.uleb_minus_one();
-        let commit = kind_byte & COMMIT_FLAG != 0;
-        reader.finish(Self { kind, commit, sequence, life, first_item, last_commit })
+        let is_set = |flag| kind_byte & flag != 0;
+        let (commit, next_erased) = (is_set(COMMIT_FLAG), is_set(NEXT_ERASED_FLAG));
+        reader.finish(Self { kind, commit, next_erased, sequence, life, first_item, last_commit })
     }
 }

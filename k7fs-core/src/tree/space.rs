@@ -522,9 +522,8 @@ impl<F: Flash> Tree<'_, F> {
             self.adopt_root()?;
             self.count_unknown()?;
         }
-        if writable && !self.log.make_writable(&found)? {
-            self.adopt_root()?;
-            self.checkpoint()?;
+        if writable {
+            self.log.make_writable(&found)?;
         }
         Ok(found.clean)
     }

@@ -196,7 +196,8 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let mut cursor = Cursor::new(bytes, 0);
-        let clean = cursor.number()? & 1 == 1;
+        let flags = cursor.number()?;
+        let clean = flags & 1 == 1;
         let tail_sequence = cursor.number()?;
         let level = cursor.byte()?;
         let root = match cursor.optional()? {
@@ -214,6 +215,9 @@ impl Checkpoint {
         let segments = segments.collect::<Result<_>>()?;
         let jumps = (0..cursor.number()?).map(|_| Ok((cursor.small()?, cursor.small()?)));
         let jumps = jumps.collect::<Result<_>>()?;
+        if flags & 16 != 0 {
+            let _next_block = cursor.number()?;
+        }
         let blocks = if cursor.at() < bytes.len() { Some(cursor.small()?) } else { None };
         Ok(Self { clean, tail_sequence, root, front_block, last_commit, tag, transaction, segments, jumps, blocks })
     }

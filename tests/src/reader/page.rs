@@ -225,7 +225,7 @@ impl<'i> Pages<'i> {
         if flips > 0 {
             self.mended.set(self.mended.get() + 1);
         }
-        page.kind = match kind & 0x7F {
+        page.kind = match kind & 0x3F {
             1 => PageKind::Front,
             2 => PageKind::Moved,
             3 => PageKind::Anchor,

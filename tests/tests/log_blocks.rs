@@ -1,0 +1,158 @@
+//! What the loss of a block of the log costs, or of its first page, at every moment of a run: its header has nothing that its neighbours do
+//! not tell, and no mount takes a block that was lost for one that was never used (promises P1 and P3).
+
+use k7fs_core::flash::{Flash, Geometry};
+use k7fs_core::{Error, Volume};
+use k7fs_sim::chip::{Chip, CutKind, SimFlash};
+use k7fs_sim::model::Tree;
+use k7fs_tests::geometry::{Case, SMALL, buffer_for, mount_options};
+use k7fs_tests::seed::seed;
+use k7fs_tests::sequence::{check, look};
+
+/// Blocks of a chip beyond those of the smallest volume.
+const BLOCKS_MORE: u32 = 24;
+/// Writes of a run, each durable on return.
+const WRITES: u32 = 260;
+/// Of so many states of the chip one is looked at.
+const EVERY: u32 = 13;
+/// Marks above the kind of a page.
+const KIND_MASK: u8 = 0x3F;
+/// A page of the log, or one copied to a block that took another's place.
+const LOG_KINDS: [u8; 2] = [1, 5];
+
+fn path(write: u32) -> String {
+    format!("/file {}", write % 17)
+}
+
+/// Lengths from some bytes to more than a page.
+fn content(write: u32) -> Vec<u8> {
+    let length = [12, 300, 45, 2500, 7][write as usize % 5];
+    (0..length).map(|at: u32| (write * 31 + at) as u8).collect()
+}
+
+fn mount<'v>(flash: &'v mut SimFlash, buffer: &'v mut [u8]) -> Result<Volume<'v, &'v mut SimFlash>, Error> {
+    let options = mount_options(flash);
+    Volume::mount(flash, buffer, options)
+}
+
+/// A chip whose power goes between two operations, and the number of the last write, every few writes of a run.
+fn states(case: &Case) -> Vec<(SimFlash, u32)> {
+    let mut flash = case.formatted(BLOCKS_MORE, seed());
+    let mut states = Vec::new();
+    for first in (0..WRITES).step_by(EVERY as usize) {
+        let mut buffer = buffer_for(&flash);
+        let mut volume = mount(&mut flash, &mut buffer).expect("mounts");
+        for write in first..first + EVERY {
+            volume.write(&path(write), &content(write)).expect("fits");
+        }
+        // Every other run of writes goes on from a clean stop.
+        let is_clean = first / EVERY % 2 == 1;
+        if is_clean {
+            volume.unmount().expect("stops");
+        } else {
+            let _ = volume.abandon();
+        }
+        states.push((flash.clone(), first + EVERY - 1));
+    }
+    states
+}
+
+/// The raw pages of a block, each with its place in the image.
+fn pages(geometry: &Geometry, block: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    let raw = geometry.raw_page_size();
+    let first = block * geometry.pages_per_block;
+    (first..first + geometry.pages_per_block).map(move |page| page as usize * raw..(page as usize + 1) * raw)
+}
+
+/// The chip with these parts of its image beyond correction.
+fn without(flash: &SimFlash, image: &[u8], parts: impl Iterator<Item = std::ops::Range<usize>>) -> SimFlash {
+    let mut image = image.to_vec();
+    for part in parts {
+        image[part].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x5A);
+    }
+    flash.with_chip(Chip::from_bytes(flash.chip().spec(), &image).expect("an image of this chip"))
+}
+
+fn shown(flash: &SimFlash, what: &str) -> Tree {
+    let (mut flash, mut buffer) = (flash.clone(), buffer_for(flash));
+    let mut volume = mount(&mut flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: mount: {error}"));
+    look(&mut volume).unwrap_or_else(|violation| panic!("{what}: {violation}"))
+}
+
+/// Whether a block of an image is one of the log's, in use or left.
+fn is_log(geometry: &Geometry, image: &[u8], block: u32) -> bool {
+    let first = pages(geometry, block).next().expect("a block has pages");
+    LOG_KINDS.contains(&(image[first.start] & KIND_MASK))
+}
+
+#[test]
+fn a_lost_header_of_a_block_of_the_log_costs_nothing() {
+    for case in ["nor-128-2k", "nor-256-4k", "nor-1024-8k"].map(Case::named).into_iter().chain([SMALL[1]]) {
+        let mut mounts = 0;
+        for (sound, last) in states(&case) {
+            let (geometry, image) = (sound.geometry(), sound.chip().to_bytes());
+            let expected = shown(&sound, "undamaged");
+            for block in (0..geometry.block_count).filter(|block| is_log(&geometry, &image, *block)) {
+                let what = format!("{}, after write {last}, block {block}", case.name);
+                let mut flash = without(&sound, &image, pages(&geometry, block).take(1));
+                flash.chip_mut().record_forks();
+                let mut buffer = buffer_for(&flash);
+                let mut volume =
+                    mount(&mut flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: mount: {error}"));
+                assert_eq!(look(&mut volume), Ok(expected.clone()), "{what}");
+                assert_eq!(check(&mut volume), Ok(()), "{what}");
+                let _ = volume.abandon();
+                let forks = flash.chip_mut().take_forks();
+                mounts += 1;
+                // A cut somewhere in what the mount has written.
+                let struck = (last + block) as usize;
+                if let Some(fork) = forks.get(struck % forks.len().max(1)) {
+                    let kind = CutKind::LADDER[struck % CutKind::LADDER.len()];
+                    let cut = flash.with_chip(fork.cut(kind));
+                    assert_eq!(shown(&cut, &format!("{what}, cut")), expected, "{what}, cut");
+                }
+                let mut volume = mount(&mut flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: {error}"));
+                for write in last + 1..last + 40 {
+                    volume.write(&path(write), &content(write)).unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+                let _ = volume.abandon();
+                let after = shown(&flash, &what);
+                assert_eq!(*after.entries[&path(last + 39)].content, content(last + 39), "{what}");
+            }
+        }
+        assert!(mounts >= 40, "{}: {mounts} headers were lost", case.name);
+    }
+}
+
+#[test]
+fn a_lost_block_is_never_taken_for_an_unused_one() {
+    let mut refused = 0;
+    for case in ["nor-128-2k", "nor-256-4k", "nor-1024-8k"].map(Case::named).into_iter().chain([SMALL[1]]) {
+        for (sound, last) in states(&case) {
+            let (geometry, image) = (sound.geometry(), sound.chip().to_bytes());
+            for block in (0..geometry.block_count).filter(|block| is_log(&geometry, &image, *block)) {
+                let what = format!("{}, after write {last}, block {block}", case.name);
+                let is_programmed =
+                    |page: &std::ops::Range<usize>| image[page.clone()].iter().any(|byte| *byte != 0xFF);
+                let lost = pages(&geometry, block).filter(is_programmed);
+                let mut flash = without(&sound, &image, lost);
+                let mut buffer = buffer_for(&flash);
+                let mut volume = match mount(&mut flash, &mut buffer) {
+                    Ok(volume) => volume,
+                    Err(Error::Uncorrectable { .. }) => {
+                        refused += 1;
+                        continue;
+                    }
+                    Err(error) => panic!("{what}: mount: {error}"),
+                };
+                let mut bytes = vec![0; 4096];
+                match volume.read(&path(last), &mut bytes) {
+                    Ok(length) => assert!(bytes[..length] == content(last), "{what} went back"),
+                    Err(Error::Uncorrectable { .. }) => {}
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+        }
+    }
+    assert!(refused >= 20, "{refused} mounts were refused");
+}
