@@ -10,7 +10,7 @@ use k7fs_core::{Error, FaultKind, Kind, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::breach::{Breach, Class};
-use super::pages::{Held, held_by, tail_sequence};
+use super::pages::{Held, Tail, held_by, tail};
 use super::survey::{Survey, survey};
 use crate::chip::SimFlash;
 use crate::model::{Content, Finished, Operation, Oracle, Session, TreeEntry, Violation};
@@ -43,6 +43,10 @@ impl Lost {
         Self { first_page, held: held_by(before, block) }
     }
 
+    fn pages_per_block(&self) -> u32 {
+        self.held.len() as u32
+    }
+
     /// What the page held that an error names; `None` where the error does not come from the loss.
     fn cause(&self, error: Error) -> Option<Held> {
         let Error::Uncorrectable { page, .. } = error else { return None };
@@ -59,7 +63,7 @@ impl Lost {
         // A volume that has come up shows what it can: what it does not is for the survey to judge.
         let is_judged = match violation.error {
             Some(error) => self.cause(error).is_some(),
-            None => rig.is_crashed(),
+            None => rig.is_crashed() || violation.is_state,
         };
         if !is_judged {
             return Err(Breach::of(violation));
@@ -81,13 +85,19 @@ impl Lost {
 
     /// A mount may be refused for what the log's tail held.
     fn judge_refusal(&self, rig: &mut Rig, error: Error) -> Result<Cost, Breach> {
-        let tail = tail_sequence(rig.flash_mut());
-        let is_tail = |held: &Held| held.is_log && tail.is_some_and(|tail| held.sequence > tail);
+        let tail = tail(rig.flash_mut());
         let held = self.cause(error);
-        if held.is_some_and(|held| is_tail(&held)) {
+        let was_blank = self.held.iter().all(|held| held.sequence == 0);
+        let is_excused = |tail: &Tail| match (error, &held) {
+            (Error::Uncorrectable { page, .. }, Some(held)) => {
+                was_blank || tail.needs(held) || tail.may_need(page, self.pages_per_block())
+            }
+            _ => false,
+        };
+        if tail.as_ref().is_some_and(is_excused) {
             return Ok(Cost::Mount);
         }
-        let what = format!("mount: {error}; the page held {held:?}, the tail begins at {tail:?}");
+        let what = format!("mount: {error}; the page held {held:?}, the tail is {tail:?}");
         Err(Breach { class: Class::Mount, what })
     }
 
@@ -157,6 +167,10 @@ impl Lost {
     /// The volume takes writes, unless a lost leaf is in the way.
     fn write_beside(&self, volume: &mut Volume<'_, &mut SimFlash>, has_lost_leaf: bool) -> Result<(), Violation> {
         const PROBE: &str = "/written after the loss";
+        if volume.metadata("/").is_err_and(|error| self.excuses(error)) {
+            // The directory itself is what is lost: no name can be put into it.
+            return Ok(());
+        }
         match volume.write(PROBE, b"probe").and_then(|()| volume.remove_file(PROBE)) {
             Ok(()) | Err(Error::NoSpace) => Ok(()),
             Err(error) if has_lost_leaf && self.excuses(error) => Ok(()),

@@ -20,9 +20,11 @@
 //! **Judgement.** *program*, *erase*, *silent-erase*: every answer is the model's, nothing that was committed is lost or changed, the volume
 //! is sound when it is checked and counted, before and after one more mount (P1, P2, P3); it may be full earlier, as P4 allows.
 //! *content*: nothing wrong is ever shown. Where nothing is answered the error names a page of the block that held content or a
-//! leaf, which have one copy; roots, inner nodes and all else is served. The volume mounts, unless the block held a page of
-//! the log behind the newest checkpoint: those have one copy as well, and a mount that went on without them would go back (P1).
-//! It takes writes; what is lost is written again, and from there on the rest of the sequence is judged as strictly as before. What losses have
+//! leaf, which have one copy; roots, inner nodes and all else is served. The volume mounts, unless the error names a page that what was
+//! committed behind the newest checkpoint needs, or one of which nobody can tell whether it was: behind the checkpoint in the block
+//! where the log went on, or in a block that had been erased for the log to go on in and was blank. Those have one copy as well, and a
+//! mount that went on without them might go back (P1).
+//! It takes writes, unless the root directory's own inode is lost or a leaf is in the way; what is lost is written again, and from there on the rest of the sequence is judged as strictly as before. What losses have
 //! cost is counted apart from violations.
 
 mod breach;

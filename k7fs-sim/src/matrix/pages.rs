@@ -12,8 +12,11 @@ const INTEGER_BYTES_MAX: usize = 10;
 
 /// The kind of a page, in its header.
 const KIND_CHECKPOINT: u8 = 4;
-/// Marks a page with a commit in its kind.
-const COMMIT_FLAG: u8 = 0x80;
+/// The kind itself: above it are marks.
+const KIND_MASK: u8 = 0x3F;
+
+/// Bytes of a node's hash in what points to it.
+const POINTER_HASH_BYTES: usize = 8;
 
 const ITEM_VALUE: u8 = 0x01;
 const ITEM_RECORD: u8 = 0x04;
@@ -31,6 +34,8 @@ pub(super) struct Held {
     pub(super) sequence: u64,
     /// It is one of the log's, a copied one included.
     pub(super) is_log: bool,
+    /// The page of the newest commit before it, plus one.
+    pub(super) commit_before: u64,
     /// Content, or a value too long for a leaf.
     pub(super) content: bool,
     /// A leaf of the tree, or a part of one.
@@ -46,6 +51,7 @@ struct Page {
     kind: u8,
     sequence: u64,
     first_item: usize,
+    commit_before: u64,
     payload: Vec<u8>,
 }
 
@@ -90,10 +96,11 @@ fn page(flash: &mut SimFlash, page: u32) -> Option<Page> {
         return None;
     }
     let mut header = Cursor { bytes: raw.get(..HEADER_BYTES)?, at: 0 };
-    let kind = header.byte()? & !COMMIT_FLAG;
+    let kind = header.byte()? & KIND_MASK;
     let (sequence, _life, first_item) = (header.number()?, header.number()?, header.number()?);
+    let commit_before = header.number()?;
     let payload = raw.get(HEADER_BYTES..HEADER_BYTES + payload_bytes(&geometry, layout))?.to_vec();
-    Some(Page { kind, sequence, first_item: first_item as usize, payload })
+    Some(Page { kind, sequence, first_item: first_item as usize, commit_before, payload })
 }
 
 /// What the pages of a block hold.
@@ -106,6 +113,7 @@ pub(super) fn held_by(flash: &mut SimFlash, block: u32) -> Vec<Held> {
         let Some(page) = page else { continue };
         held[index].sequence = page.sequence;
         held[index].is_log = matches!(page.kind, 1 | 5);
+        held[index].commit_before = page.commit_before;
         let mut at = page.first_item;
         while let Some(item) = item_at(page, at) {
             let level = || pages.iter().skip(index).flatten().flat_map(|page| &page.payload).nth(item.body).copied();
@@ -158,13 +166,47 @@ fn item_at(page: &Page, at: usize) -> Option<Item> {
     Some(Item { kind, body: cursor.at, length })
 }
 
-/// Where the log's tail begins, by the newest checkpoint on the chip: pages with a higher sequence belong to it.
-pub(super) fn tail_sequence(flash: &mut SimFlash) -> Option<u64> {
+/// Where the log's tail begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail {
+    /// Pages of the log with a higher sequence belong to it.
+    sequence: u64,
+    /// The first page that may be programmed behind the checkpoint.
+    first_page: u32,
+    /// The page of the checkpoint's last commit, plus one.
+    last_commit: u64,
+}
+
+impl Tail {
+    /// Whether what is committed behind the checkpoint needs a page: one behind it, or one of the transaction that was under way then.
+    pub(super) fn needs(&self, held: &Held) -> bool {
+        held.is_log && (held.sequence > self.sequence || held.commit_before == self.last_commit)
+    }
+
+    /// Whether a page is of the block in which the log goes on, behind the checkpoint: nobody can tell whether one that is lost had anything.
+    pub(super) fn may_need(&self, page: u32, pages_per_block: u32) -> bool {
+        page >= self.first_page && page / pages_per_block == self.first_page / pages_per_block
+    }
+}
+
+/// Where the log's tail begins, by the newest checkpoint on the chip.
+pub(super) fn tail(flash: &mut SimFlash) -> Option<Tail> {
     let geometry = flash.geometry();
     let pages = (0..geometry.page_count()).filter_map(|at| page(flash, at));
-    let newest = pages.filter(|page| page.kind == KIND_CHECKPOINT).max_by_key(|page| page.sequence)?;
-    let item = item_at(&newest, newest.first_item).filter(|item| item.kind == ITEM_CHECKPOINT)?;
+    let checkpoints = pages.filter(|page| page.kind == KIND_CHECKPOINT).filter_map(|page| {
+        let item = item_at(&page, page.first_item).filter(|item| item.kind == ITEM_CHECKPOINT)?;
+        Some((page, item))
+    });
+    let (newest, item) = checkpoints.max_by_key(|(page, _)| page.sequence)?;
     let mut body = Cursor { bytes: &newest.payload, at: item.body };
     let _flags = body.number()?;
-    body.number()
+    let sequence = body.number()?;
+    let _level = body.number()?;
+    if body.number()? > 0 {
+        let (_length, _copy) = (body.number()?, body.number()?);
+        body.at += POINTER_HASH_BYTES;
+    }
+    let (block, index) = (body.number()? as u32, body.number()? as u32);
+    let first_page = block * geometry.pages_per_block + index;
+    Some(Tail { sequence, first_page, last_commit: body.number()? })
 }

@@ -21,17 +21,19 @@ pub struct Violation {
     pub what: String,
     /// The error that the volume gave where it should have given none, or another.
     pub error: Option<Error>,
+    /// It is not an answer that is wrong, but what the whole volume shows: whoever looks again sees it again.
+    pub is_state: bool,
 }
 
 impl Violation {
     /// A violation described by `what`.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), error: None }
+        Self { what: what.into(), error: None, is_state: false }
     }
 
     /// A violation that is an error of the volume.
     pub fn caused_by(what: impl Into<String>, error: Error) -> Self {
-        Self { what: what.into(), error: Some(error) }
+        Self { what: what.into(), error: Some(error), is_state: false }
     }
 
     /// The same, with where it happened.
@@ -152,7 +154,7 @@ impl Oracle {
         let what = format!("{operation:?} gave {outcome:?}, expected {:?}", started.outcome);
         // Who asks for the states that a mount may show now still gets those of this operation.
         self.started = Some(started);
-        Err(Violation { what, error: outcome.error() })
+        Err(Violation { error: outcome.error(), ..Violation::new(what) })
     }
 
     /// Takes what a running volume shows after [`Finished::Partial`].
@@ -206,7 +208,7 @@ impl Oracle {
     pub fn compare(&self, shown: &Tree) -> Result<(), Violation> {
         match self.model().tree().difference(shown) {
             None => Ok(()),
-            Some(difference) => Err(Violation::new(difference)),
+            Some(difference) => Err(Violation { is_state: true, ..Violation::new(difference) }),
         }
     }
 
