@@ -633,7 +633,7 @@ impl<'b> Alloc<'b> {
         self.unknown != 0
     }
 
-    fn is_unknown(&self, block: u32) -> bool {
+    pub(super) fn is_unknown(&self, block: u32) -> bool {
         let segment = block.checked_div(self.segment_blocks).unwrap_or(0);
         self.unknown & 1u16.checked_shl(segment).unwrap_or(0) != 0
     }

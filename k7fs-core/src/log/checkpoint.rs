@@ -72,6 +72,11 @@ impl NextBlock {
         Self((block + 1) << 1 | u32::from(is_erased))
     }
 
+    /// The block that it says is erased, if it says so of one.
+    pub(super) fn erased(self) -> Option<u32> {
+        (self.0 & 1 == 1).then(|| (self.0 >> 1).saturating_sub(1))
+    }
+
     /// What it says of a block, if anything.
     pub(super) fn of(self, block: u32) -> Option<bool> {
         (self.0 >> 1 == block + 1).then_some(self.0 & 1 == 1)

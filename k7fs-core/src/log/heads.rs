@@ -497,6 +497,10 @@ impl<'b, F: Flash> Log<'b, F> {
     /// so that a mount tells one that was lost from one whose erase was cut.
     fn take_planned(&mut self, block: u32) -> Result<bool, Error> {
         if !self.is_unerased(block) {
+            // Erased in idle time, with no page left to say it.
+            if !self.front.may_say_erased && self.checkpoint.next.of(block) != Some(true) {
+                self.state_next(block, true)?;
+            }
             return self.erase_for_use(block);
         }
         // What an earlier mount has left on a block that it had erased is not known: it is erased once more. A checkpoint that says so
@@ -519,10 +523,21 @@ impl<'b, F: Flash> Log<'b, F> {
         self.write_checkpoint(&mut checkpoint, false)
     }
 
-    /// Whether the newest page of the front head's block says that its successor is erased.
+    /// Whether the newest page of the front head's block says that its successor is erased, or may: one that cannot be read now may be
+    /// read later.
     fn does_say_erased(&mut self) -> Result<bool, Error> {
-        let Some(block) = self.front.block.filter(|_| self.front.may_say_erased) else { return Ok(false) };
-        Ok(self.newest_page(block, 0..self.front.page)?.is_some_and(|page| page.next_erased))
+        if !self.front.may_say_erased {
+            return Ok(false);
+        }
+        for page in (self.front.first_page..self.front.first_page + self.front.page).rev() {
+            match self.pages.header(page) {
+                Ok(header) => return Ok(header.next_erased),
+                Err(error) if error.is_damage() && self.pages.probe(page)? => return Ok(true),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// The header of the last page that can be read, of some in a block.
@@ -563,6 +578,7 @@ impl<'b, F: Flash> Log<'b, F> {
             Some(failed) => {
                 let other = self.take_free()?;
                 self.front.next = None;
+                self.checkpoint.next = NextBlock::new(other, true);
                 self.add_jump(failed, other)?;
                 other
             }
@@ -573,13 +589,18 @@ impl<'b, F: Flash> Log<'b, F> {
                 if let Ok(next) = next {
                     self.alloc.set_state(next, BlockState::Tail);
                 } else {
-                    // Nothing was written yet: the block stays the planned successor.
+                    // Nothing was written yet: the block stays the planned successor, and erased.
                     self.front.next = Some(block);
+                    let _ = self.erased.push(block as u16);
                 }
                 Some(next?)
             }
             HeadId::Moved => None,
         };
+        if next.is_some_and(|next| self.checkpoint.next.of(next).is_some()) {
+            // That was in another life of the block.
+            self.checkpoint.next = NextBlock::NONE;
+        }
         self.generation = self.generation.wrapping_add(1);
         self.has_opened = true;
         self.is_lasting = true;

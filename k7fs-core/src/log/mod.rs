@@ -337,13 +337,10 @@ impl<F: Flash> Log<'_, F> {
             blocks: self.stated_blocks(),
             ..Checkpoint::new()
         };
-        if self.front.block.is_some_and(|block| self.checkpoint.next.of(block).is_some()) {
-            // Not longer: one day that block is erased for something else.
-            checkpoint.next = self.checkpoint.next;
-        }
         if behind || self.transaction_start.is_some() {
             // The pages behind it are walked one day, perhaps from a block before the replaced ones.
             checkpoint.jumps.clone_from(&self.checkpoint.jumps);
+            checkpoint.next = self.checkpoint.next;
         }
         self.write_checkpoint(&mut checkpoint, !behind)?;
         self.settle(&start)

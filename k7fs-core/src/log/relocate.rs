@@ -5,6 +5,7 @@
 //! tree refers to in the failing block stays readable there until the cleaner has moved it.
 
 use super::alloc::{BadReason, Segment};
+use super::checkpoint::NextBlock;
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
@@ -140,6 +141,9 @@ impl<F: Flash> Log<'_, F> {
             [Some(&mut self.checkpoint.front_block), self.merge_start.as_mut().map(|start| &mut start.front_block)];
         for block in begins.into_iter().flatten().filter(|block| **block == old) {
             *block = new;
+        }
+        if self.front.page == 0 {
+            self.checkpoint.next = NextBlock::new(new, true);
         }
         self.add_jump(old, new)
     }

@@ -17,6 +17,8 @@ use crate::varint::{Reader, uleb_len};
 
 /// Bytes moved at a time when content is copied.
 const CHUNK_BYTES: usize = 64;
+/// Free blocks that a mount needs when it begins a chain: for that, checkpoints, moved data.
+const FREE_MIN: u32 = 6;
 /// Bytes of the longest body of a reference: a life, an address of 39 bits and three lengths of 32.
 const REFERENCE_BYTES_MAX: usize = 29;
 
@@ -36,6 +38,7 @@ impl<F: Flash> Log<'_, F> {
     #[inline(never)]
     pub(super) fn replay(&mut self, newest: Option<u32>) -> Result<(), Error> {
         self.table.clear();
+        self.commits_in_tail = 0;
         self.last_commit = self.checkpoint.last_commit;
         self.commit_tag = self.checkpoint.commit_tag;
         self.transaction = self.checkpoint.transaction;
@@ -86,7 +89,8 @@ impl<F: Flash> Log<'_, F> {
             with_last: true,
         };
         self.replay_span(&own)?;
-        if let Some(replaced) = commit.replaced {
+        // One that says all changes again says those, too.
+        if let Some(replaced) = commit.replaced.filter(|_| commit.reach.is_none()) {
             let rest = Span {
                 first_page: self.replacement(replaced.first_page),
                 last_page: self.replacement(replaced.page),
@@ -268,6 +272,8 @@ impl<F: Flash> Log<'_, F> {
     #[inline(never)]
     pub(super) fn start_chain(&mut self, in_doubt: bool) -> Result<(), Error> {
         self.leave_chain();
+        self.checkpoint.next = NextBlock::NONE;
+        self.spare_begun_chains()?;
         self.ready(HeadId::Front)?;
         let start = self.tail_start();
         if let Some(page) = self.last_commit.filter(|_| in_doubt) {
@@ -292,6 +298,22 @@ impl<F: Flash> Log<'_, F> {
             ..self.checkpoint
         };
         self.write_checkpoint(&mut checkpoint, false)
+    }
+
+    /// Leaves chains alone that mounts had begun when they were cut, as far as there are other blocks: the checkpoint that leads to one may be
+    /// torn, and be read later.
+    fn spare_begun_chains(&mut self) -> Result<(), Error> {
+        for block in 0..self.pages.space.block_count {
+            if self.alloc.is_free(block)
+                && self.alloc.count(BlockState::Free) > FREE_MIN
+                && let Some((page, _)) = self.block_header(block)?
+                && page.is_log()
+                && page.sequence > self.checkpoint.sequence
+            {
+                self.mark_tail(block);
+            }
+        }
+        Ok(())
     }
 
     /// Says the items of a span again as changes of their keys, but for those whose bytes were moved.

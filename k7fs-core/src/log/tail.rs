@@ -151,8 +151,10 @@ impl<F: Flash> Log<'_, F> {
         let end = self.end_of_pages(block, from, Some(from))?;
         let first_page = self.pages.space.first_page(block);
         let link = self.lost_link(block)?;
-        let mut is_known =
-            link.next.is_some() || end == from && !(self.is_keyed() && from == self.pages.space.pages_per_block);
+        let mut is_known = end == from && !(self.is_keyed() && from == self.pages.space.pages_per_block);
+        if let Some(next) = link.next {
+            is_known |= self.is_begun(next)?;
+        }
         for page in first_page + from..first_page + end {
             is_known |= self.tail_page(page, self.checkpoint.tail_sequence)?.is_some() && !self.is_keyed();
         }
@@ -247,23 +249,34 @@ impl<F: Flash> Log<'_, F> {
             }
         }
         // The checkpoint itself may have gone on there.
-        let was_erased = self.was_erased_for_log(previous, block)?;
-        if self.alloc.live(block) > 0 || was_erased && self.is_begun(block)? {
+        let is_alive = self.alloc.live(block) > 0 && !self.alloc.is_unknown(block);
+        if is_alive || self.was_in_use(previous, block)? {
             return Err(Error::Uncorrectable { page: first_page + LOG_FIRST_PAGE });
         }
         Ok(Successor::None)
     }
 
-    /// Whether the erase of a block was said to be done, by the checkpoint or, if that is newer, the last page of the block before it.
-    fn was_erased_for_log(&mut self, previous: u32, block: u32) -> Result<bool, Error> {
+    /// Whether a block that cannot be read was in use behind another one: its erase was said to be done, by the checkpoint or, if that is
+    /// newer, the last page of the block before it; or one that was erased later is behind it in the chain.
+    fn was_in_use(&mut self, previous: u32, block: u32) -> Result<bool, Error> {
         let is_front = previous == self.checkpoint.front_block;
-        // A header speaks for its block only where that is part of the chain for sure.
-        let (from, first) = if is_front { (self.checkpoint.front_page, 0) } else { (LOG_FIRST_PAGE, LOG_FIRST_PAGE) };
+        // A block that holds only its header is followed by none, whatever it says.
+        if !self.is_begun(block)? || !is_front && !self.is_begun(previous)? {
+            return Ok(false);
+        }
+        let from = if is_front { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         let end = self.end_of_pages(previous, from, None)?;
-        let newest = self.newest_page(previous, first..end)?;
+        let newest = self.newest_page(previous, 0..end)?;
         let stated =
             self.checkpoint.next.of(block).filter(|_| !newest.is_some_and(|page| self.outdates_checkpoint(&page)));
-        Ok(stated.unwrap_or(newest.is_some_and(|page| page.next_erased)))
+        if stated.unwrap_or(newest.is_some_and(|page| page.next_erased)) {
+            return Ok(true);
+        }
+        let behind =
+            self.checkpoint.next.erased().filter(|behind| *behind != block && *behind < self.pages.space.block_count);
+        let Some((behind, newest)) = behind.zip(newest) else { return Ok(false) };
+        let header = self.block_header(behind)?;
+        Ok(header.is_some_and(|(page, header)| self.is_of_chain(behind, &page) && header.before > newest.sequence))
     }
 
     fn outdates_checkpoint(&self, page: &Header) -> bool {
