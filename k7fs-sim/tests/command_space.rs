@@ -81,3 +81,30 @@ fn files_are_put_together() {
     fails_saying(1, &["directory"], &[s("defragment"), image.as_os_str(), s("/d")]);
     fails_saying(1, &["not found"], &[s("defragment"), image.as_os_str(), s("/none")]);
 }
+
+#[test]
+fn an_image_whose_last_commits_are_lost_goes_back_where_that_is_asked_for() {
+    const BLOCK: usize = 4096;
+    let scratch = Scratch::new();
+    let image = filled(&scratch, "W25Q80BL");
+    let sound = fs::read(&image).unwrap();
+    let mut refused = 0;
+    for block in
+        (0..sound.len() / BLOCK).filter(|block| sound[block * BLOCK..][..BLOCK].iter().any(|byte| *byte != 0xFF))
+    {
+        let mut bytes = sound.clone();
+        bytes[block * BLOCK..][..BLOCK].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x5A);
+        fs::write(&image, bytes).unwrap();
+        let listed = common::run(&[s("ls"), image.as_os_str()]);
+        if listed.status.success() {
+            continue;
+        }
+        refused += 1;
+        fails_saying(1, &["damaged beyond correction"], &[s("ls"), image.as_os_str()]);
+        ok(&[s("ls"), s("--go-back"), image.as_os_str()]);
+        fails_saying(1, &["damaged"], &[s("put"), image.as_os_str(), s("/dev/null"), s("/new")]);
+        ok(&[s("put"), s("--go-back"), image.as_os_str(), s("/dev/null"), s("/new")]);
+        assert!(ok(&[s("ls"), image.as_os_str()]).contains("new"), "block {block}");
+    }
+    assert!(refused > 0, "no block was needed for what was committed last");
+}

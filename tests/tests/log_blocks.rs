@@ -1,8 +1,9 @@
 //! What the loss of a block of the log costs, or of its first page, at every moment of a run: its header has nothing that its neighbours do
-//! not tell, and no mount takes a block that was lost for one that was never used (promises P1 and P3).
+//! not tell, no mount takes a block that was lost for one that was never used, and one that may goes back to a state that was (promises P1
+//! and P3).
 
 use k7fs_core::flash::{Flash, Geometry};
-use k7fs_core::{Error, Volume};
+use k7fs_core::{Error, MountOptions, Volume};
 use k7fs_sim::chip::{Chip, CutKind, SimFlash};
 use k7fs_sim::model::Tree;
 use k7fs_tests::geometry::{Case, SMALL, buffer_for, mount_options};
@@ -15,13 +16,15 @@ const BLOCKS_MORE: u32 = 24;
 const WRITES: u32 = 260;
 /// Of so many states of the chip one is looked at.
 const EVERY: u32 = 13;
+/// Names that are written to in turn.
+const FILES: u32 = 17;
 /// Marks above the kind of a page.
 const KIND_MASK: u8 = 0x3F;
 /// A page of the log, or one copied to a block that took another's place.
 const LOG_KINDS: [u8; 2] = [1, 5];
 
 fn path(write: u32) -> String {
-    format!("/file {}", write % 17)
+    format!("/file {}", write % FILES)
 }
 
 /// Lengths from some bytes to more than a page.
@@ -124,6 +127,45 @@ fn a_lost_header_of_a_block_of_the_log_costs_nothing() {
     }
 }
 
+/// What may have been committed in a file up to a write, newest first.
+fn contents(file: u32, last: u32) -> impl Iterator<Item = Vec<u8>> {
+    (0..=last).rev().filter(move |write| path(*write) == path(file)).map(content)
+}
+
+/// A mount that may go back shows an earlier state, and the volume goes on from there.
+fn go_back(flash: &mut SimFlash, last: u32, what: &str) {
+    let mut buffer = buffer_for(&*flash);
+    let options = MountOptions { may_go_back: true, ..mount_options(&*flash) };
+    let mounted = Volume::mount(&mut *flash, &mut buffer, options);
+    let mut volume = mounted.unwrap_or_else(|error| panic!("{what}: going back: {error}"));
+    let mut bytes = vec![0; 4096];
+    for file in 0..FILES {
+        match volume.read(&path(file), &mut bytes) {
+            Ok(length) => {
+                assert!(contents(file, last).any(|content| bytes[..length] == content), "{what}: file {file}")
+            }
+            Err(Error::NotFound | Error::Uncorrectable { .. }) => {}
+            Err(error) => panic!("{what}: file {file}: {error}"),
+        }
+    }
+    let mut written = Vec::new();
+    for write in last + 1..last + 40 {
+        match volume.write(&path(write), &content(write)) {
+            Ok(()) => written.push(write),
+            // A lost leaf is in the way.
+            Err(Error::Uncorrectable { .. }) => {}
+            Err(error) => panic!("{what}: write {write}: {error}"),
+        }
+    }
+    let _ = volume.abandon();
+    let mut volume = mount(flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: after going back: {error}"));
+    for file in 0..FILES {
+        let Some(write) = written.iter().rev().find(|write| path(**write) == path(file)) else { continue };
+        let length = volume.read(&path(file), &mut bytes);
+        assert_eq!(length.map(|length| bytes[..length] == content(*write)), Ok(true), "{what}: write {write}");
+    }
+}
+
 #[test]
 fn a_lost_block_is_never_taken_for_an_unused_one() {
     let mut refused = 0;
@@ -136,11 +178,14 @@ fn a_lost_block_is_never_taken_for_an_unused_one() {
                     |page: &std::ops::Range<usize>| image[page.clone()].iter().any(|byte| *byte != 0xFF);
                 let lost = pages(&geometry, block).filter(is_programmed);
                 let mut flash = without(&sound, &image, lost);
+                let before = flash.chip().to_bytes();
                 let mut buffer = buffer_for(&flash);
                 let mut volume = match mount(&mut flash, &mut buffer) {
                     Ok(volume) => volume,
                     Err(Error::Uncorrectable { .. }) => {
                         refused += 1;
+                        assert!(flash.chip().to_bytes() == before, "{what}: a refused mount has written");
+                        go_back(&mut flash, last, &what);
                         continue;
                     }
                     Err(error) => panic!("{what}: mount: {error}"),

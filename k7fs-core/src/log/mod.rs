@@ -37,7 +37,7 @@ pub(crate) use checkpoint::{Checkpoint, JUMPS_MAX, MayHave};
 pub(crate) use item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, KEY_BYTES, Key};
 pub(crate) use memory::Memory;
 pub(crate) use memory::buffer_bytes;
-pub(crate) use mount::{BLOCKS_MIN, SPARE_SHARE_MAX};
+pub(crate) use mount::{BLOCKS_MIN, SPARE_SHARE_MAX, Terms};
 pub(crate) use packed::{PACKED_HEAD_BYTES_MAX, PackedHead};
 pub(crate) use signature::{SIGNATURE_BYTES, Signature};
 pub(crate) use table::{Age, Beside, Packed, Place, Row, Table};

@@ -31,6 +31,15 @@ const AUTHENTICATED_PAGE_MIN: u32 = 256;
 /// A cut may have left pages with higher sequence numbers than any that the mount has seen.
 const SEQUENCE_GAP: u64 = 4096;
 
+/// What a mount is content with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// The least number of the last commit.
+    pub(crate) commit_min: u64,
+    /// Where pages of the tail are lost, the newest state that can be read will do.
+    pub(crate) may_go_back: bool,
+}
+
 /// What a mount has found.
 pub(crate) struct Found {
     fixed: FixedSet,
@@ -196,7 +205,7 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// Finds the last committed state; for writing, [`Self::make_writable`] must follow.
-    pub(crate) fn mount(&mut self, commit_min: u64) -> Result<Found, crate::Error> {
+    pub(crate) fn mount(&mut self, terms: Terms) -> Result<Found, crate::Error> {
         self.forget();
         let fixed = self.find_signature()?;
         let found = self.find_checkpoint(fixed != FixedSet::Lost);
@@ -204,17 +213,24 @@ impl<'b, F: Flash> Log<'b, F> {
         self.load_alloc()?;
         // Before the tail claims its blocks: what the table calls an old checkpoint block may be in the tail by now.
         self.claim_blocks()?;
-        let tail = self.find_tail()?;
-        let untouched = tail.newest_commit.is_none() && tail.is_empty(&self.checkpoint);
-        let clean = self.checkpoint.clean && tail_checkpoint && untouched;
+        let mut tail = self.find_tail(terms.may_go_back)?;
         self.place_front(&tail)?;
         self.place_moved(self.checkpoint.moved_page, None)?;
-        self.replay(tail.newest_commit)?;
+        match self.replay(tail.newest_commit) {
+            Err(error) if error.is_damage() && terms.may_go_back => {
+                // What lies behind the checkpoint is void: changes of which some are unknown are no state that ever was.
+                tail = Tail::void(&self.checkpoint);
+                self.replay(None)?;
+            }
+            result => result?,
+        }
+        let untouched = tail.newest_commit.is_none() && tail.is_empty(&self.checkpoint);
+        let clean = self.checkpoint.clean && tail_checkpoint && untouched && !tail.is_cut_off;
         self.alloc.free_unused();
         self.sequence = self.sequence.max(self.checkpoint.sequence) + SEQUENCE_GAP;
         self.generation = self.generation.wrapping_add(1);
         self.knows_lives = true;
-        if self.transaction < commit_min {
+        if self.transaction < terms.commit_min {
             return Err(crate::Error::RolledBack { commit: self.transaction });
         }
         Ok(Found { fixed, tail, tail_checkpoint, clean })

@@ -45,6 +45,12 @@ enum Successor {
 }
 
 impl Tail {
+    /// None at all, whatever was programmed behind the checkpoint: the log goes on in another chain.
+    pub(super) fn void(checkpoint: &Checkpoint) -> Self {
+        let (block, end) = (checkpoint.front_block, checkpoint.front_page);
+        Self { block, end, last_readable: true, newest_commit: None, is_cut_off: true }
+    }
+
     /// Whether nothing was programmed behind the checkpoint. The header of a further block does not count: that block is
     /// erased again before use.
     pub(super) fn is_empty(&self, checkpoint: &Checkpoint) -> bool {
@@ -53,9 +59,9 @@ impl Tail {
 }
 
 impl<F: Flash> Log<'_, F> {
-    /// Follows the log's chain from the checkpoint to its last page.
+    /// Follows the log's chain from the checkpoint to its last page; with `may_go_back`, to the last block before one that is lost.
     #[inline(never)]
-    pub(super) fn find_tail(&mut self) -> Result<Tail, Error> {
+    pub(super) fn find_tail(&mut self, may_go_back: bool) -> Result<Tail, Error> {
         let space = self.pages.space;
         let (mut block, mut from) = (self.checkpoint.front_block, self.checkpoint.front_page);
         if block >= space.block_count || from > space.pages_per_block {
@@ -64,7 +70,10 @@ impl<F: Flash> Log<'_, F> {
         let mut last_commit = None;
         let mut pages = 0;
         self.mark_tail(block);
-        let (mut link, mut is_cut_off) = self.front_link(block, from)?;
+        let (mut link, mut is_cut_off) = match self.front_link(block, from) {
+            Err(error) if error.is_damage() && may_go_back => return Ok(Tail::void(&self.checkpoint)),
+            result => result?,
+        };
         // Where the checkpoint's last commit was there may be another one now.
         let known_block = self.checkpoint.last_commit.map(|page| space.block_of_page(page));
         let (front_block, front_page) = (block, from);
@@ -76,7 +85,14 @@ impl<F: Flash> Log<'_, F> {
         let mut previous = block;
         for _ in 0..space.block_count {
             let Some(candidate) = link.next else { break };
-            let page = match self.successor_header(previous, candidate, link.before)? {
+            let successor = match self.successor_header(previous, candidate, link.before) {
+                Err(error) if error.is_damage() && may_go_back => {
+                    is_cut_off = true;
+                    break;
+                }
+                result => result?,
+            };
+            let page = match successor {
                 Successor::None => break,
                 Successor::Headless(page) => {
                     is_cut_off = true;

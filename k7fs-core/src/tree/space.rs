@@ -4,7 +4,7 @@ use super::Tree;
 use super::ahead::STEP_PAGES;
 use crate::error::inner::Error;
 use crate::flash::Flash;
-use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, Packed, Place, SPARE_SHARE_MAX};
+use crate::log::{Age, BlockState, HeadId, ItemKind, JUMPS_MAX, Key, Packed, Place, SPARE_SHARE_MAX, Terms};
 
 /// Commits that a mount may have to replay, at most.
 const TAIL_COMMITS_MAX: u32 = 256;
@@ -476,7 +476,7 @@ impl<F: Flash> Tree<'_, F> {
 
     /// Reads the state from the chip again.
     pub(crate) fn remount(&mut self, writable: bool) -> Result<(), Error> {
-        self.mount(writable, 0).map(drop).map_err(|error| match error {
+        self.mount(writable, Terms::default()).map(drop).map_err(|error| match error {
             crate::Error::Flash(error) => Error::Flash(error),
             crate::Error::Uncorrectable { page, larger_decoder: false } => Error::Uncorrectable { page },
             crate::Error::Uncorrectable { page, larger_decoder: true } => Error::BeyondSmallDecoder { page },
@@ -488,13 +488,13 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// Mounts the log and takes its tree; tells whether the last stop was clean.
-    pub(crate) fn mount(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
+    pub(crate) fn mount(&mut self, writable: bool, terms: Terms) -> Result<bool, crate::Error> {
         self.committed_bytes = 0;
         self.pending_bytes = 0;
         self.cleaned.clear();
         (self.weak, self.unreadable) = (0, 0);
         self.emptying = None;
-        let is_clean = self.mount_log(writable, commit_min)?;
+        let is_clean = self.mount_log(writable, terms)?;
         self.adopt_root()?;
         // Rows that replay brought back count as if they had just been written; but nobody has to pay for them at once.
         self.rows_before = self.rows_to_replay();
@@ -504,19 +504,23 @@ impl<F: Flash> Tree<'_, F> {
     }
 
     /// A torn page may read good once and never again: then the log is looked at anew, without it.
-    fn mount_log(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
-        let mut result = self.mount_once(writable, commit_min);
+    fn mount_log(&mut self, writable: bool, terms: Terms) -> Result<bool, crate::Error> {
+        let strictly = Terms { may_go_back: false, ..terms };
+        let mut result = self.mount_once(writable, strictly);
         for _ in 0..MOUNT_RETRIES_MAX {
             match result {
-                Err(crate::Error::Uncorrectable { .. }) => result = self.mount_once(writable, commit_min),
+                Err(crate::Error::Uncorrectable { .. }) => result = self.mount_once(writable, strictly),
                 _ => break,
             }
         }
-        result
+        match result {
+            Err(crate::Error::Uncorrectable { .. }) if terms.may_go_back => self.mount_once(writable, terms),
+            result => result,
+        }
     }
 
-    fn mount_once(&mut self, writable: bool, commit_min: u64) -> Result<bool, crate::Error> {
-        let found = self.log.mount(commit_min)?;
+    fn mount_once(&mut self, writable: bool, terms: Terms) -> Result<bool, crate::Error> {
+        let found = self.log.mount(terms)?;
         if self.log.alloc.has_unknown() {
             // Before anything is written: nobody knows yet which blocks are free.
             self.adopt_root()?;

@@ -53,7 +53,7 @@ use crate::error::{Error, inner};
 use crate::flash::{Flash, Geometry};
 use crate::hash::HashId;
 use crate::key::AUTHENTICATED;
-use crate::log::{BlockState, Log, Signature};
+use crate::log::{BlockState, Log, Signature, Terms};
 use crate::page::ReadStatistics;
 use crate::tree::{Demand, Tree};
 use handles::OpenFiles;
@@ -201,7 +201,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         // A volume is large: it is built, worked on and returned in one place instead of being copied.
         let mut volume = Self::blank(flash, buffer, &options);
         if let Ok(blank) = &mut volume
-            && let Err(error) = blank.start(options.commit_min)
+            && let Err(error) = blank.start(&options)
         {
             volume = Err(error);
         }
@@ -221,7 +221,7 @@ impl<'b, F: Flash> Volume<'b, F> {
         if let Ok(blank) = &mut volume {
             codecs.cached = None;
             blank.codecs = Some(codecs);
-            if let Err(error) = blank.start(options.commit_min) {
+            if let Err(error) = blank.start(&options) {
                 volume = Err(error);
             }
         }
@@ -242,8 +242,9 @@ impl<'b, F: Flash> Volume<'b, F> {
     }
 
     #[inline(never)]
-    fn start(&mut self, commit_min: u64) -> Result<(), Error> {
-        self.clean = self.tree.mount(!self.read_only, commit_min)?;
+    fn start(&mut self, options: &MountOptions) -> Result<(), Error> {
+        let terms = Terms { commit_min: options.commit_min, may_go_back: options.may_go_back };
+        self.clean = self.tree.mount(!self.read_only, terms)?;
         self.enter_default_index()?;
         self.codec = self.tree.log.signature.codec;
         let needed = 1 << self.tree.log.signature.logical_block_log2;

@@ -127,6 +127,11 @@ pub struct MountOptions {
     /// counter that only rises, after a `sync`, has an older state refused with it: also that of an authenticated volume
     /// which was put back as a whole.
     pub commit_min: u64,
+    /// Where pages of the last commits cannot be read, so that nobody knows what they changed, take the newest state that can be read
+    /// instead of refusing to mount. A writable mount makes that the volume's state; what was committed since is gone.
+    ///
+    /// A mount without it fails with [`Error::Uncorrectable`](crate::Error::Uncorrectable) then, and changes nothing.
+    pub may_go_back: bool,
 }
 
 /// What an object is.

@@ -49,12 +49,15 @@ pub(super) struct OpeningOptions {
     /// Refuse the volume where its last commit has a lower number; `k7fs info` tells it
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     commit_min: u64,
+    /// Where what was committed last cannot be read, open the newest state that can; a command that writes makes it the volume's
+    #[arg(long)]
+    go_back: bool,
 }
 
 impl OpeningOptions {
     pub(super) fn get(&self) -> Result<Opening<'static>, CliError> {
         let chip = self.name.as_deref().map(chip).transpose()?;
-        Ok(Opening { chip, key: self.key.read()?, commit_min: self.commit_min })
+        Ok(Opening { chip, key: self.key.read()?, commit_min: self.commit_min, may_go_back: self.go_back })
     }
 }
 

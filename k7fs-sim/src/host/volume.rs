@@ -31,11 +31,18 @@ pub struct Opening<'c> {
     pub key: Option<Key>,
     /// The least number that the last commit may have, see [`MountOptions::commit_min`].
     pub commit_min: u64,
+    /// Take the newest state that can be read, see [`MountOptions::may_go_back`].
+    pub may_go_back: bool,
 }
 
 impl Opening<'_> {
     fn mount_options(&self) -> MountOptions {
-        MountOptions { key: self.key, commit_min: self.commit_min, ..MountOptions::default() }
+        MountOptions {
+            key: self.key,
+            commit_min: self.commit_min,
+            may_go_back: self.may_go_back,
+            ..MountOptions::default()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::pages::{Held, Tail, held_by, tail};
 use super::survey::{Survey, survey};
 use crate::chip::SimFlash;
 use crate::model::{Content, Finished, Operation, Oracle, Session, TreeEntry, Violation};
-use crate::rig::{Rig, Step};
+use crate::rig::{Rig, Step, look};
 
 /// What a loss has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,18 +87,37 @@ impl Lost {
     fn judge_refusal(&self, rig: &mut Rig, error: Error) -> Result<Cost, Breach> {
         let tail = tail(rig.flash_mut());
         let held = self.cause(error);
-        let was_blank = self.held.iter().all(|held| held.sequence == 0);
-        let is_excused = |tail: &Tail| match (error, &held) {
-            (Error::Uncorrectable { page, .. }, Some(held)) => {
-                was_blank || tail.needs(held) || tail.may_need(page, self.pages_per_block())
+        // But for a header that no page has followed.
+        let was_blank = self.held.iter().skip(1).all(|held| held.sequence == 0);
+        // What was programmed there after the loss fell on noise.
+        let was_begun = self.held.iter().any(|held| held.is_log) && self.held.iter().any(|held| held.sequence == 0);
+        let is_excused = |tail: &Tail| match error {
+            Error::Uncorrectable { page, .. } if held.is_some() => {
+                was_blank
+                    || was_begun
+                    || self.held.iter().any(|held| tail.needs(held))
+                    || tail.may_need(page, self.pages_per_block())
             }
             _ => false,
         };
-        if tail.as_ref().is_some_and(is_excused) {
-            return Ok(Cost::Mount);
+        if !tail.as_ref().is_some_and(is_excused) {
+            let what = format!("mount: {error}; the page held {held:?}, the tail is {tail:?}");
+            return Err(Breach { class: Class::Mount, what });
         }
-        let what = format!("mount: {error}; the page held {held:?}, the tail is {tail:?}");
-        Err(Breach { class: Class::Mount, what })
+        self.judge_going_back(rig).map(|()| Cost::Mount)
+    }
+
+    /// A mount that may go back comes up and shows an earlier state, but for what lay in the block.
+    fn judge_going_back(&self, rig: &mut Rig) -> Result<(), Breach> {
+        let (mut volume, oracle) = rig
+            .mount_going_back()
+            .map_err(|error| Breach { class: Class::Mount, what: format!("going back: {error}") })?;
+        match look(&mut volume) {
+            Ok(shown) if oracle.went_back(&shown) || oracle.candidates().contains(&shown) => Ok(()),
+            Ok(_) => Err(Breach { class: Class::Wrong, what: "going back shows a state that never was".to_owned() }),
+            Err(violation) if violation.error.is_some_and(|error| self.excuses(error)) => Ok(()),
+            Err(violation) => Err(Breach::of(violation.within("going back"))),
+        }
     }
 
     /// Looks at everything and writes again what is lost; the outer error is that of the mount.

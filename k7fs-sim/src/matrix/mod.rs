@@ -22,8 +22,8 @@
 //! *content*: nothing wrong is ever shown. Where nothing is answered the error names a page of the block that held content or a
 //! leaf, which have one copy; roots, inner nodes and all else is served. The volume mounts, unless the error names a page that what was
 //! committed behind the newest checkpoint needs, or one of which nobody can tell whether it was: behind the checkpoint in the block
-//! where the log went on, or in a block that had been erased for the log to go on in and was blank. Those have one copy as well, and a
-//! mount that went on without them might go back (P1).
+//! where the log went on, or in a block that the log was about to go on in or had only begun, in which it may have gone on. Those have one copy as well, and a
+//! mount that went on without them might go back (P1). One that may go back comes up, with a state that was.
 //! It takes writes, unless the root directory's own inode is lost or a leaf is in the way; what is lost is written again, and from there on the rest of the sequence is judged as strictly as before. What losses have
 //! cost is counted apart from violations.
 

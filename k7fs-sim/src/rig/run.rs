@@ -140,6 +140,16 @@ impl Rig {
         Ok((volume, &mut self.oracle))
     }
 
+    /// As [`Self::mount`], of a volume that may go back.
+    ///
+    /// # Errors
+    /// What the mount says.
+    pub fn mount_going_back(&mut self) -> Result<(Volume<'_, &mut SimFlash>, &mut Oracle), Error> {
+        let options = MountOptions { may_go_back: true, ..self.options };
+        let volume = Volume::mount(&mut self.flash, &mut self.buffer, options)?;
+        Ok((volume, &mut self.oracle))
+    }
+
     /// Runs all steps, unmounts, and looks at everything once more.
     ///
     /// # Errors
