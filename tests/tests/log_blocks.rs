@@ -4,8 +4,8 @@
 
 use k7fs_core::flash::{Flash, Geometry};
 use k7fs_core::{Error, MountOptions, Volume};
-use k7fs_sim::chip::{Chip, CutKind, SimFlash};
-use k7fs_sim::model::Tree;
+use k7fs_sim::chip::{Chip, CutKind, Fork, Operation, SimFlash};
+use k7fs_sim::model::{Random, Tree};
 use k7fs_tests::geometry::{Case, SMALL, buffer_for, mount_options};
 use k7fs_tests::seed::seed;
 use k7fs_tests::sequence::{check, look};
@@ -14,12 +14,15 @@ use k7fs_tests::sequence::{check, look};
 const BLOCKS_MORE: u32 = 24;
 /// Writes of a run, each durable on return.
 const WRITES: u32 = 260;
-/// Of so many states of the chip one is looked at.
-const EVERY: u32 = 13;
+/// Calls in a session, in the mean.
+const EVERY: u64 = 7;
 /// Names that are written to in turn.
 const FILES: u32 = 17;
 /// Marks above the kind of a page.
 const KIND_MASK: u8 = 0x3F;
+/// Set in the kind of a page that says that the next block is erased.
+const NEXT_ERASED: u8 = 0x40;
+const KIND_CHECKPOINT: u8 = 4;
 /// A page of the log, or one copied to a block that took another's place.
 const LOG_KINDS: [u8; 2] = [1, 5];
 
@@ -38,24 +41,32 @@ fn mount<'v>(flash: &'v mut SimFlash, buffer: &'v mut [u8]) -> Result<Volume<'v,
     Volume::mount(flash, buffer, options)
 }
 
-/// A chip whose power goes between two operations, and the number of the last write, every few writes of a run.
+/// A chip between two sessions, and the number of the last write, after every session of a run: some writes, some idle time, and a stop
+/// or none.
 fn states(case: &Case) -> Vec<(SimFlash, u32)> {
     let mut flash = case.formatted(BLOCKS_MORE, seed());
-    let mut states = Vec::new();
-    for first in (0..WRITES).step_by(EVERY as usize) {
+    let (mut random, mut states, mut next) = (Random::new(seed()), Vec::new(), 0);
+    while next < WRITES {
         let mut buffer = buffer_for(&flash);
         let mut volume = mount(&mut flash, &mut buffer).expect("mounts");
-        for write in first..first + EVERY {
-            volume.write(&path(write), &content(write)).expect("fits");
+        for _ in 0..1 + random.below(2 * EVERY) {
+            match random.below(8) {
+                0 => drop(volume.erase_ahead(1 + random.below(3) as u32).expect("erases")),
+                1 => drop(volume.maintain(1 + random.below(40) as u32).expect("maintains")),
+                _ => {
+                    volume.write(&path(next), &content(next)).expect("fits");
+                    next += 1;
+                }
+            }
         }
-        // Every other run of writes goes on from a clean stop.
-        let is_clean = first / EVERY % 2 == 1;
-        if is_clean {
+        if random.below(3) == 0 {
             volume.unmount().expect("stops");
         } else {
             let _ = volume.abandon();
         }
-        states.push((flash.clone(), first + EVERY - 1));
+        if next > 0 {
+            states.push((flash.clone(), next - 1));
+        }
     }
     states
 }
@@ -200,4 +211,94 @@ fn a_lost_block_is_never_taken_for_an_unused_one() {
         }
     }
     assert!(refused >= 20, "{refused} mounts were refused");
+}
+
+/// A page that is programmed, and the kind that it says to be of.
+fn programmed(fork: &Fork) -> Option<(u32, u8)> {
+    match &fork.operation {
+        Operation::Program { page, column: 0, bytes } => Some((*page, bytes[0])),
+        _ => None,
+    }
+}
+
+/// The chip with a page beyond correction: one that was torn, and read well before.
+fn without_page(flash: &SimFlash, page: u32) -> SimFlash {
+    let raw = flash.geometry().raw_page_size();
+    without(flash, &flash.chip().to_bytes(), std::iter::once(page as usize * raw..(page as usize + 1) * raw))
+}
+
+/// The checkpoint that leads to another chain is on one mirror only, reads well at the next mount, and never again.
+#[test]
+fn what_was_committed_in_another_chain_stays_where_the_checkpoint_that_leads_there_was_torn() {
+    let mut tried = 0;
+    for case in [Case::named("nor-256-4k"), SMALL[1]] {
+        for (sound, last) in states(&case) {
+            let (geometry, image) = (sound.geometry(), sound.chip().to_bytes());
+            for block in (0..geometry.block_count).filter(|block| is_log(&geometry, &image, *block)) {
+                let what = format!("{}, after write {last}, block {block}", case.name);
+                let mut lost = without_page(&sound, block * geometry.pages_per_block);
+                lost.chip_mut().record_forks();
+                let mut buffer = buffer_for(&lost);
+                let _ = mount(&mut lost, &mut buffer).unwrap_or_else(|error| panic!("{what}: {error}")).abandon();
+                let forks = lost.chip_mut().take_forks();
+                let kinds = |fork: &Fork| programmed(fork).map(|(page, kind)| (page, kind & KIND_MASK));
+                let at = forks.iter().position(|fork| kinds(fork).is_some_and(|(_, kind)| kind == KIND_CHECKPOINT));
+                let begins = |fork: &Fork| {
+                    kinds(fork).is_some_and(|(page, kind)| kind == LOG_KINDS[0] && page % geometry.pages_per_block == 0)
+                };
+                let Some(at) = at.filter(|at| forks[..*at].iter().any(begins)) else { continue };
+                let mut torn = lost.with_chip(forks[at].cut(CutKind::Done));
+                let mut volume = mount(&mut torn, &mut buffer).unwrap_or_else(|error| panic!("{what}: {error}"));
+                for write in last + 1..last + 4 {
+                    volume.write(&path(write), &content(write)).unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+                let _ = volume.abandon();
+                let (page, _) = programmed(&forks[at]).expect("a page is programmed");
+                assert_eq!(shown(&without_page(&torn, page), &what), shown(&torn, &what), "{what}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 10, "{tried} chains were begun");
+}
+
+/// A log block's last page, the only one to say that the next block is erased, is torn: one mount does not read it, the next one does.
+#[test]
+fn a_page_that_is_read_later_refuses_no_mount() {
+    let mut tried = 0;
+    for case in [Case::named("nor-256-4k"), SMALL[1]] {
+        let mut flash = case.formatted(BLOCKS_MORE, seed());
+        let last_of_block = flash.geometry().pages_per_block - 1;
+        for first in (0..6 * WRITES).step_by(50) {
+            let mut buffer = buffer_for(&flash);
+            flash.chip_mut().record_forks();
+            let mut volume = mount(&mut flash, &mut buffer).expect("mounts");
+            for write in first..first + 50 {
+                volume.write(&path(write), &content(write)).expect("fits");
+            }
+            let _ = volume.abandon();
+            let forks = flash.chip_mut().take_forks();
+            let pages: Vec<(&Fork, u32, u8)> =
+                forks.iter().filter_map(|fork| programmed(fork).map(|(page, kind)| (fork, page, kind))).collect();
+            for (fork, page, kind) in &pages {
+                let says = |kind: u8| kind & KIND_MASK == LOG_KINDS[0] && kind & NEXT_ERASED != 0;
+                let said_before = pages.iter().any(|(_, other, kind)| *other + 1 == *page && says(*kind));
+                if !says(*kind) || page % (last_of_block + 1) != last_of_block || said_before {
+                    continue;
+                }
+                let mut unread = without_page(&flash.with_chip(fork.cut(CutKind::Done)), *page);
+                unread.chip_mut().record_forks();
+                let _ = mount(&mut unread, &mut buffer).expect("mounts").abandon();
+                let forks = unread.chip_mut().take_forks();
+                for fork in forks.iter().filter(|fork| matches!(fork.operation, Operation::Erase { .. })) {
+                    for kind in CutKind::LADDER {
+                        let read_again = without_page(&unread.with_chip(fork.cut(kind)), *page);
+                        shown(&read_again, &format!("{}, page {page}, {kind:?}", case.name));
+                        tried += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(tried >= 20, "{tried} erases were cut");
 }
