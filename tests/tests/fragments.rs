@@ -1,5 +1,5 @@
-//! Files that grow and change in small pieces: the extents of a logical block stay few, whatever the pieces' length, so that
-//! replacing all of them fits the table, and a piece costs few pages.
+//! Files that grow and change in small pieces: the extents of a logical block stay few, whatever the length of the pieces, so that
+//! replacing all of them fits the table.
 
 use k7fs_core::{OpenOptions, Volume};
 use k7fs_sim::model::{Content, Random};
