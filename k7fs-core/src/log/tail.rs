@@ -202,7 +202,9 @@ impl<F: Flash> Log<'_, F> {
             known = known.or(self.tail_page(page, 0)?.map(|page| page.sequence));
         }
         let is_front = block == self.checkpoint.front_block;
-        let known = known.or_else(|| is_front.then(|| self.checkpoint.tail_sequence + 1)).filter(|_| !self.is_keyed());
+        let known = known
+            .or_else(|| is_front.then(|| self.checkpoint.tail_sequence.saturating_add(1)))
+            .filter(|_| !self.is_keyed());
         for candidate in 0..self.pages.space.block_count {
             let Some(known) = known else { break };
             let Some((page, header)) = self.block_header(candidate)? else { continue };
