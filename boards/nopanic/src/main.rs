@@ -98,7 +98,13 @@ fn use_volume<F: Flash>(mut flash: F, buffer: &mut [u8]) -> Result<(), Error> {
     Volume::format(&mut flash, buffer, &options)?;
     let clock = (anything::<u8>() != 0).then_some(time as fn() -> Timestamp);
     let key = (anything::<u8>() != 0).then_some(Key::new([anything(); Key::BYTES]));
-    let options = MountOptions { read_only: anything::<u8>() != 0, clock, key, commit_min: anything(), may_go_back: anything::<u8>() != 0 };
+    let options = MountOptions {
+        read_only: anything::<u8>() != 0,
+        clock,
+        key,
+        commit_min: anything(),
+        may_go_back: anything::<u8>() != 0,
+    };
     #[cfg(not(feature = "full-alloc"))]
     let mut codec = AnyCodec;
     #[cfg(feature = "full-alloc")]
