@@ -503,16 +503,22 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             return self.erase_for_use(block);
         }
-        // What an earlier mount has left on a block that it had erased is not known: it is erased once more. A checkpoint that says so
-        // already may be torn.
-        if self.checkpoint.next.of(block).is_some() || self.does_say_erased()? {
-            self.state_next(block, false)?;
-        }
+        self.take_back_statement(block)?;
         let is_erased = self.erase_for_use(block)?;
         if is_erased {
             self.state_next(block, true)?;
         }
         Ok(is_erased)
+    }
+
+    /// Before the planned successor is erased once more: what an earlier mount has left on a block that it had erased is not known. A
+    /// checkpoint that says so already may be torn.
+    pub(super) fn take_back_statement(&mut self, block: u32) -> Result<(), Error> {
+        if self.checkpoint.next.of(block).is_some() || self.does_say_erased()? {
+            self.state_next(block, false)?;
+        }
+        self.front.may_say_erased = false;
+        Ok(())
     }
 
     /// Repeats the last checkpoint with what holds of a block that the log goes on in.
