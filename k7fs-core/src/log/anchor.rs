@@ -106,6 +106,36 @@ impl<F: Flash> Log<'_, F> {
         Err(Error::WornOut)
     }
 
+    /// Writes the last checkpoint once more, without a copy of it on the stack: this happens deep below any call.
+    #[inline(never)]
+    pub(super) fn repeat_checkpoint(&mut self) -> Result<(), Error> {
+        self.checkpoint.clean = false;
+        self.checkpoint.moved_page = self.moved_page();
+        if self.is_keyed() {
+            self.renew_lives()?;
+        }
+        for _ in 0..RETRIES_MAX {
+            self.checkpoint.sequence = self.next_sequence();
+            let mut item = [0u8; ITEM_BYTES_MAX];
+            let item = checkpoint_item(&self.pages.space, &self.checkpoint, &mut item).ok_or(Error::Exhausted)?;
+            if item.len() > self.pages.space.payload as usize {
+                return Err(Error::Exhausted);
+            }
+            let sequence = self.checkpoint.sequence;
+            if self.append_checkpoint(sequence, item)? || self.move_checkpoints(sequence, item)? {
+                return Ok(());
+            }
+        }
+        Err(Error::WornOut)
+    }
+
+    #[inline(never)]
+    fn renew_lives(&mut self) -> Result<(), Error> {
+        let checkpoint = self.checkpoint;
+        self.checkpoint.lives = self.lives_now(&checkpoint)?;
+        Ok(())
+    }
+
     /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.
     pub(crate) fn checkpoint_move_blocks(&self) -> u32 {
         let nearly_full = self.pages.space.pages_per_block.saturating_sub(2);

@@ -523,10 +523,8 @@ impl<'b, F: Flash> Log<'b, F> {
 
     /// Repeats the last checkpoint with what holds of a block that the log goes on in.
     fn state_next(&mut self, block: u32, is_erased: bool) -> Result<(), Error> {
-        let mut checkpoint = self.checkpoint;
-        checkpoint.clean = false;
-        checkpoint.next = NextBlock::new(block, is_erased);
-        self.write_checkpoint(&mut checkpoint, false)
+        self.checkpoint.next = NextBlock::new(block, is_erased);
+        self.repeat_checkpoint()
     }
 
     /// Whether the newest page of the front head's block says that its successor is erased, or may: one that cannot be read now may be
