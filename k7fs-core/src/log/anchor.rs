@@ -74,66 +74,51 @@ pub(super) struct FoundCheckpoint {
     pub(super) last: bool,
 }
 
-/// Writes a checkpoint as an item.
+/// Writes a checkpoint as an item of one page.
 #[inline(never)]
 fn checkpoint_item<'b>(space: &Space, checkpoint: &Checkpoint, bytes: &'b mut [u8]) -> Option<&'b [u8]> {
     let mut body = [0u8; CHECKPOINT_BYTES_MAX];
-    keyless_item(ItemKind::Checkpoint, checkpoint.encode(space, &mut body)?, bytes)
+    let item = keyless_item(ItemKind::Checkpoint, checkpoint.encode(space, &mut body)?, bytes)?;
+    (item.len() <= space.payload as usize).then_some(item)
 }
 
 impl<F: Flash> Log<'_, F> {
-    /// Makes a checkpoint durable. On return a mount finds it, and what only the one before needed may be erased.
+    /// Makes a checkpoint durable, and leaves the one before in its place. On return a mount finds it, and what only the one before needed
+    /// may be erased; where that fails the one before is still the last.
     ///
     /// `fresh` says that the log's tail begins with it; else it begins where the checkpoint says.
     pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint, fresh: bool) -> Result<(), Error> {
-        checkpoint.moved_page = self.moved_page();
-        checkpoint.lives = self.lives_now(checkpoint)?;
-        for _ in 0..RETRIES_MAX {
-            checkpoint.sequence = self.next_sequence();
-            if fresh {
-                checkpoint.tail_sequence = checkpoint.sequence;
-            }
-            let mut item = [0u8; ITEM_BYTES_MAX];
-            let item = checkpoint_item(&self.pages.space, checkpoint, &mut item).ok_or(Error::Exhausted)?;
-            if item.len() > self.pages.space.payload as usize {
-                return Err(Error::Exhausted);
-            }
-            if self.append_checkpoint(checkpoint.sequence, item)? || self.move_checkpoints(checkpoint.sequence, item)? {
-                core::mem::swap(&mut self.checkpoint, checkpoint);
-                return Ok(());
-            }
+        core::mem::swap(&mut self.checkpoint, checkpoint);
+        let written = self.say_checkpoint(fresh);
+        if written.is_err() {
+            core::mem::swap(&mut self.checkpoint, checkpoint);
         }
-        Err(Error::WornOut)
+        written
     }
 
     /// Writes the last checkpoint once more, without a copy of it on the stack: this happens deep below any call.
-    #[inline(never)]
     pub(super) fn repeat_checkpoint(&mut self) -> Result<(), Error> {
         self.checkpoint.clean = false;
+        self.say_checkpoint(false)
+    }
+
+    #[inline(never)]
+    fn say_checkpoint(&mut self, fresh: bool) -> Result<(), Error> {
         self.checkpoint.moved_page = self.moved_page();
-        if self.is_keyed() {
-            self.renew_lives()?;
-        }
+        self.checkpoint.lives = self.lives_now()?;
         for _ in 0..RETRIES_MAX {
-            self.checkpoint.sequence = self.next_sequence();
+            let sequence = self.next_sequence();
+            self.checkpoint.sequence = sequence;
+            if fresh {
+                self.checkpoint.tail_sequence = sequence;
+            }
             let mut item = [0u8; ITEM_BYTES_MAX];
             let item = checkpoint_item(&self.pages.space, &self.checkpoint, &mut item).ok_or(Error::Exhausted)?;
-            if item.len() > self.pages.space.payload as usize {
-                return Err(Error::Exhausted);
-            }
-            let sequence = self.checkpoint.sequence;
             if self.append_checkpoint(sequence, item)? || self.move_checkpoints(sequence, item)? {
                 return Ok(());
             }
         }
         Err(Error::WornOut)
-    }
-
-    #[inline(never)]
-    fn renew_lives(&mut self) -> Result<(), Error> {
-        let checkpoint = self.checkpoint;
-        self.checkpoint.lives = self.lives_now(&checkpoint)?;
-        Ok(())
     }
 
     /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.

@@ -638,8 +638,6 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Remembers that `to` stands in the chain where `from` is named, durably.
     pub(super) fn add_jump(&mut self, from: u32, to: u32) -> Result<(), Error> {
         self.checkpoint.jumps.push((from, to)).map_err(|()| Error::WornOut)?;
-        let mut checkpoint = self.checkpoint;
-        checkpoint.clean = false;
-        self.write_checkpoint(&mut checkpoint, false)
+        self.repeat_checkpoint()
     }
 }

@@ -6,7 +6,7 @@
 //! reference and commit says the life it means.
 
 use super::alloc::Segment;
-use super::checkpoint::{Checkpoint, LIVES_BYTES};
+use super::checkpoint::LIVES_BYTES;
 use super::{BlockState, Log};
 use crate::error::inner::Error;
 use crate::flash::Flash;
@@ -92,21 +92,21 @@ impl<F: Flash> Log<'_, F> {
         }
     }
 
-    /// The pages whose blocks a checkpoint vouches for.
-    fn vouched(&self, checkpoint: &Checkpoint) -> impl Iterator<Item = u32> + use<F> {
-        let space = self.pages.space;
+    /// The pages whose blocks the checkpoint vouches for.
+    fn vouched(&self) -> impl Iterator<Item = u32> + use<F> {
+        let (space, checkpoint) = (self.pages.space, &self.checkpoint);
         let front = space.first_page(checkpoint.front_block);
         let moved = checkpoint.moved_page.and_then(|page| page.checked_sub(1));
         let segments = checkpoint.segments.into_iter().filter_map(Segment::get).map(|(address, _)| address.page);
         segments.chain([front]).chain(moved).take(VOUCHED_MAX)
     }
 
-    /// The hash of the lives that a checkpoint vouches for, as `life` tells them.
+    /// The hash of the lives that the checkpoint vouches for, as `life` tells them.
     fn lives_tag(
-        &mut self, checkpoint: &Checkpoint, mut life: impl FnMut(&mut Self, u32) -> Result<u32, Error>,
+        &mut self, mut life: impl FnMut(&mut Self, u32) -> Result<u32, Error>,
     ) -> Result<[u8; LIVES_BYTES], Error> {
         let mut lives = [0u8; 4 * VOUCHED_MAX];
-        for (place, page) in lives.chunks_exact_mut(4).zip(self.vouched(checkpoint)) {
+        for (place, page) in lives.chunks_exact_mut(4).zip(self.vouched()) {
             place.copy_from_slice(&life(self, page)?.to_le_bytes());
         }
         let mut tag = [0; LIVES_BYTES];
@@ -116,13 +116,13 @@ impl<F: Flash> Log<'_, F> {
         Ok(tag)
     }
 
-    /// What a checkpoint that is about to be written says of lives.
-    pub(super) fn lives_now(&mut self, checkpoint: &Checkpoint) -> Result<Option<[u8; LIVES_BYTES]>, Error> {
+    /// What the checkpoint says of lives when it is about to be written.
+    pub(super) fn lives_now(&mut self) -> Result<Option<[u8; LIVES_BYTES]>, Error> {
         if !self.is_keyed() {
             return Ok(None);
         }
         let now = |log: &mut Self, page| Ok(log.alloc.erase_count(log.pages.space.block_of_page(page)));
-        self.lives_tag(checkpoint, now).map(Some)
+        self.lives_tag(now).map(Some)
     }
 
     /// Takes the lives of the blocks that the checkpoint vouches for. The allocation table has been loaded, from some of them.
@@ -130,8 +130,7 @@ impl<F: Flash> Log<'_, F> {
         if !self.is_keyed() {
             return Ok(());
         }
-        let checkpoint = self.checkpoint;
-        let tag = self.lives_tag(&checkpoint, |log, page| {
+        let tag = self.lives_tag(|log, page| {
             let life = log.pages.header(page)?.life;
             let block = log.pages.space.block_of_page(page);
             log.alloc.set_erase_count(block, life);
@@ -140,7 +139,7 @@ impl<F: Flash> Log<'_, F> {
             }
             Ok(life)
         })?;
-        let page = self.pages.space.first_page(checkpoint.front_block);
-        if Some(tag) == checkpoint.lives || is_off(Step::Life) { Ok(()) } else { Err(Error::Forged { page }) }
+        let page = self.pages.space.first_page(self.checkpoint.front_block);
+        if Some(tag) == self.checkpoint.lives || is_off(Step::Life) { Ok(()) } else { Err(Error::Forged { page }) }
     }
 }

@@ -124,6 +124,18 @@ struct TailStart {
     pages: u32,
 }
 
+impl Checkpoint {
+    /// The log's tail begins there.
+    fn begin_tail(&mut self, start: &TailStart) {
+        self.tail_sequence = start.sequence;
+        self.front_block = start.front_block;
+        self.front_page = start.front_page;
+        self.last_commit = start.last_commit;
+        self.commit_tag = start.commit_tag;
+        self.transaction = start.transaction;
+    }
+}
+
 /// An item and where its body is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -324,12 +336,6 @@ impl<F: Flash> Log<'_, F> {
             may_have: self.may_have,
             root,
             root_level,
-            tail_sequence: start.sequence,
-            front_block: start.front_block,
-            front_page: start.front_page,
-            last_commit: start.last_commit,
-            commit_tag: start.commit_tag,
-            transaction: start.transaction,
             next_object: self.next_object,
             leaves: self.checkpoint.leaves,
             scrubbed: self.checkpoint.scrubbed,
@@ -337,6 +343,7 @@ impl<F: Flash> Log<'_, F> {
             blocks: self.stated_blocks(),
             ..Checkpoint::new()
         };
+        checkpoint.begin_tail(&start);
         if behind || self.transaction_start.is_some() {
             // The pages behind it are walked one day, perhaps from a block before the replaced ones.
             checkpoint.jumps.clone_from(&self.checkpoint.jumps);

@@ -520,9 +520,7 @@ impl<'b, F: Flash> Log<'b, F> {
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty() && self.is_checkpoint_mirrored()?) {
             // A checkpoint that repeats the last one, for the sake of a jump or of another chain, is younger than the commits: it
             // may be torn too. One that cannot be read now may be read later: it must never be the newest.
-            let mut checkpoint = self.checkpoint;
-            checkpoint.clean = false;
-            self.write_checkpoint(&mut checkpoint, false)?;
+            self.repeat_checkpoint()?;
         }
         if has_commit {
             return self.recommit();

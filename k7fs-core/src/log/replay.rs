@@ -285,18 +285,9 @@ impl<F: Flash> Log<'_, F> {
         let commit = self.next_commit();
         self.append_commit(commit)?;
         self.table.commit_pending();
-        let mut checkpoint = Checkpoint {
-            clean: false,
-            next: NextBlock::NONE,
-            tail_sequence: start.sequence,
-            front_block: start.front_block,
-            front_page: start.front_page,
-            last_commit: start.last_commit,
-            commit_tag: start.commit_tag,
-            transaction: start.transaction,
-            jumps: Jumps::default(),
-            ..self.checkpoint
-        };
+        let mut checkpoint =
+            Checkpoint { clean: false, next: NextBlock::NONE, jumps: Jumps::default(), ..self.checkpoint };
+        checkpoint.begin_tail(&start);
         self.write_checkpoint(&mut checkpoint, false)
     }
 
