@@ -10,7 +10,7 @@ use k7fs_core::{Error, FaultKind, Kind, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::breach::{Breach, Class};
-use super::pages::{Held, Tail, held_by, tail};
+use super::pages::{Held, held_by, newest_log_block, tail};
 use super::survey::{Survey, survey};
 use crate::chip::SimFlash;
 use crate::model::{Content, Finished, Operation, Oracle, Session, TreeEntry, Violation};
@@ -32,19 +32,33 @@ pub enum Cost {
 
 /// The block whose content is lost.
 pub(super) struct Lost {
+    block: u32,
     first_page: u32,
     held: Vec<Held>,
+    /// The log was being written there.
+    is_newest: bool,
 }
 
 impl Lost {
     /// `before` is the chip just before the loss.
     pub(super) fn new(before: &mut SimFlash, block: u32) -> Self {
         let first_page = block * before.geometry().pages_per_block;
-        Self { first_page, held: held_by(before, block) }
+        let is_newest = newest_log_block(before) == Some(block);
+        Self { block, first_page, held: held_by(before, block), is_newest }
     }
 
     fn pages_per_block(&self) -> u32 {
         self.held.len() as u32
+    }
+
+    /// Whether pages of it could still be programmed.
+    fn has_blank(&self) -> bool {
+        self.held.iter().any(|held| held.sequence == 0)
+    }
+
+    /// Whether nothing was programmed in it but a header.
+    fn was_blank(&self) -> bool {
+        self.held.iter().skip(1).all(|held| held.sequence == 0)
     }
 
     /// What the page held that an error names; `None` where the error does not come from the loss.
@@ -85,22 +99,20 @@ impl Lost {
 
     /// A mount may be refused for what the log's tail held.
     fn judge_refusal(&self, rig: &mut Rig, error: Error) -> Result<Cost, Breach> {
-        let tail = tail(rig.flash_mut());
+        let flash = rig.flash_mut();
+        let tail = tail(flash);
         let held = self.cause(error);
-        // But for a header that no page has followed.
-        let was_blank = self.held.iter().skip(1).all(|held| held.sequence == 0);
-        // What was programmed there after the loss fell on noise.
-        let was_begun = self.held.iter().any(|held| held.is_log) && self.held.iter().any(|held| held.sequence == 0);
-        let is_excused = |tail: &Tail| match error {
-            Error::Uncorrectable { page, .. } if held.is_some() => {
-                was_blank
-                    || was_begun
-                    || self.held.iter().any(|held| tail.needs(held))
+        let is_excused = match (error, tail) {
+            (Error::Uncorrectable { page, .. }, Some(tail)) if held.is_some() => {
+                self.held.iter().any(|held| tail.needs(held))
                     || tail.may_need(page, self.pages_per_block())
+                    // What was programmed there after the loss fell on noise.
+                    || self.has_blank() && self.is_newest
+                    || self.was_blank() && tail.goes_on_in(flash, self.block)
             }
             _ => false,
         };
-        if !tail.as_ref().is_some_and(is_excused) {
+        if !is_excused {
             let what = format!("mount: {error}; the page held {held:?}, the tail is {tail:?}");
             return Err(Breach { class: Class::Mount, what });
         }

@@ -15,6 +15,8 @@ const KIND_CHECKPOINT: u8 = 4;
 /// The kind itself: above it are marks.
 const KIND_MASK: u8 = 0x3F;
 
+/// Bytes of a block header before its first integer: magic, volume id.
+const BLOCK_HEADER_START_BYTES: usize = 4 + 16;
 /// Bytes of a node's hash in what points to it.
 const POINTER_HASH_BYTES: usize = 8;
 
@@ -23,6 +25,7 @@ const ITEM_RECORD: u8 = 0x04;
 const ITEM_NODE: u8 = 0x05;
 const ITEM_PACKED: u8 = 0x06;
 const ITEM_PACKED_RECORD: u8 = 0x07;
+const ITEM_BLOCK_HEADER: u8 = 0x40;
 const ITEM_CHECKPOINT: u8 = 0x42;
 /// Items from here on have no key.
 const ITEM_KEYLESS: u8 = 0x40;
@@ -48,11 +51,19 @@ pub(super) struct Held {
 
 /// A page's header and payload.
 struct Page {
+    number: u32,
     kind: u8,
     sequence: u64,
     first_item: usize,
     commit_before: u64,
     payload: Vec<u8>,
+}
+
+impl Page {
+    /// A page of the log, a copied one included.
+    fn is_log(&self) -> bool {
+        matches!(self.kind, 1 | 5)
+    }
 }
 
 /// Reads integers.
@@ -87,11 +98,11 @@ fn payload_bytes(geometry: &Geometry, layout: Layout) -> usize {
 }
 
 /// A page as it reads; `None` where it is erased or not a whole page of a volume.
-fn page(flash: &mut SimFlash, page: u32) -> Option<Page> {
+fn page(flash: &mut SimFlash, number: u32) -> Option<Page> {
     let geometry = flash.geometry();
     let layout = Layout::for_page(geometry.page_size, geometry.spare_size)?;
     let mut raw = vec![0; geometry.raw_page_size()];
-    flash.read(page, 0, &mut raw).ok()?;
+    flash.read(number, 0, &mut raw).ok()?;
     if !is_codeword(&layout, &raw) {
         return None;
     }
@@ -100,7 +111,7 @@ fn page(flash: &mut SimFlash, page: u32) -> Option<Page> {
     let (sequence, _life, first_item) = (header.number()?, header.number()?, header.number()?);
     let commit_before = header.number()?;
     let payload = raw.get(HEADER_BYTES..HEADER_BYTES + payload_bytes(&geometry, layout))?.to_vec();
-    Some(Page { kind, sequence, first_item: first_item as usize, commit_before, payload })
+    Some(Page { number, kind, sequence, first_item: first_item as usize, commit_before, payload })
 }
 
 /// What the pages of a block hold.
@@ -112,7 +123,7 @@ pub(super) fn held_by(flash: &mut SimFlash, block: u32) -> Vec<Held> {
     for (index, page) in pages.iter().enumerate() {
         let Some(page) = page else { continue };
         held[index].sequence = page.sequence;
-        held[index].is_log = matches!(page.kind, 1 | 5);
+        held[index].is_log = page.is_log();
         held[index].commit_before = page.commit_before;
         let mut at = page.first_item;
         while let Some(item) = item_at(page, at) {
@@ -183,17 +194,45 @@ impl Tail {
         held.is_log && (held.sequence > self.sequence || held.commit_before == self.last_commit)
     }
 
+    /// Whether a block that the tail reaches names this one as the next.
+    pub(super) fn goes_on_in(&self, flash: &mut SimFlash, block: u32) -> bool {
+        let pages_per_block = flash.geometry().pages_per_block;
+        let is_of_tail = |page: &Page| {
+            page.sequence > self.sequence || page.number / pages_per_block == self.first_page / pages_per_block
+        };
+        all_pages(flash).any(|page| page.is_log() && is_of_tail(&page) && next_block(&page) == Some(block))
+    }
+
     /// Whether a page is of the block in which the log goes on, behind the checkpoint: nobody can tell whether one that is lost had anything.
     pub(super) fn may_need(&self, page: u32, pages_per_block: u32) -> bool {
         page >= self.first_page && page / pages_per_block == self.first_page / pages_per_block
     }
 }
 
+/// All pages of the volume that can be read.
+fn all_pages(flash: &mut SimFlash) -> impl Iterator<Item = Page> + use<'_> {
+    (0..flash.geometry().page_count()).filter_map(|number| page(flash, number))
+}
+
+/// The block in which the newest page of the log lies.
+pub(super) fn newest_log_block(flash: &mut SimFlash) -> Option<u32> {
+    let pages_per_block = flash.geometry().pages_per_block;
+    let newest = all_pages(flash).filter(Page::is_log).max_by_key(|page| page.sequence)?;
+    Some(newest.number / pages_per_block)
+}
+
+/// The block that a page's block header names as the next one.
+fn next_block(page: &Page) -> Option<u32> {
+    let item = item_at(page, page.first_item).filter(|item| item.kind == ITEM_BLOCK_HEADER)?;
+    let mut body = Cursor { bytes: &page.payload, at: item.body + BLOCK_HEADER_START_BYTES };
+    let _erases = body.number()?;
+    u32::try_from(body.number()?.checked_sub(1)?).ok()
+}
+
 /// Where the log's tail begins, by the newest checkpoint on the chip.
 pub(super) fn tail(flash: &mut SimFlash) -> Option<Tail> {
     let geometry = flash.geometry();
-    let pages = (0..geometry.page_count()).filter_map(|at| page(flash, at));
-    let checkpoints = pages.filter(|page| page.kind == KIND_CHECKPOINT).filter_map(|page| {
+    let checkpoints = all_pages(flash).filter(|page| page.kind == KIND_CHECKPOINT).filter_map(|page| {
         let item = item_at(&page, page.first_item).filter(|item| item.kind == ITEM_CHECKPOINT)?;
         Some((page, item))
     });
