@@ -288,9 +288,10 @@ pub(crate) mod inner {
         VolumeTooSmall {
             blocks_min: u32,
         },
+        /// Numbers of blocks, which half a word holds.
         TooManyBadBlocks {
-            bad: u32,
-            bad_max: u32,
+            bad: u16,
+            bad_max: u16,
         },
         NameEmpty,
         NameTooLong,
@@ -323,6 +324,8 @@ pub(crate) mod inner {
         InvalidOption,
         TooManyIndexes,
     }
+
+    const _: () = assert!(size_of::<Result<(), Error>>() == 8);
 
     impl Error {
         /// Whether it says that something on the chip cannot be read: other things still may.
@@ -363,7 +366,9 @@ impl From<inner::Error> for Error {
             inner::Error::MissingFeature { feature } => Error::MissingFeature { feature },
             inner::Error::DamagedSignature => Error::DamagedSignature,
             inner::Error::VolumeTooSmall { blocks_min } => Error::VolumeTooSmall { blocks_min },
-            inner::Error::TooManyBadBlocks { bad, bad_max } => Error::TooManyBadBlocks { bad, bad_max },
+            inner::Error::TooManyBadBlocks { bad, bad_max } => {
+                Error::TooManyBadBlocks { bad: bad.into(), bad_max: bad_max.into() }
+            }
             inner::Error::NameEmpty => Error::NameEmpty,
             inner::Error::NameTooLong => Error::NameTooLong,
             inner::Error::NameInvalid => Error::NameInvalid,

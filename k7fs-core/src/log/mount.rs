@@ -196,7 +196,8 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         let (bad, bad_max) = (self.alloc.count(BlockState::Bad), geometry.bad_blocks_max);
         if bad > 0 && bad >= bad_max {
-            return Err(Error::TooManyBadBlocks { bad, bad_max });
+            let half = |blocks| u16::try_from(blocks).unwrap_or(u16::MAX);
+            return Err(Error::TooManyBadBlocks { bad: half(bad), bad_max: half(bad_max) });
         }
         if geometry.block_count - bad < BLOCKS_MIN || self.alloc.count(BlockState::Anchor) == 0 {
             return Err(Error::VolumeTooSmall { blocks_min: BLOCKS_MIN });
