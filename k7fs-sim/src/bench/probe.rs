@@ -14,6 +14,8 @@ use super::subject::{PAGE_HEADER_BYTES, page_bytes};
 use crate::chip::{Counters, SimFlash};
 
 const COMMIT_FLAG: u8 = 0x80;
+/// The kind itself: above it are marks.
+const KIND_MASK: u8 = 0x3F;
 
 /// What a page is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,9 +227,9 @@ impl Probe {
     /// Finds out what a page is that is about to be programmed.
     fn classify(&mut self, raw: &[u8]) -> PageUse {
         let kind = raw.first().copied().unwrap_or(0);
-        match kind & !COMMIT_FLAG {
+        match kind & KIND_MASK {
             1 | 2 => {
-                let moved = kind & !COMMIT_FLAG == 2;
+                let moved = kind & KIND_MASK == 2;
                 self.attribute(raw, usize::from(moved));
                 match kind {
                     _ if moved => PageUse::Moved,
