@@ -5,7 +5,7 @@
 //! checkpoint. The fixed set is therefore written once per filled checkpoint block, and wears less than the average.
 
 use super::alloc::BadReason;
-use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint};
+use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, Reached};
 use super::heads::{BLOCK_HEADER_ITEM_BYTES, BlockHeader, Doubt, RETRIES_MAX};
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, keyless_item};
 use super::signature::{SIGNATURE_BYTES, Signature};
@@ -105,6 +105,7 @@ impl<F: Flash> Log<'_, F> {
     #[inline(never)]
     fn say_checkpoint(&mut self, fresh: bool) -> Result<(), Error> {
         self.checkpoint.moved_page = self.moved_page();
+        self.checkpoint.reached = self.reached();
         self.checkpoint.lives = self.lives_now()?;
         for _ in 0..RETRIES_MAX {
             let sequence = self.next_sequence();
@@ -119,6 +120,16 @@ impl<F: Flash> Log<'_, F> {
             }
         }
         Err(Error::WornOut)
+    }
+
+    /// How far the log has got.
+    fn reached(&self) -> Reached {
+        let first_sequence = self.front.first_sequence;
+        let next_erased = self.checkpoint.reached.next_erased(first_sequence);
+        if next_erased.is_none() && self.front.block == Some(self.checkpoint.front_block) {
+            return Reached::NONE;
+        }
+        Reached::new(first_sequence, next_erased)
     }
 
     /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.

@@ -3,8 +3,8 @@
 //! ```text
 //! flags, tail sequence, root level, root place (address+1 or 0, length, copy+1 or 0, hash 8), front block, front page, last commit+1,
 //! commit tag 4 bytes, transaction, moved page+1, next object, leaves, scrubbed, segment count, {address, length} each,
-//! jump count, {from, to} each, (next block + 1) * 2 + erased if a flag says so, blocks where the volume has another number of them than its
-//! signature says or 0, hash 8 of lives on authenticated volumes
+//! jump count, {from, to} each, reached if a flag says so, blocks where the volume has another number of them than its signature says or 0,
+//! hash 8 of lives on authenticated volumes
 //! ```
 //!
 //! All integers are ULEB128. Fields that a later feature level adds come behind and are ignored here.
@@ -29,7 +29,9 @@ const CLEAN_FLAG: u64 = 1;
 const JOBS_FLAG: u64 = 2;
 const INDEXES_FLAG: u64 = 4;
 const SHARING_FLAG: u64 = 8;
-const NEXT_FLAG: u64 = 16;
+const REACHED_FLAG: u64 = 16;
+const NEXT_ERASED_FLAG: u64 = 32;
+const NEXT_UNERASED_FLAG: u64 = 64;
 
 /// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,26 +62,26 @@ impl core::ops::Deref for Jumps {
     }
 }
 
-/// What a checkpoint says of a block that the log goes on in: whether it was erased for that, or is about to be. In one word, with the
-/// block's number plus one above a bit.
+/// How far the log had got when the checkpoint was written. A block before that one has been left for its successor, which must have been in
+/// use, whether it can be read or not. Pages that are newer than the checkpoint overrule it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NextBlock(u32);
+pub(super) struct Reached {
+    /// The sequence number of the first page of the block that was written to; 0 where the tail begins there and nothing else is said.
+    pub(super) first_sequence: u64,
+    /// Whether that block's successor was erased for its use, or is about to be.
+    next_erased: Option<bool>,
+}
 
-impl NextBlock {
-    pub(super) const NONE: Self = Self(0);
+impl Reached {
+    pub(super) const NONE: Self = Self { first_sequence: 0, next_erased: None };
 
-    pub(super) fn new(block: u32, is_erased: bool) -> Self {
-        Self((block + 1) << 1 | u32::from(is_erased))
+    pub(super) fn new(first_sequence: u64, next_erased: Option<bool>) -> Self {
+        Self { first_sequence, next_erased }
     }
 
-    /// The block that it says is erased, if it says so of one.
-    pub(super) fn erased(self) -> Option<u32> {
-        (self.0 & 1 == 1).then(|| (self.0 >> 1).saturating_sub(1))
-    }
-
-    /// What it says of a block, if anything.
-    pub(super) fn of(self, block: u32) -> Option<bool> {
-        (self.0 >> 1 == block + 1).then_some(self.0 & 1 == 1)
+    /// What it says of the successor of the block whose first page has this number, if anything.
+    pub(super) fn next_erased(self, first_sequence: u64) -> Option<bool> {
+        self.next_erased.filter(|_| self.first_sequence == first_sequence)
     }
 }
 
@@ -139,8 +141,8 @@ pub(crate) struct Checkpoint {
     pub(crate) segments: [Segment; SEGMENTS_MAX],
     /// Blocks of the log that failed, each with the block that took its place in the chain.
     pub(crate) jumps: Jumps,
-    /// What holds of one block of the log, unless a page that is newer says something else.
-    pub(super) next: NextBlock,
+    /// How far the log had got.
+    pub(super) reached: Reached,
     /// Blocks of the volume; 0 for as many as the signature says.
     pub(crate) blocks: u32,
     /// The hash of what [`lives`](super::lives) needs to know, on authenticated volumes.
@@ -167,7 +169,7 @@ impl Checkpoint {
             scrubbed: 0,
             segments: [Segment::NONE; SEGMENTS_MAX],
             jumps: Jumps::default(),
-            next: NextBlock::NONE,
+            reached: Reached::NONE,
             blocks: 0,
             lives: None,
         }
@@ -179,7 +181,9 @@ impl Checkpoint {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         writer.uleb(
             flag(self.clean, CLEAN_FLAG)
-                | flag(self.next.0 != 0, NEXT_FLAG)
+                | flag(self.reached.first_sequence != 0, REACHED_FLAG)
+                | flag(self.reached.next_erased == Some(true), NEXT_ERASED_FLAG)
+                | flag(self.reached.next_erased == Some(false), NEXT_UNERASED_FLAG)
                 | flag(self.may_have.jobs, JOBS_FLAG)
                 | flag(self.may_have.indexes, INDEXES_FLAG)
                 | flag(self.may_have.sharing, SHARING_FLAG),
@@ -214,8 +218,8 @@ impl Checkpoint {
             writer.uleb((*from).into());
             writer.uleb((*to).into());
         }
-        if self.next.0 != 0 {
-            writer.uleb(self.next.0.into());
+        if self.reached.first_sequence != 0 {
+            writer.uleb(self.reached.first_sequence);
         }
         if self.blocks != 0 || self.lives.is_some() {
             writer.uleb(self.blocks.into());
@@ -261,8 +265,9 @@ impl Checkpoint {
         for _ in 0..jumps.min(JUMPS_MAX as u64 + 1) {
             checkpoint.jumps.push((reader.uleb32(), reader.uleb32())).ok()?;
         }
-        if is_set(NEXT_FLAG) {
-            checkpoint.next = NextBlock(reader.uleb32());
+        if is_set(REACHED_FLAG) {
+            let is_known = is_set(NEXT_ERASED_FLAG) || is_set(NEXT_UNERASED_FLAG);
+            checkpoint.reached = Reached::new(reader.uleb(), is_known.then_some(is_set(NEXT_ERASED_FLAG)));
         }
         if reader.position() < bytes.len() {
             checkpoint.blocks = reader.uleb32();

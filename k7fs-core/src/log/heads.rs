@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use super::alloc::BadReason;
-use super::checkpoint::NextBlock;
+use super::checkpoint::Reached;
 use super::item::{ITEM_HEADER_BYTES_MAX, ItemHeader, ItemKind, Key, keyless_item};
 use super::{BlockState, HeadId, Log};
 use crate::error::inner::Error;
@@ -444,9 +444,9 @@ impl<'b, F: Flash> Log<'b, F> {
         head.end = head.page;
         head.may_say_erased = header.next_erased;
         head.clear_page();
-        if id == HeadId::Front && self.front.next.is_some_and(|next| self.checkpoint.next.of(next).is_some()) {
+        if id == HeadId::Front {
             // From now on this page says it.
-            self.checkpoint.next = NextBlock::NONE;
+            self.checkpoint.reached = Reached::NONE;
         }
     }
 
@@ -498,32 +498,39 @@ impl<'b, F: Flash> Log<'b, F> {
     fn take_planned(&mut self, block: u32) -> Result<bool, Error> {
         if !self.is_unerased(block) {
             // Erased in idle time, with no page left to say it.
-            if !self.front.may_say_erased && self.checkpoint.next.of(block) != Some(true) {
-                self.state_next(block, true)?;
+            if !self.front.may_say_erased && self.stated_next() != Some(true) {
+                self.state_next(true)?;
             }
             return self.erase_for_use(block);
         }
-        self.take_back_statement(block)?;
+        self.take_back_statement()?;
         let is_erased = self.erase_for_use(block)?;
         if is_erased {
-            self.state_next(block, true)?;
+            self.state_next(true)?;
         }
         Ok(is_erased)
     }
 
     /// Before the planned successor is erased once more: what an earlier mount has left on a block that it had erased is not known. A
     /// checkpoint that says so already may be torn.
-    pub(super) fn take_back_statement(&mut self, block: u32) -> Result<(), Error> {
-        if self.checkpoint.next.of(block).is_some() || self.does_say_erased()? {
-            self.state_next(block, false)?;
+    pub(super) fn take_back_statement(&mut self) -> Result<(), Error> {
+        // The log may have reached a block behind this one that holds nothing but its header: that is the planned successor now.
+        let is_passed = self.checkpoint.reached.first_sequence > self.front.first_sequence;
+        if is_passed || self.stated_next().is_some() || self.does_say_erased()? {
+            self.state_next(false)?;
         }
         self.front.may_say_erased = false;
         Ok(())
     }
 
-    /// Repeats the last checkpoint with what holds of a block that the log goes on in.
-    fn state_next(&mut self, block: u32, is_erased: bool) -> Result<(), Error> {
-        self.checkpoint.next = NextBlock::new(block, is_erased);
+    /// What the last checkpoint says of the planned successor.
+    fn stated_next(&self) -> Option<bool> {
+        self.checkpoint.reached.next_erased(self.front.first_sequence)
+    }
+
+    /// Repeats the last checkpoint with what holds of the planned successor.
+    fn state_next(&mut self, is_erased: bool) -> Result<(), Error> {
+        self.checkpoint.reached = Reached::new(self.front.first_sequence, Some(is_erased));
         self.repeat_checkpoint()
     }
 
@@ -582,7 +589,7 @@ impl<'b, F: Flash> Log<'b, F> {
             Some(failed) => {
                 let other = self.take_free()?;
                 self.front.next = None;
-                self.checkpoint.next = NextBlock::new(other, true);
+                self.checkpoint.reached = Reached::new(self.front.first_sequence, Some(true));
                 self.add_jump(failed, other)?;
                 other
             }
@@ -601,10 +608,6 @@ impl<'b, F: Flash> Log<'b, F> {
             }
             HeadId::Moved => None,
         };
-        if next.is_some_and(|next| self.checkpoint.next.of(next).is_some()) {
-            // That was in another life of the block.
-            self.checkpoint.next = NextBlock::NONE;
-        }
         self.generation = self.generation.wrapping_add(1);
         self.has_opened = true;
         self.is_lasting = true;

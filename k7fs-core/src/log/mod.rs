@@ -340,6 +340,7 @@ impl<F: Flash> Log<'_, F> {
             leaves: self.checkpoint.leaves,
             scrubbed: self.checkpoint.scrubbed,
             segments: self.alloc.segments,
+            reached: self.checkpoint.reached,
             blocks: self.stated_blocks(),
             ..Checkpoint::new()
         };
@@ -347,7 +348,6 @@ impl<F: Flash> Log<'_, F> {
         if behind || self.transaction_start.is_some() {
             // The pages behind it are walked one day, perhaps from a block before the replaced ones.
             checkpoint.jumps.clone_from(&self.checkpoint.jumps);
-            checkpoint.next = self.checkpoint.next;
         }
         self.write_checkpoint(&mut checkpoint, !behind)?;
         self.settle(&start)

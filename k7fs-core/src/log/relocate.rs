@@ -5,7 +5,7 @@
 //! tree refers to in the failing block stays readable there until the cleaner has moved it.
 
 use super::alloc::{BadReason, Segment};
-use super::checkpoint::NextBlock;
+use super::checkpoint::Reached;
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
@@ -133,17 +133,20 @@ impl<F: Flash> Log<'_, F> {
         if id == HeadId::Moved {
             return Ok(());
         }
-        if self.front.page > 0 {
-            self.front.first_sequence = self.pages.header(space.first_page(new))?.sequence;
-        }
+        let stated = if self.front.page > 0 {
+            let (old, new) = (self.front.first_sequence, self.pages.header(space.first_page(new))?.sequence);
+            self.front.first_sequence = new;
+            self.checkpoint.reached.next_erased(old)
+        } else {
+            // It was the planned successor of the block before, and is erased.
+            Some(true)
+        };
+        self.checkpoint.reached = Reached::new(self.front.first_sequence, stated);
         self.transaction_start = self.transaction_start.map(rename);
         let begins =
             [Some(&mut self.checkpoint.front_block), self.merge_start.as_mut().map(|start| &mut start.front_block)];
         for block in begins.into_iter().flatten().filter(|block| **block == old) {
             *block = new;
-        }
-        if self.front.page == 0 {
-            self.checkpoint.next = NextBlock::new(new, true);
         }
         self.add_jump(old, new)
     }

@@ -3,7 +3,7 @@
 //! Commits are followed backwards, newest first: a commit that was torn and later became readable again is not
 //! in that chain, so it never comes back.
 
-use super::checkpoint::{Checkpoint, Jumps, NextBlock};
+use super::checkpoint::{Checkpoint, Jumps};
 use super::commit::{Commit, Replaced};
 use super::heads::LOG_FIRST_PAGE;
 use super::item::{ItemKind, Key};
@@ -272,7 +272,6 @@ impl<F: Flash> Log<'_, F> {
     #[inline(never)]
     pub(super) fn start_chain(&mut self, in_doubt: bool) -> Result<(), Error> {
         self.leave_chain();
-        self.checkpoint.next = NextBlock::NONE;
         self.spare_begun_chains()?;
         self.ready(HeadId::Front)?;
         let start = self.tail_start();
@@ -285,8 +284,7 @@ impl<F: Flash> Log<'_, F> {
         let commit = self.next_commit();
         self.append_commit(commit)?;
         self.table.commit_pending();
-        let mut checkpoint =
-            Checkpoint { clean: false, next: NextBlock::NONE, jumps: Jumps::default(), ..self.checkpoint };
+        let mut checkpoint = Checkpoint { clean: false, jumps: Jumps::default(), ..self.checkpoint };
         checkpoint.begin_tail(&start);
         self.write_checkpoint(&mut checkpoint, false)
     }

@@ -19,8 +19,8 @@ impl<F: Flash> Log<'_, F> {
 
     /// Erases a block that will be needed; `false` where none is left to erase, or enough are erased.
     pub(crate) fn erase_ahead(&mut self) -> Result<bool, Error> {
-        if let Some(next) = self.front.next.filter(|next| self.front.may_say_erased && self.is_unerased(*next)) {
-            self.take_back_statement(next)?;
+        if self.front.next.is_some_and(|next| self.front.may_say_erased && self.is_unerased(next)) {
+            self.take_back_statement()?;
         }
         if self.erase_next()? {
             return Ok(true);

@@ -7,7 +7,7 @@
 //! A block counts as the successor only if its header names the block before it, so that what it held earlier never joins. Where a
 //! header is lost the same says what follows: the block that names a page older than those which can still be read.
 
-use super::checkpoint::{Checkpoint, NextBlock};
+use super::checkpoint::{Checkpoint, Reached};
 use super::heads::{BlockHeader, Doubt, LOG_FIRST_PAGE};
 use super::{BlockState, Log};
 use crate::error::inner::Error;
@@ -268,15 +268,15 @@ impl<F: Flash> Log<'_, F> {
         }
         // The checkpoint itself may have gone on there.
         let is_alive = self.alloc.live(block) > 0 && !self.alloc.is_unknown(block);
-        if is_alive || self.was_in_use(previous, block)? {
+        if is_alive || self.was_in_use(previous, block, before)? {
             return Err(Error::Uncorrectable { page: first_page + LOG_FIRST_PAGE });
         }
         Ok(Successor::None)
     }
 
-    /// Whether a block that cannot be read was in use behind another one: its erase was said to be done, by the checkpoint or, if that is
-    /// newer, the last page of the block before it; or one that was erased later is behind it in the chain.
-    fn was_in_use(&mut self, previous: u32, block: u32) -> Result<bool, Error> {
+    /// Whether a block that cannot be read was in use behind another one, whose first page has the number `before`: the checkpoint says that
+    /// the log had got there, or that its erase was done; or the last page of the block before it does, if that is newer.
+    fn was_in_use(&mut self, previous: u32, block: u32, before: u64) -> Result<bool, Error> {
         let is_front = previous == self.checkpoint.front_block;
         // A block that holds only its header is followed by none, whatever it says.
         if !self.is_begun(block)? || !is_front && !self.is_begun(previous)? {
@@ -285,16 +285,12 @@ impl<F: Flash> Log<'_, F> {
         let from = if is_front { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         let end = self.end_of_pages(previous, from, None)?;
         let newest = self.newest_page(previous, 0..end)?;
-        let stated =
-            self.checkpoint.next.of(block).filter(|_| !newest.is_some_and(|page| self.outdates_checkpoint(&page)));
-        if stated.unwrap_or(newest.is_some_and(|page| page.next_erased)) {
-            return Ok(true);
-        }
-        let behind =
-            self.checkpoint.next.erased().filter(|behind| *behind != block && *behind < self.pages.space.block_count);
-        let Some((behind, newest)) = behind.zip(newest) else { return Ok(false) };
-        let header = self.block_header(behind)?;
-        Ok(header.is_some_and(|(page, header)| self.is_of_chain(behind, &page) && header.before > newest.sequence))
+        let reached = self.checkpoint.reached;
+        let stated = if reached.first_sequence > before { Some(true) } else { reached.next_erased(before) };
+        Ok(match newest {
+            Some(page) if stated.is_none() || self.outdates_checkpoint(&page) => page.next_erased,
+            _ => stated.unwrap_or(false),
+        })
     }
 
     fn outdates_checkpoint(&self, page: &Header) -> bool {
@@ -331,10 +327,10 @@ impl<F: Flash> Log<'_, F> {
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
         self.front.may_say_erased = true;
-        if self.checkpoint.next.of(next).is_some()
+        if self.checkpoint.reached.first_sequence > 0
             && self.newest_page(tail.block, 0..tail.end)?.is_some_and(|page| self.outdates_checkpoint(&page))
         {
-            self.checkpoint.next = NextBlock::NONE;
+            self.checkpoint.reached = Reached::NONE;
         }
         let named = tail.block == self.checkpoint.front_block;
         self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };

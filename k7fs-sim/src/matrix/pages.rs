@@ -10,7 +10,8 @@ const CHECKSUM_BYTES: usize = 4;
 /// Bytes of the longest integer.
 const INTEGER_BYTES_MAX: usize = 10;
 
-/// The kind of a page, in its header.
+/// Kinds of a page, in its header.
+const KIND_FIXED: u8 = 3;
 const KIND_CHECKPOINT: u8 = 4;
 /// The kind itself: above it are marks.
 const KIND_MASK: u8 = 0x3F;
@@ -27,6 +28,7 @@ const ITEM_PACKED: u8 = 0x06;
 const ITEM_PACKED_RECORD: u8 = 0x07;
 const ITEM_BLOCK_HEADER: u8 = 0x40;
 const ITEM_CHECKPOINT: u8 = 0x42;
+const ITEM_ANCHOR: u8 = 0x43;
 /// Items from here on have no key.
 const ITEM_KEYLESS: u8 = 0x40;
 
@@ -229,12 +231,22 @@ fn next_block(page: &Page) -> Option<u32> {
     u32::try_from(body.number()?.checked_sub(1)?).ok()
 }
 
-/// Where the log's tail begins, by the newest checkpoint on the chip.
+/// The blocks of the checkpoints, by the newest page of the fixed set that can be read.
+fn checkpoint_blocks(flash: &mut SimFlash) -> Option<[Option<u32>; 2]> {
+    let newest = all_pages(flash).filter(|page| page.kind == KIND_FIXED).max_by_key(|page| page.sequence)?;
+    let item = item_at(&newest, newest.first_item).filter(|item| item.kind == ITEM_ANCHOR)?;
+    let mut body = Cursor { bytes: &newest.payload, at: item.body };
+    let mut block = || Some(body.number()?.checked_sub(1).map(|block| block as u32));
+    Some([block()?, block()?])
+}
+
+/// Where the log's tail begins, by the newest checkpoint that a mount finds.
 pub(super) fn tail(flash: &mut SimFlash) -> Option<Tail> {
     let geometry = flash.geometry();
+    let blocks = checkpoint_blocks(flash)?;
     let checkpoints = all_pages(flash).filter(|page| page.kind == KIND_CHECKPOINT).filter_map(|page| {
         let item = item_at(&page, page.first_item).filter(|item| item.kind == ITEM_CHECKPOINT)?;
-        Some((page, item))
+        blocks.contains(&Some(page.number / geometry.pages_per_block)).then_some((page, item))
     });
     let (newest, item) = checkpoints.max_by_key(|(page, _)| page.sequence)?;
     let mut body = Cursor { bytes: &newest.payload, at: item.body };
