@@ -4,7 +4,7 @@
 
 use k7fs_core::flash::{Flash, Geometry};
 use k7fs_core::{Error, MountOptions, Volume};
-use k7fs_sim::chip::{Chip, CutKind, Fork, Operation, SimFlash};
+use k7fs_sim::chip::{BlockFault, BlockFaultKind, Chip, CutKind, Fork, Operation, SimFlash};
 use k7fs_sim::model::{Random, Tree};
 use k7fs_tests::geometry::{Case, SMALL, buffer_for, mount_options};
 use k7fs_tests::seed::seed;
@@ -177,23 +177,28 @@ fn go_back(flash: &mut SimFlash, last: u32, what: &str) {
     }
 }
 
+/// Writes to some more files, with idle time before some of them: every program and erase of that.
+fn go_on(flash: &mut SimFlash, last: u32, is_idle: &mut dyn FnMut() -> bool) -> Vec<Fork> {
+    flash.chip_mut().record_forks();
+    let mut buffer = buffer_for(flash);
+    let mut volume = mount(flash, &mut buffer).expect("mounts");
+    for write in last + 1..last + 6 {
+        if is_idle() {
+            let _ = volume.erase_ahead(1).expect("erases");
+        }
+        volume.write(&path(write), &content(write)).expect("fits");
+    }
+    let _ = volume.abandon();
+    flash.chip_mut().take_forks()
+}
+
 /// The chip after a power cut in what follows a session, idle time and some writes to other files, and in every step of it that opens a block
 /// of the log; with the number of the session's last write.
 fn cut_states(case: &Case) -> Vec<(SimFlash, u32)> {
     let (mut random, mut cuts) = (Random::new(seed()), Vec::new());
     for (sound, last) in states(case) {
         let mut flash = sound.clone();
-        flash.chip_mut().record_forks();
-        let mut buffer = buffer_for(&flash);
-        let mut volume = mount(&mut flash, &mut buffer).expect("mounts");
-        for write in last + 1..last + 6 {
-            if random.below(2) == 0 {
-                let _ = volume.erase_ahead(1).expect("erases");
-            }
-            volume.write(&path(write), &content(write)).expect("fits");
-        }
-        let _ = volume.abandon();
-        let forks = flash.chip_mut().take_forks();
+        let forks = go_on(&mut flash, last, &mut || random.below(2) == 0);
         let pages_per_block = flash.geometry().pages_per_block;
         for fork in &forks {
             let opens = programmed(fork)
@@ -329,6 +334,42 @@ fn a_page_that_is_read_later_refuses_no_mount() {
                     for kind in CutKind::LADDER {
                         let read_again = without_page(&unread.with_chip(fork.cut(kind)), *page);
                         shown(&read_again, &format!("{}, page {page}, {kind:?}", case.name));
+                        tried += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(tried >= 20, "{tried} erases were cut");
+}
+
+/// A block of the log fails at its second page. The power goes when the checkpoint says what has taken its place, which holds nothing but a
+/// header, and again while that is erased once more.
+#[test]
+fn a_replacement_that_was_not_begun_refuses_no_mount() {
+    let mut tried = 0;
+    for case in [Case::named("nor-256-4k"), SMALL[1]] {
+        let mut never = || false;
+        for (sound, last) in states(&case) {
+            let pages_per_block = sound.geometry().pages_per_block;
+            let forks = go_on(&mut sound.clone(), last, &mut never);
+            let pages: Vec<(u32, u8)> = forks.iter().map(|fork| programmed(fork).unwrap_or((0, 0))).collect();
+            let begins = |(page, kind): &(u32, u8)| page % pages_per_block == 1 && kind & KIND_MASK == LOG_KINDS[0];
+            let Some(at) = pages.iter().position(begins) else { continue };
+            let block = pages[at].0 / pages_per_block;
+            let mut failing = sound.clone();
+            failing.chip_mut().faults_mut().block_fault =
+                Some(BlockFault { block, operation: at as u64, kind: BlockFaultKind::Program });
+            let forks = go_on(&mut failing, last, &mut never);
+            let is_checkpoint =
+                |fork: &Fork| programmed(fork).is_some_and(|(_, kind)| kind & KIND_MASK == KIND_CHECKPOINT);
+            let replaced = forks[at..].windows(2).find(|pair| is_checkpoint(&pair[0]) && !is_checkpoint(&pair[1]));
+            let Some([_, then]) = replaced else { panic!("{}, after write {last}: no replacement", case.name) };
+            let mut cut = sound.with_chip(then.cut(CutKind::Before));
+            for fork in go_on(&mut cut, last, &mut never) {
+                if matches!(fork.operation, Operation::Erase { .. }) {
+                    for kind in CutKind::LADDER {
+                        shown(&sound.with_chip(fork.cut(kind)), &format!("{}, after {last}, {kind:?}", case.name));
                         tried += 1;
                     }
                 }

@@ -514,9 +514,7 @@ impl<'b, F: Flash> Log<'b, F> {
     /// Before the planned successor is erased once more: what an earlier mount has left on a block that it had erased is not known. A
     /// checkpoint that says so already may be torn.
     pub(super) fn take_back_statement(&mut self) -> Result<(), Error> {
-        // The log may have reached a block behind this one that holds nothing but its header: that is the planned successor now.
-        let is_passed = self.checkpoint.reached.first_sequence > self.front.first_sequence;
-        if is_passed || self.stated_next().is_some() || self.does_say_erased()? {
+        if self.stated_next().is_some() || self.does_say_erased()? {
             self.state_next(false)?;
         }
         self.front.may_say_erased = false;

@@ -520,7 +520,8 @@ impl<'b, F: Flash> Log<'b, F> {
         let has_commit = self.has_commit_behind(tail);
         if has_commit && !(tail_checkpoint && self.checkpoint.jumps.is_empty() && self.is_checkpoint_mirrored()?) {
             // A checkpoint that repeats the last one, for the sake of a jump or of another chain, is younger than the commits: it
-            // may be torn too. One that cannot be read now may be read later: it must never be the newest.
+            // may be torn too. One that cannot be read now may be read later: it must never be the newest. Nor may one that says a
+            // block was reached which holds nothing but its header: that is erased once more.
             self.repeat_checkpoint()?;
         }
         if has_commit {
