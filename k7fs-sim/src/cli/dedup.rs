@@ -2,9 +2,9 @@
 
 use clap::Args;
 use k7fs_core::{ChunkSizes, DedupPolicy};
-use k7fs_sim::host::{Access, HostError, absolute, merge_files};
+use k7fs_sim::host::{Access, merge_files};
 
-use super::files::destination;
+use super::files::FromTo;
 use super::image::ImageArgument;
 use super::{CliError, Output};
 
@@ -66,23 +66,11 @@ impl Dedup {
 #[derive(Debug, Args)]
 pub(super) struct Cp {
     #[command(flatten)]
-    image: ImageArgument,
-    /// The file
-    #[arg(value_name = "FROM")]
-    from: String,
-    /// The copy; a directory takes it in under the same name
-    #[arg(value_name = "TO")]
-    to: String,
+    paths: FromTo,
 }
 
 impl Cp {
     pub(super) fn run(self) -> Result<(), CliError> {
-        let mut image = self.image.open(Access::Write)?;
-        let (from, to) = (absolute(&self.from)?, absolute(&self.to)?);
-        image.with(|volume| {
-            let to = destination(volume, &from, to);
-            volume.copy(&from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
-        })?;
-        Ok(())
+        self.paths.apply(|volume, from, to| volume.copy(from, to))
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use k7fs_core::flash::Flash;
 use k7fs_core::{Error, Kind, Metadata, OpenOptions, PATH_BYTES_MAX, Volume};
-use k7fs_sim::host::{Access, Content, Entry, HostError, absolute, join, list, now, store, utc, walk};
+use k7fs_sim::host::{Access, Content, Entry, HostError, ImageFlash, absolute, join, list, now, store, utc, walk};
 
 use super::image::ImageArgument;
 use super::{CliError, Output};
@@ -272,9 +272,9 @@ impl Mkdir {
     }
 }
 
-/// Rename, replacing a file of the new name in one step
+/// Two paths, of which the second is made from the first
 #[derive(Debug, Args)]
-pub(super) struct Mv {
+pub(super) struct FromTo {
     #[command(flatten)]
     image: ImageArgument,
     /// The path now
@@ -285,20 +285,36 @@ pub(super) struct Mv {
     to: String,
 }
 
-impl Mv {
-    pub(super) fn run(self) -> Result<(), CliError> {
+impl FromTo {
+    /// Calls the volume with both, whole.
+    pub(super) fn apply(
+        self, call: impl FnOnce(&mut Volume<'_, &mut ImageFlash>, &str, &str) -> Result<(), Error>,
+    ) -> Result<(), CliError> {
         let mut image = self.image.open(Access::Write)?;
         let (from, to) = (absolute(&self.from)?, absolute(&self.to)?);
         image.with(|volume| {
             let to = destination(volume, &from, to);
-            volume.rename(&from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
+            call(volume, &from, &to).map_err(|error| HostError::Object { path: format!("{from} to {to}"), error })
         })?;
         Ok(())
     }
 }
 
+/// Rename, replacing a file of the new name in one step
+#[derive(Debug, Args)]
+pub(super) struct Mv {
+    #[command(flatten)]
+    paths: FromTo,
+}
+
+impl Mv {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        self.paths.apply(|volume, from, to| volume.rename(from, to))
+    }
+}
+
 /// Where a file goes: a directory takes it in under its own name.
-pub(super) fn destination<F: Flash>(volume: &mut Volume<'_, F>, from: &str, to: String) -> String {
+fn destination<F: Flash>(volume: &mut Volume<'_, F>, from: &str, to: String) -> String {
     let into = volume.metadata(&to).is_ok_and(|metadata| metadata.kind == Kind::Directory);
     if into { join(&to, last_name(from)) } else { to }
 }

@@ -55,8 +55,8 @@ impl MatrixCommand {
                 output.line(&line)?;
             }
         }
-        let (Some(replay), Some(what)) = (&report.replay, &report.what) else { return Ok(()) };
-        Err(CliError::Violations(format!("{} violations; {what}; repeat with `{replay}`", report.violations)))
+        let (Some(replay), Some(what)) = (&report.tally.replay, &report.what) else { return Ok(()) };
+        Err(CliError::Violations(format!("{} violations; {what}; repeat with `{replay}`", report.tally.violations)))
     }
 
     fn matrix(&self, chip: &'static Geometry) -> Result<Matrix, CliError> {
@@ -112,7 +112,7 @@ fn run_all(matrices: &[Matrix], kept: Vec<BlockReport>, keep: Option<&Path>) -> 
         };
         bar.inc(1);
         if let Ok(mut violations) = violations.lock() {
-            *violations += report.violations;
+            *violations += report.tally.violations;
             bar.set_message(violations.to_string());
         }
         Ok(report)
@@ -152,8 +152,10 @@ fn lines(report: &Report) -> Vec<String> {
         .collect();
     lines.push(format!(
         "lost content    {} times content, {} times a leaf, {} times the mount",
-        report.content_lost, report.leaves_lost, report.mounts_refused
+        report.tally.content_lost, report.tally.leaves_lost, report.tally.mounts_refused
     ));
-    lines.extend(report.violations_by_class.iter().map(|(class, count)| format!("VIOLATIONS      {class}: {count}")));
+    lines.extend(
+        report.tally.violations_by_class.iter().map(|(class, count)| format!("VIOLATIONS      {class}: {count}")),
+    );
     lines
 }

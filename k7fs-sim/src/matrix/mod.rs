@@ -45,7 +45,7 @@ use course::Course;
 pub use geometry::{GEOMETRIES, Geometry};
 pub use lost::Cost;
 use lost::Lost;
-pub use report::{BlockReport, ChipReport, Report};
+pub use report::{BlockReport, ChipReport, Report, Tally};
 
 use crate::chip::{BlockFaultKind, CutKind};
 use crate::model::Violation;
@@ -118,7 +118,7 @@ impl Matrix {
             }
             let same = Case { index: effect.unwrap_or(case.index), ..*case };
             let result = known.entry(same).or_insert_with(|| {
-                report.runs += 1;
+                report.tally.runs += 1;
                 self.run_case(case)
             });
             report.add(case, result, || self.replay(case));

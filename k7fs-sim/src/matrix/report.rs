@@ -10,6 +10,44 @@ use super::breach::Breach;
 use super::case::{Case, kind_name};
 use super::lost::Cost;
 
+/// What some cases gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Cases.
+    pub cases: u64,
+    /// Runs made for them: the others are the same as one of these, or as the undisturbed run.
+    pub runs: u64,
+    /// Cases of lost content that cost content, which was written again.
+    pub content_lost: u64,
+    /// Cases of lost content that cost a leaf of the tree.
+    pub leaves_lost: u64,
+    /// Cases of lost content after which the volume could not be mounted, for a reason that the format names.
+    pub mounts_refused: u64,
+    /// Cases in which a promise was broken.
+    pub violations: u64,
+    /// The same by the kind of fault and the class of the promise: `KIND/CLASS`.
+    pub violations_by_class: BTreeMap<String, u64>,
+    /// The command that runs the first of these again.
+    pub replay: Option<String>,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.cases += other.cases;
+        self.runs += other.runs;
+        self.content_lost += other.content_lost;
+        self.leaves_lost += other.leaves_lost;
+        self.mounts_refused += other.mounts_refused;
+        self.violations += other.violations;
+        for (class, count) in &other.violations_by_class {
+            *self.violations_by_class.entry(class.clone()).or_default() += count;
+        }
+        if self.replay.is_none() {
+            self.replay.clone_from(&other.replay);
+        }
+    }
+}
+
 /// What the cases of one block gave. As JSON its keys are what campaigns keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockReport {
@@ -21,23 +59,10 @@ pub struct BlockReport {
     pub samples: u64,
     /// The block.
     pub block: u32,
-    /// Cases.
-    pub cases: u64,
-    /// Runs made for them: the others are the same as one of these, or as the undisturbed run.
-    pub runs: u64,
-    /// Cases of lost content that cost content.
-    pub content_lost: u64,
-    /// Cases of lost content that cost a leaf.
-    pub leaves_lost: u64,
-    /// Cases of lost content after which the volume could not be mounted, for a reason that the format names.
-    pub mounts_refused: u64,
-    /// Cases in which a promise was broken.
-    pub violations: u64,
-    /// The same by the kind of fault and the class of the promise: `KIND/CLASS`.
-    pub violations_by_class: BTreeMap<String, u64>,
-    /// The command that runs the first of these again.
-    pub replay: Option<String>,
-    /// What was wrong with it.
+    /// What its cases gave.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// What was wrong with the first violation.
     pub what: Option<String>,
 }
 
@@ -53,18 +78,19 @@ impl BlockReport {
     }
 
     pub(super) fn add(&mut self, case: &Case, result: &Result<Cost, Breach>, replay: impl FnOnce() -> String) {
-        self.cases += 1;
+        let tally = &mut self.tally;
+        tally.cases += 1;
         match result {
             Ok(Cost::Nothing) => {}
-            Ok(Cost::Content) => self.content_lost += 1,
-            Ok(Cost::Leaf) => self.leaves_lost += 1,
-            Ok(Cost::Mount) => self.mounts_refused += 1,
+            Ok(Cost::Content) => tally.content_lost += 1,
+            Ok(Cost::Leaf) => tally.leaves_lost += 1,
+            Ok(Cost::Mount) => tally.mounts_refused += 1,
             Err(breach) => {
-                self.violations += 1;
+                tally.violations += 1;
                 let class = format!("{}/{}", kind_name(case.kind), breach.class.name());
-                *self.violations_by_class.entry(class).or_default() += 1;
-                if self.replay.is_none() {
-                    (self.replay, self.what) = (Some(replay()), Some(breach.what.clone()));
+                *tally.violations_by_class.entry(class).or_default() += 1;
+                if tally.replay.is_none() {
+                    (tally.replay, self.what) = (Some(replay()), Some(breach.what.clone()));
                 }
             }
         }
@@ -103,22 +129,9 @@ pub struct Report {
     pub seed: u64,
     /// Beginnings of a fault, for each block.
     pub samples: u64,
-    /// Cases.
-    pub cases: u64,
-    /// Runs made for them.
-    pub runs: u64,
-    /// Cases of lost content that cost content, which was written again.
-    pub content_lost: u64,
-    /// Cases of lost content that cost a leaf of the tree.
-    pub leaves_lost: u64,
-    /// Cases of lost content after which the volume could not be mounted, for a reason that the format names.
-    pub mounts_refused: u64,
-    /// Cases in which a promise was broken.
-    pub violations: u64,
-    /// The same by the kind of fault and the class of the promise: `KIND/CLASS`.
-    pub violations_by_class: BTreeMap<String, u64>,
-    /// The command that runs the first of these again.
-    pub replay: Option<String>,
+    /// What they gave together.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// Each chip.
     pub chips: Vec<ChipReport>,
     /// What was wrong with the first violation.
@@ -134,24 +147,16 @@ impl Report {
             (report.seed, report.samples) = (matrix.seed(), matrix.samples());
             let mut chip = matrix.chip_report();
             for block in blocks.iter().filter(|block| block.geometry == chip.geometry) {
-                chip.cases += block.cases;
-                chip.runs += block.runs;
-                chip.violations += block.violations;
+                chip.cases += block.tally.cases;
+                chip.runs += block.tally.runs;
+                chip.violations += block.tally.violations;
             }
             report.chips.push(chip);
         }
         for block in blocks {
-            report.cases += block.cases;
-            report.runs += block.runs;
-            report.content_lost += block.content_lost;
-            report.leaves_lost += block.leaves_lost;
-            report.mounts_refused += block.mounts_refused;
-            report.violations += block.violations;
-            for (class, count) in &block.violations_by_class {
-                *report.violations_by_class.entry(class.clone()).or_default() += count;
-            }
-            if report.replay.is_none() {
-                (report.replay, report.what) = (block.replay.clone(), block.what.clone());
+            report.tally.add(&block.tally);
+            if report.what.is_none() {
+                report.what.clone_from(&block.what);
             }
         }
         report
