@@ -1,7 +1,7 @@
 //! A sample of the matrix of single bad blocks (promises P1 to P4): every block of two small chips fails in every way, with and
 //! without a power cut soon after. `tests/campaigns/matrix/run` is the whole of it.
 
-use k7fs_sim::matrix::{BlockReport, Case, GEOMETRIES, Matrix, Report};
+use k7fs_sim::matrix::{BlockReport, Case, GEOMETRIES, Geometry, Matrix, Report};
 use k7fs_tests::parallel;
 use k7fs_tests::seed::{mix, say, seed};
 
@@ -10,6 +10,14 @@ const SAMPLES: u64 = 200;
 /// One in so many of a block's cases is run. Each moment has eight, one behind the other: a step of one more than a multiple of eight
 /// meets every fault, with and without a cut, at moments spread over the run.
 const STEP: usize = 201;
+/// Cases that broke a promise once: geometry, seed, case. What happens at their moments changes with the core.
+const ONCE_BROKEN: [(&str, u64, &str); 4] = [
+    ("nor", 2, "20:881:erase:3:all-but-one-bit"),
+    ("nand", 1, "22:192:content:0:before"),
+    ("nand", 1, "18:1169:content:1:done-unstable"),
+    ("nand", 4, "15:364:content"),
+];
+
 fn matrices(seed: u64) -> Vec<Matrix> {
     let matrix = |geometry| Matrix::new(geometry, seed, SAMPLES).unwrap_or_else(|violation| panic!("{violation}"));
     GEOMETRIES.iter().map(matrix).collect()
@@ -44,4 +52,15 @@ fn a_single_bad_block_breaks_no_promise() {
     let replay = tally.replay.unwrap_or_default();
     let broken = &tally.violations_by_class;
     assert!(broken.is_empty(), "{broken:?}, the first violation: {what}\nreplay: {replay}");
+}
+
+#[test]
+fn what_broke_a_promise_once_keeps_it() {
+    let failures: Vec<Option<String>> = parallel::run(&ONCE_BROKEN, |(name, seed, case)| {
+        let geometry = Geometry::named(name).expect("a geometry");
+        let matrix = Matrix::new(geometry, *seed, SAMPLES).unwrap_or_else(|violation| panic!("{violation}"));
+        let case: Case = case.parse().expect("a case");
+        matrix.run_case(&case).err().map(|breach| format!("{}: {}", matrix.replay(&case), breach.what))
+    });
+    assert_eq!(failures.into_iter().flatten().collect::<Vec<_>>(), Vec::<String>::new());
 }

@@ -48,6 +48,22 @@ impl Jumps {
         Ok(())
     }
 
+    /// The one that leads to a block from the one that is named in its place, if there is one.
+    pub(crate) fn towards(&self, block: u32) -> Self {
+        let mut from = block;
+        for (replaced, to) in self.iter().rev() {
+            if *to == from {
+                from = *replaced;
+            }
+        }
+        let mut jumps = Self::default();
+        if from != block {
+            // There is room for one.
+            let _ = jumps.push((from, block));
+        }
+        jumps
+    }
+
     /// Whether a block took the place of another.
     pub(crate) fn leads_to(&self, block: u32) -> bool {
         self.iter().any(|(_, to)| *to == block)

@@ -347,7 +347,10 @@ impl<F: Flash> Log<'_, F> {
         checkpoint.begin_tail(&start);
         if behind || self.transaction_start.is_some() {
             // The pages behind it are walked one day, perhaps from a block before the replaced ones.
-            checkpoint.jumps.clone_from(&self.checkpoint.jumps);
+            checkpoint.jumps = self.checkpoint.jumps;
+        } else if let Some(next) = self.front.next {
+            // After a cut the log goes on before a block that had taken another's place already.
+            checkpoint.jumps = self.checkpoint.jumps.towards(next);
         }
         self.write_checkpoint(&mut checkpoint, !behind)?;
         self.settle(&start)

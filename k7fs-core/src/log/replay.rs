@@ -3,7 +3,7 @@
 //! Commits are followed backwards, newest first: a commit that was torn and later became readable again is not
 //! in that chain, so it never comes back.
 
-use super::checkpoint::{Checkpoint, Jumps};
+use super::checkpoint::Checkpoint;
 use super::commit::{Commit, Replaced};
 use super::heads::LOG_FIRST_PAGE;
 use super::item::{ItemKind, Key};
@@ -284,7 +284,7 @@ impl<F: Flash> Log<'_, F> {
         let commit = self.next_commit();
         self.append_commit(commit)?;
         self.table.commit_pending();
-        let mut checkpoint = Checkpoint { clean: false, jumps: Jumps::default(), ..self.checkpoint };
+        let mut checkpoint = Checkpoint { clean: false, ..self.checkpoint };
         checkpoint.begin_tail(&start);
         self.write_checkpoint(&mut checkpoint, false)
     }

@@ -24,7 +24,7 @@ pub enum Cost {
     /// Content, which was written again.
     Content,
     /// A leaf, with what its keys say and the keys that would belong there; or a part of a tree that is being removed, which is not
-    /// finished then.
+    /// finished then; or what an attribute said of where its value is, which stays behind when it is written again.
     Leaf,
     /// The mount: what was committed since the newest checkpoint has one copy, and no mount goes back before it.
     Mount,
@@ -37,6 +37,14 @@ pub(super) struct Lost {
     held: Vec<Held>,
     /// The log was being written there.
     is_newest: bool,
+}
+
+/// What a check finds of a loss.
+struct Faults {
+    /// What the pages held that cannot be read.
+    held: Vec<Held>,
+    /// Values of attributes that no attribute names.
+    has_loose_values: bool,
 }
 
 impl Lost {
@@ -153,7 +161,7 @@ impl Lost {
         }
         match self.faults(&mut volume) {
             Err(violation) => Ok(Err(Breach::of(violation))),
-            Ok(faults) if faults.is_empty() => {
+            Ok(faults) if faults.held.is_empty() && (!faults.has_loose_values || survey.attributes.is_empty()) => {
                 let cost = if survey.is_whole() { Cost::Nothing } else { Cost::Content };
                 Ok(stop(volume, oracle).map(|()| cost).map_err(Breach::of))
             }
@@ -167,7 +175,7 @@ impl Lost {
         for tree in oracle.candidates().iter().rev() {
             match survey(volume, tree, &|error| self.excuses(error)) {
                 Ok(mut survey) => {
-                    survey.has_lost_leaf = self.faults(volume)?.iter().any(|held| held.leaf);
+                    survey.has_lost_leaf = self.faults(volume)?.held.iter().any(|held| held.leaf);
                     return oracle.settle(tree).map(|()| survey);
                 }
                 Err(violation) => differences.push(violation.what),
@@ -176,23 +184,24 @@ impl Lost {
         Err(Violation::new(format!("none of the states that a mount may show: {}", differences.join("; "))))
     }
 
-    /// What the volume's own check finds of the loss: what the pages held. Anything but content and leaves is a broken promise.
-    fn faults(&self, volume: &mut Volume<'_, &mut SimFlash>) -> Result<Vec<Held>, Violation> {
-        let mut faults = Vec::new();
-        let checked = volume.check(|fault| faults.push(fault));
+    /// What the volume's own check finds of the loss. Pages that cannot be read and held anything but content and leaves are a broken promise.
+    fn faults(&self, volume: &mut Volume<'_, &mut SimFlash>) -> Result<Faults, Violation> {
+        let mut all = Vec::new();
+        let checked = volume.check(|fault| all.push(fault));
         let summary = checked.map_err(|error| Violation::caused_by(format!("check fails: {error}"), error))?;
         if summary.nodes == 1 && summary.objects == 0 {
             // Nothing below it was found, and the root directory is always there.
             return Err(Violation::new("both copies of the root are lost with one block"));
         }
         // What else it finds follows from these, where it finds these at all: the end of the run tells.
-        let unreadable = faults.into_iter().filter(|fault| fault.kind == FaultKind::Uncorrectable);
+        let unreadable = all.iter().filter(|fault| fault.kind == FaultKind::Uncorrectable);
         let held = unreadable.map(|fault| {
             let held = self.cause(Error::Uncorrectable { page: fault.page, larger_decoder: false });
             let excused = held.filter(|held| held.content || held.leaf);
             excused.ok_or_else(|| Violation::new(format!("check finds {fault:?}, the page held {held:?}")))
         });
-        held.collect()
+        let has_loose_values = all.iter().any(|fault| fault.kind == FaultKind::Orphan && fault.object == 0);
+        Ok(Faults { held: held.collect::<Result<_, _>>()?, has_loose_values })
     }
 
     /// The volume takes writes, unless a lost leaf is in the way.
