@@ -90,8 +90,9 @@ impl<F: Flash> Log<'_, F> {
     pub(super) fn write_checkpoint(&mut self, checkpoint: &mut Checkpoint, fresh: bool) -> Result<(), Error> {
         core::mem::swap(&mut self.checkpoint, checkpoint);
         let written = self.say_checkpoint(fresh);
-        if written.is_err() {
-            core::mem::swap(&mut self.checkpoint, checkpoint);
+        match written {
+            Ok(()) => self.is_apart = false,
+            Err(_) => core::mem::swap(&mut self.checkpoint, checkpoint),
         }
         written
     }
@@ -99,7 +100,8 @@ impl<F: Flash> Log<'_, F> {
     /// Writes the last checkpoint once more, without a copy of it on the stack: this happens deep below any call.
     pub(super) fn repeat_checkpoint(&mut self) -> Result<(), Error> {
         self.checkpoint.clean = false;
-        self.say_checkpoint(false)
+        // The checkpoint that leads to the log will say all of this; the last one leads elsewhere.
+        if self.is_apart { Ok(()) } else { self.say_checkpoint(false) }
     }
 
     #[inline(never)]
@@ -124,12 +126,11 @@ impl<F: Flash> Log<'_, F> {
 
     /// How far the log has got.
     fn reached(&self) -> Reached {
-        let first_sequence = self.front.first_sequence;
-        let next_erased = self.checkpoint.reached.next_erased(first_sequence);
+        let next_erased = self.stated_next();
         if next_erased.is_none() && self.front.block == Some(self.checkpoint.front_block) {
             return Reached::NONE;
         }
-        Reached::new(first_sequence, next_erased)
+        Reached { first_sequence: self.front.first_sequence, page: self.front.end, next_erased }
     }
 
     /// Free blocks that the next checkpoints may need because the checkpoint blocks are nearly full.

@@ -79,24 +79,23 @@ impl core::ops::Deref for Jumps {
 }
 
 /// How far the log had got when the checkpoint was written. A block before that one has been left for its successor, which must have been in
-/// use, whether it can be read or not. Pages that are newer than the checkpoint overrule it.
+/// use, whether it can be read or not. Pages from there on overrule it. They are told by their place: numbers are given again where what has
+/// one could not be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reached {
     /// The sequence number of the first page of the block that was written to; 0 where the tail begins there and nothing else is said.
     pub(super) first_sequence: u64,
+    /// The next page of that block to be programmed.
+    pub(super) page: u32,
     /// Whether that block's successor was erased for its use, or is about to be.
-    next_erased: Option<bool>,
+    pub(super) next_erased: Option<bool>,
 }
 
 impl Reached {
-    pub(super) const NONE: Self = Self { first_sequence: 0, next_erased: None };
-
-    pub(super) fn new(first_sequence: u64, next_erased: Option<bool>) -> Self {
-        Self { first_sequence, next_erased }
-    }
+    pub(super) const NONE: Self = Self { first_sequence: 0, page: 0, next_erased: None };
 
     /// What it says of the successor of the block whose first page has this number, if anything.
-    pub(super) fn next_erased(self, first_sequence: u64) -> Option<bool> {
+    pub(super) fn of_next(self, first_sequence: u64) -> Option<bool> {
         self.next_erased.filter(|_| self.first_sequence == first_sequence)
     }
 }
@@ -236,6 +235,7 @@ impl Checkpoint {
         }
         if self.reached.first_sequence != 0 {
             writer.uleb(self.reached.first_sequence);
+            writer.uleb(self.reached.page.into());
         }
         if self.blocks != 0 || self.lives.is_some() {
             writer.uleb(self.blocks.into());
@@ -283,7 +283,8 @@ impl Checkpoint {
         }
         if is_set(REACHED_FLAG) {
             let is_known = is_set(NEXT_ERASED_FLAG) || is_set(NEXT_UNERASED_FLAG);
-            checkpoint.reached = Reached::new(reader.uleb(), is_known.then_some(is_set(NEXT_ERASED_FLAG)));
+            let next_erased = is_known.then_some(is_set(NEXT_ERASED_FLAG));
+            checkpoint.reached = Reached { first_sequence: reader.uleb(), page: reader.uleb32(), next_erased };
         }
         if reader.position() < bytes.len() {
             checkpoint.blocks = reader.uleb32();

@@ -522,39 +522,46 @@ impl<'b, F: Flash> Log<'b, F> {
     }
 
     /// What the last checkpoint says of the planned successor.
-    fn stated_next(&self) -> Option<bool> {
-        self.checkpoint.reached.next_erased(self.front.first_sequence)
+    pub(super) fn stated_next(&self) -> Option<bool> {
+        self.checkpoint.reached.of_next(self.front.first_sequence)
     }
 
     /// Repeats the last checkpoint with what holds of the planned successor.
     fn state_next(&mut self, is_erased: bool) -> Result<(), Error> {
-        self.checkpoint.reached = Reached::new(self.front.first_sequence, Some(is_erased));
+        self.note_next(Some(is_erased));
         self.repeat_checkpoint()
     }
 
-    /// Whether the newest page of the front head's block says that its successor is erased, or may: one that cannot be read now may be
-    /// read later.
+    /// What the next checkpoint says of the planned successor.
+    pub(super) fn note_next(&mut self, next_erased: Option<bool>) {
+        let (first_sequence, page) = (self.front.first_sequence, self.front.end);
+        self.checkpoint.reached = Reached { first_sequence, page, next_erased };
+    }
+
+    /// Whether a page of the front head's block says that its successor is erased, or may: one that cannot be read now may be read later, and
+    /// newer ones that do not say so may not be read then.
     fn does_say_erased(&mut self) -> Result<bool, Error> {
         if !self.front.may_say_erased {
             return Ok(false);
         }
         for page in (self.front.first_page..self.front.first_page + self.front.page).rev() {
             match self.pages.header(page) {
-                Ok(header) => return Ok(header.next_erased),
-                Err(error) if error.is_damage() && self.pages.probe(page)? => return Ok(true),
-                Err(error) if error.is_damage() => {}
+                Ok(header) if !header.next_erased => {}
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_damage() && !self.pages.probe(page)? => {}
+                Err(error) if error.is_damage() => return Ok(true),
                 Err(error) => return Err(error),
             }
         }
         Ok(false)
     }
 
-    /// The header of the last page that can be read, of some in a block.
-    pub(super) fn newest_page(&mut self, block: u32, pages: Range<u32>) -> Result<Option<Header>, Error> {
+    /// The last page that can be read, of some in a block, and its header.
+    pub(super) fn newest_page(&mut self, block: u32, pages: Range<u32>) -> Result<Option<(u32, Header)>, Error> {
         let first_page = self.pages.space.first_page(block);
         for index in pages.rev() {
             match self.pages.header(first_page + index) {
-                Ok(header) => return Ok(Some(header)),
+                Ok(header) => return Ok(Some((index, header))),
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
@@ -587,7 +594,7 @@ impl<'b, F: Flash> Log<'b, F> {
             Some(failed) => {
                 let other = self.take_free()?;
                 self.front.next = None;
-                self.checkpoint.reached = Reached::new(self.front.first_sequence, Some(true));
+                self.note_next(Some(true));
                 self.add_jump(failed, other)?;
                 other
             }

@@ -100,6 +100,8 @@ pub(crate) struct Log<'b, F> {
     pub(crate) has_erased: bool,
     /// A block was opened since the mount: it goes on long enough to erase the next one ahead.
     pub(crate) is_lasting: bool,
+    /// The front head has left the chain that the last checkpoint leads to.
+    is_apart: bool,
     /// Commits and pages since the last checkpoint: what a mount would have to replay.
     pub(crate) commits_in_tail: u32,
     pub(crate) pages_in_tail: u32,

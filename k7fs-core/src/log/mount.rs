@@ -150,6 +150,7 @@ impl<'b, F: Flash> Log<'b, F> {
             has_opened: false,
             has_erased: false,
             is_lasting: false,
+            is_apart: false,
             commits_in_tail: 0,
             pages_in_tail: 0,
             knows_lives: false,
@@ -248,6 +249,9 @@ impl<'b, F: Flash> Log<'b, F> {
         }
         if !found.clean {
             self.doubt_everything(&found.tail);
+            if self.checkpoint_move_blocks() > 0 {
+                self.spare_begun()?;
+            }
         }
         if found.tail.is_cut_off {
             let in_doubt = self.has_commit_behind(&found.tail) && !found.clean;
@@ -281,6 +285,7 @@ impl<'b, F: Flash> Log<'b, F> {
         // How many of them are the volume's, its checkpoint will tell.
         self.pages.space.block_count = self.pages.flash.geometry().block_count;
         self.knows_lives = false;
+        self.is_apart = false;
         self.merge_start = None;
         self.transaction_start = None;
         self.commits_in_tail = 0;

@@ -5,7 +5,6 @@
 //! tree refers to in the failing block stays readable there until the cleaner has moved it.
 
 use super::alloc::{BadReason, Segment};
-use super::checkpoint::Reached;
 use super::heads::RETRIES_MAX;
 use super::table::Place;
 use super::{BlockState, HeadId, Log};
@@ -95,7 +94,11 @@ impl<F: Flash> Log<'_, F> {
             let result = match copied {
                 // A page that a power cut tore, or that was skipped, has nothing to copy. But the new block has no traces of
                 // it either, and a search for the last page would end at a row of such pages.
-                Err(ProgramError::Other(error)) if error.is_damage() => self.program_filler(id, to, sequence),
+                Err(ProgramError::Other(error)) if error.is_damage() => {
+                    // It may have been the one that said of the next block that it is erased.
+                    self.head_mut(id).may_say_erased = false;
+                    self.program_filler(id, to, sequence)
+                }
                 result => result,
             };
             match result {
@@ -136,12 +139,12 @@ impl<F: Flash> Log<'_, F> {
         let stated = if self.front.page > 0 {
             let (old, new) = (self.front.first_sequence, self.pages.header(space.first_page(new))?.sequence);
             self.front.first_sequence = new;
-            self.checkpoint.reached.next_erased(old)
+            self.checkpoint.reached.of_next(old)
         } else {
             // It was the planned successor of the block before, and is erased.
             Some(true)
         };
-        self.checkpoint.reached = Reached::new(self.front.first_sequence, stated);
+        self.note_next(stated);
         self.transaction_start = self.transaction_start.map(rename);
         let begins =
             [Some(&mut self.checkpoint.front_block), self.merge_start.as_mut().map(|start| &mut start.front_block)];

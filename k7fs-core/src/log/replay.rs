@@ -12,6 +12,7 @@ use super::{BlockState, HeadId, Item, Log};
 use crate::codec::PACKED;
 use crate::error::inner::Error;
 use crate::flash::Flash;
+use crate::page::PageKind;
 use crate::tree::KIND_EXTENT;
 use crate::varint::{Reader, uleb_len};
 
@@ -272,9 +273,9 @@ impl<F: Flash> Log<'_, F> {
     #[inline(never)]
     pub(super) fn start_chain(&mut self, in_doubt: bool) -> Result<(), Error> {
         self.leave_chain();
-        self.spare_begun_chains()?;
+        self.spare_begun()?;
         self.ready(HeadId::Front)?;
-        let start = self.tail_start();
+        let mut start = self.tail_start();
         if let Some(page) = self.last_commit.filter(|_| in_doubt) {
             let commit = self.commit_on(page)?;
             let span = self.span_in_doubt(page, &commit)?;
@@ -285,18 +286,20 @@ impl<F: Flash> Log<'_, F> {
         self.append_commit(commit)?;
         self.table.commit_pending();
         let mut checkpoint = Checkpoint { clean: false, ..self.checkpoint };
+        // Its first block may have failed since.
+        start.front_block = checkpoint.jump(start.front_block);
         checkpoint.begin_tail(&start);
         self.write_checkpoint(&mut checkpoint, false)
     }
 
-    /// Leaves chains alone that mounts had begun when they were cut, as far as there are other blocks: the checkpoint that leads to one may be
-    /// torn, and be read later.
-    fn spare_begun_chains(&mut self) -> Result<(), Error> {
+    /// Leaves blocks alone that were begun before a cut, as far as there are other ones: a torn page that refers to them, or a checkpoint that
+    /// leads there, may be read later.
+    pub(super) fn spare_begun(&mut self) -> Result<(), Error> {
         for block in 0..self.pages.space.block_count {
             if self.alloc.is_free(block)
                 && self.alloc.count(BlockState::Free) > FREE_MIN
                 && let Some((page, _)) = self.block_header(block)?
-                && page.is_log()
+                && (page.is_log() || page.kind == PageKind::Moved)
                 && page.sequence > self.checkpoint.sequence
             {
                 self.mark_tail(block);

@@ -107,6 +107,7 @@ impl<F: Flash> Log<'_, F> {
     pub(super) fn leave_chain(&mut self) {
         self.front.close();
         self.front.first_sequence = 0;
+        self.is_apart = true;
         self.alloc.touch_all();
     }
 }

@@ -7,7 +7,7 @@
 //! A block counts as the successor only if its header names the block before it, so that what it held earlier never joins. Where a
 //! header is lost the same says what follows: the block that names a page older than those which can still be read.
 
-use super::checkpoint::{Checkpoint, Reached};
+use super::checkpoint::Checkpoint;
 use super::heads::{BlockHeader, Doubt, LOG_FIRST_PAGE};
 use super::{BlockState, Log};
 use crate::error::inner::Error;
@@ -282,19 +282,17 @@ impl<F: Flash> Log<'_, F> {
         if !self.is_begun(block)? || !is_front && !self.is_begun(previous)? {
             return Ok(false);
         }
+        let reached = self.checkpoint.reached;
+        if reached.first_sequence > before {
+            return Ok(true);
+        }
         let from = if is_front { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         let end = self.end_of_pages(previous, from, None)?;
-        let newest = self.newest_page(previous, 0..end)?;
-        let reached = self.checkpoint.reached;
-        let stated = if reached.first_sequence > before { Some(true) } else { reached.next_erased(before) };
-        Ok(match newest {
-            Some(page) if stated.is_none() || self.outdates_checkpoint(&page) => page.next_erased,
+        let stated = reached.of_next(before);
+        Ok(match self.newest_page(previous, 0..end)? {
+            Some((index, page)) if stated.is_none() || index >= reached.page => page.next_erased,
             _ => stated.unwrap_or(false),
         })
-    }
-
-    fn outdates_checkpoint(&self, page: &Header) -> bool {
-        page.sequence > self.checkpoint.sequence
     }
 
     /// Whether a log block holds more than its header.
@@ -327,11 +325,6 @@ impl<F: Flash> Log<'_, F> {
         let next = self.checkpoint.jump(next);
         self.front.place(tail.block, first_page, tail.end);
         self.front.may_say_erased = true;
-        if self.checkpoint.reached.first_sequence > 0
-            && self.newest_page(tail.block, 0..tail.end)?.is_some_and(|page| self.outdates_checkpoint(&page))
-        {
-            self.checkpoint.reached = Reached::NONE;
-        }
         let named = tail.block == self.checkpoint.front_block;
         self.front.search_from = if named { self.checkpoint.front_page } else { LOG_FIRST_PAGE };
         self.front.first_sequence = header.sequence;
