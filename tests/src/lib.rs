@@ -15,6 +15,7 @@ pub mod reader;
 pub mod seal;
 pub mod seed;
 pub mod sequence;
+pub mod sessions;
 pub mod splice;
 pub mod strategy;
 pub mod workload;

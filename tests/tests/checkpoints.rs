@@ -11,7 +11,7 @@ fn newest_checkpoints(flash: &RamFlash) -> Vec<u32> {
     let mut newest = (0, Vec::new());
     for number in 0..flash.geometry().page_count() {
         let page = flash.page(number);
-        if page[0] & 0x7F != 4 {
+        if page[0] & 0x1F != 4 {
             continue;
         }
         let length = 1 + page[1..].iter().position(|byte| *byte < 0x80).unwrap_or(0);

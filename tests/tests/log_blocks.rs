@@ -2,102 +2,19 @@
 //! not tell, no mount takes a block that was lost for one that was never used, and one that may goes back to a state that was (promises P1
 //! and P3).
 
-use k7fs_core::flash::{Flash, Geometry};
+use std::ops::Range;
+
+use k7fs_core::flash::Flash;
 use k7fs_core::{Error, MountOptions, Volume};
-use k7fs_sim::chip::{BlockFault, BlockFaultKind, Chip, CutKind, Fork, Operation, SimFlash};
-use k7fs_sim::model::{Random, Tree};
+use k7fs_sim::chip::{BlockFault, BlockFaultKind, CutKind, Fork, Operation, SimFlash};
+use k7fs_sim::model::Random;
 use k7fs_tests::geometry::{Case, SMALL, buffer_for, mount_options};
 use k7fs_tests::seed::seed;
 use k7fs_tests::sequence::{check, look};
-
-/// Blocks of a chip beyond those of the smallest volume.
-const BLOCKS_MORE: u32 = 24;
-/// Writes of a run, each durable on return.
-const WRITES: u32 = 260;
-/// Calls in a session, in the mean.
-const EVERY: u64 = 7;
-/// Names that are written to in turn.
-const FILES: u32 = 17;
-/// Marks above the kind of a page.
-const KIND_MASK: u8 = 0x3F;
-/// Set in the kind of a page that says that the next block is erased.
-const NEXT_ERASED: u8 = 0x40;
-const KIND_CHECKPOINT: u8 = 4;
-/// A page of the log, or one copied to a block that took another's place.
-const LOG_KINDS: [u8; 2] = [1, 5];
-
-fn path(write: u32) -> String {
-    format!("/file {}", write % FILES)
-}
-
-/// Lengths from some bytes to more than a page.
-fn content(write: u32) -> Vec<u8> {
-    let length = [12, 300, 45, 2500, 7][write as usize % 5];
-    (0..length).map(|at: u32| (write * 31 + at) as u8).collect()
-}
-
-fn mount<'v>(flash: &'v mut SimFlash, buffer: &'v mut [u8]) -> Result<Volume<'v, &'v mut SimFlash>, Error> {
-    let options = mount_options(flash);
-    Volume::mount(flash, buffer, options)
-}
-
-/// A chip between two sessions, and the number of the last write, after every session of a run: some writes, some idle time, and a stop
-/// or none.
-fn states(case: &Case) -> Vec<(SimFlash, u32)> {
-    let mut flash = case.formatted(BLOCKS_MORE, seed());
-    let (mut random, mut states, mut next) = (Random::new(seed()), Vec::new(), 0);
-    while next < WRITES {
-        let mut buffer = buffer_for(&flash);
-        let mut volume = mount(&mut flash, &mut buffer).expect("mounts");
-        for _ in 0..1 + random.below(2 * EVERY) {
-            match random.below(8) {
-                0 => drop(volume.erase_ahead(1 + random.below(3) as u32).expect("erases")),
-                1 => drop(volume.maintain(1 + random.below(40) as u32).expect("maintains")),
-                _ => {
-                    volume.write(&path(next), &content(next)).expect("fits");
-                    next += 1;
-                }
-            }
-        }
-        if random.below(3) == 0 {
-            volume.unmount().expect("stops");
-        } else {
-            let _ = volume.abandon();
-        }
-        if next > 0 {
-            states.push((flash.clone(), next - 1));
-        }
-    }
-    states
-}
-
-/// The raw pages of a block, each with its place in the image.
-fn pages(geometry: &Geometry, block: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-    let raw = geometry.raw_page_size();
-    let first = block * geometry.pages_per_block;
-    (first..first + geometry.pages_per_block).map(move |page| page as usize * raw..(page as usize + 1) * raw)
-}
-
-/// The chip with these parts of its image beyond correction.
-fn without(flash: &SimFlash, image: &[u8], parts: impl Iterator<Item = std::ops::Range<usize>>) -> SimFlash {
-    let mut image = image.to_vec();
-    for part in parts {
-        image[part].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x5A);
-    }
-    flash.with_chip(Chip::from_bytes(flash.chip().spec(), &image).expect("an image of this chip"))
-}
-
-fn shown(flash: &SimFlash, what: &str) -> Tree {
-    let (mut flash, mut buffer) = (flash.clone(), buffer_for(flash));
-    let mut volume = mount(&mut flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: mount: {error}"));
-    look(&mut volume).unwrap_or_else(|violation| panic!("{what}: {violation}"))
-}
-
-/// Whether a block of an image is one of the log's, in use or left.
-fn is_log(geometry: &Geometry, image: &[u8], block: u32) -> bool {
-    let first = pages(geometry, block).next().expect("a block has pages");
-    LOG_KINDS.contains(&(image[first.start] & KIND_MASK))
-}
+use k7fs_tests::sessions::{
+    BLOCKS_MORE, FILES, KIND_CHECKPOINT, KIND_MASK, LOG_KINDS, NEXT_ERASED, WRITES, content, go_on, is_log, mount,
+    pages, path, programmed, recover, shown, states, without, without_page,
+};
 
 #[test]
 fn a_lost_header_of_a_block_of_the_log_costs_nothing() {
@@ -177,21 +94,6 @@ fn go_back(flash: &mut SimFlash, last: u32, what: &str) {
     }
 }
 
-/// Writes to some more files, with idle time before some of them: every program and erase of that.
-fn go_on(flash: &mut SimFlash, last: u32, is_idle: &mut dyn FnMut() -> bool) -> Vec<Fork> {
-    flash.chip_mut().record_forks();
-    let mut buffer = buffer_for(flash);
-    let mut volume = mount(flash, &mut buffer).expect("mounts");
-    for write in last + 1..last + 6 {
-        if is_idle() {
-            let _ = volume.erase_ahead(1).expect("erases");
-        }
-        volume.write(&path(write), &content(write)).expect("fits");
-    }
-    let _ = volume.abandon();
-    flash.chip_mut().take_forks()
-}
-
 /// The chip after a power cut in what follows a session, idle time and some writes to other files, and in every step of it that opens a block
 /// of the log; with the number of the session's last write.
 fn cut_states(case: &Case) -> Vec<(SimFlash, u32)> {
@@ -215,7 +117,7 @@ fn cut_states(case: &Case) -> Vec<(SimFlash, u32)> {
 /// All pages of a block are lost: it is refused or read without, and never is an earlier state shown for the newest. Whether it was refused.
 fn lose_block(sound: &SimFlash, last: u32, block: u32, what: &str) -> bool {
     let (geometry, image) = (sound.geometry(), sound.chip().to_bytes());
-    let is_programmed = |page: &std::ops::Range<usize>| image[page.clone()].iter().any(|byte| *byte != 0xFF);
+    let is_programmed = |page: &Range<usize>| image[page.clone()].iter().any(|byte| *byte != 0xFF);
     let mut flash = without(sound, &image, pages(&geometry, block).filter(is_programmed));
     let before = flash.chip().to_bytes();
     let mut buffer = buffer_for(&flash);
@@ -251,20 +153,6 @@ fn a_lost_block_is_never_taken_for_an_unused_one() {
         }
     }
     assert!(refused >= 20, "{refused} mounts were refused");
-}
-
-/// A page that is programmed, and the kind that it says to be of.
-fn programmed(fork: &Fork) -> Option<(u32, u8)> {
-    match &fork.operation {
-        Operation::Program { page, column: 0, bytes } => Some((*page, bytes[0])),
-        _ => None,
-    }
-}
-
-/// The chip with a page beyond correction: one that was torn, and read well before.
-fn without_page(flash: &SimFlash, page: u32) -> SimFlash {
-    let raw = flash.geometry().raw_page_size();
-    without(flash, &flash.chip().to_bytes(), std::iter::once(page as usize * raw..(page as usize + 1) * raw))
 }
 
 /// The checkpoint that leads to another chain is on one mirror only, reads well at the next mount, and never again.
@@ -377,4 +265,34 @@ fn a_replacement_that_was_not_begun_refuses_no_mount() {
         }
     }
     assert!(tried >= 20, "{tried} erases were cut");
+}
+
+/// A header is lost, and a block fails while a mount begins another chain because of that.
+#[test]
+fn a_block_that_fails_while_a_chain_begins_costs_nothing() {
+    let mut tried = 0;
+    for case in [Case::named("nor-256-4k"), SMALL[1]] {
+        for (sound, last) in states(&case) {
+            let (geometry, image) = (sound.geometry(), sound.chip().to_bytes());
+            let expected = shown(&sound, "undamaged");
+            for block in (0..geometry.block_count).filter(|block| is_log(&geometry, &image, *block)) {
+                let lost = without(&sound, &image, pages(&geometry, block).take(1));
+                for (at, fork) in recover(&mut lost.clone()).iter().enumerate() {
+                    let Some((page, kind)) = programmed(fork) else { continue };
+                    if kind & KIND_MASK != LOG_KINDS[0] {
+                        continue;
+                    }
+                    let mut failing = lost.clone();
+                    let block = page / geometry.pages_per_block;
+                    failing.chip_mut().faults_mut().block_fault =
+                        Some(BlockFault { block, operation: at as u64, kind: BlockFaultKind::Program });
+                    let what = format!("{}, after write {last}, page {page} fails", case.name);
+                    let _ = recover(&mut failing);
+                    assert_eq!(shown(&failing, &what), expected, "{what}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried >= 100, "{tried} pages failed");
 }

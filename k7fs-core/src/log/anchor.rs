@@ -195,6 +195,7 @@ impl<F: Flash> Log<'_, F> {
             kind,
             commit: false,
             next_erased: false,
+            again: false,
             sequence,
             life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: 0,

@@ -57,6 +57,8 @@ pub(super) struct Head<'b> {
     /// The successor named in the block's header (front only).
     pub(super) next: Option<u32>,
     commit: bool,
+    /// What is appended says again what a cut may have torn (front only).
+    pub(super) again: bool,
     /// The newest page on flash may say that the successor is erased (front only).
     pub(super) may_say_erased: bool,
     /// What a mount does not know of the pages from here on.
@@ -80,6 +82,7 @@ impl<'b> Head<'b> {
             end: 0,
             next: None,
             commit: false,
+            again: false,
             may_say_erased: false,
             doubt: Doubt::None,
             body: (0, 0),
@@ -100,6 +103,7 @@ impl<'b> Head<'b> {
     pub(super) fn close(&mut self) {
         self.block = None;
         self.next = None;
+        self.again = false;
         self.doubt = Doubt::None;
         self.clear_page();
     }
@@ -405,6 +409,7 @@ impl<'b, F: Flash> Log<'b, F> {
                 kind: head.kind,
                 commit: head.commit,
                 next_erased,
+                again: head.again,
                 sequence,
                 life,
                 first_item: head.first_item.unwrap_or(payload),

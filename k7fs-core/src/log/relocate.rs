@@ -116,6 +116,7 @@ impl<F: Flash> Log<'_, F> {
             kind: copied_kind(id),
             commit: false,
             next_erased: false,
+            again: false,
             sequence,
             life: self.alloc.erase_count(self.pages.space.block_of_page(page)),
             first_item: self.pages.space.payload,

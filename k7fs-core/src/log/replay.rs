@@ -247,6 +247,7 @@ impl<F: Flash> Log<'_, F> {
     /// Says the last commit's page again on a fresh page, because it may have been torn.
     pub(super) fn recommit(&mut self) -> Result<(), Error> {
         let Some(page) = self.last_commit else { return Ok(()) };
+        self.front.again = true;
         let commit = self.commit_on(page)?;
         let replaced = commit.replaced.unwrap_or(Replaced { first_page: commit.first_page, page });
         let span = self.span_in_doubt(page, &commit)?;
@@ -257,6 +258,7 @@ impl<F: Flash> Log<'_, F> {
             self.repeat_items(&span)?;
         }
         self.append_commit(again)?;
+        self.front.again = false;
         self.table.commit_pending();
         Ok(())
     }

@@ -7,6 +7,8 @@
 //! A block counts as the successor only if its header names the block before it, so that what it held earlier never joins. Where a
 //! header is lost the same says what follows: the block that names a page older than those which can still be read.
 
+use core::ops::Range;
+
 use super::checkpoint::Checkpoint;
 use super::heads::{BlockHeader, Doubt, LOG_FIRST_PAGE};
 use super::{BlockState, Log};
@@ -111,7 +113,12 @@ impl<F: Flash> Log<'_, F> {
             // A block that holds only its header is no part of the chain: it is erased again before use, so that nothing
             // in doubt ever speaks for a block. But where the next one was begun, this one must have been in use.
             if self.is_begun(candidate)? {
-                last_commit = page.last_commit;
+                // What it says again stands in the block before. Where that is lost, more than a torn page is.
+                last_commit = if page.again && self.chain_header(block)?.is_some() {
+                    self.newest_commit(block, from..space.pages_per_block, last_commit)?.0
+                } else {
+                    page.last_commit
+                };
                 self.sequence = self.sequence.max(page.sequence);
                 self.learn_life(space.first_page(candidate), &page)?;
                 self.mark_tail(candidate);
@@ -128,9 +135,25 @@ impl<F: Flash> Log<'_, F> {
             known_pages = pages_of(block, end);
         }
         self.pages_in_tail = pages + end - from;
-        let mut tail = Tail { block, end, last_readable: end == from, newest_commit: last_commit, is_cut_off };
-        for index in (from..end).rev() {
-            let page = space.first_page(block) + index;
+        let (newest_commit, last_readable) = self.newest_commit(block, from..end, last_commit)?;
+        let mut tail = Tail { block, end, last_readable, newest_commit, is_cut_off };
+        if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
+            && !(known_pages.contains(&page) && self.is_in_tail(page)?)
+        {
+            tail.newest_commit = None;
+        }
+        Ok(tail)
+    }
+
+    /// The page of the newest commit that some pages of a log block tell, from behind, and whether the last page can be read. Pages that say
+    /// something again are passed over: what they replace may have been torn. Where none tells, it is `before`.
+    fn newest_commit(
+        &mut self, block: u32, pages: Range<u32>, before: Option<u32>,
+    ) -> Result<(Option<u32>, bool), Error> {
+        let end = pages.end;
+        let mut last_read = None;
+        for index in pages.clone().rev() {
+            let page = self.pages.space.first_page(block) + index;
             let header = match self.pages.header(page) {
                 Ok(header) => header,
                 Err(error) if error.is_damage() => continue,
@@ -140,16 +163,13 @@ impl<F: Flash> Log<'_, F> {
                 continue;
             }
             self.sequence = self.sequence.max(header.sequence);
-            tail.last_readable = index + 1 == end;
-            tail.newest_commit = if header.commit { Some(page) } else { header.last_commit };
-            break;
+            let last_readable = *last_read.get_or_insert(index + 1) == end;
+            if header.commit || !header.again {
+                let newest = if header.commit { Some(page) } else { header.last_commit };
+                return Ok((newest, last_readable));
+            }
         }
-        if let Some(page) = tail.newest_commit.filter(|page| Some(*page) == self.checkpoint.last_commit)
-            && !(known_pages.contains(&page) && self.is_in_tail(page)?)
-        {
-            tail.newest_commit = None;
-        }
-        Ok(tail)
+        Ok((before, last_read.map_or(pages.is_empty(), |last| last == end)))
     }
 
     /// Whether a page of the tail has a commit behind the checkpoint.

@@ -30,6 +30,7 @@ pub(crate) enum PageKind {
 
 const COMMIT_FLAG: u8 = 0x80;
 const NEXT_ERASED_FLAG: u8 = 0x40;
+const AGAIN_FLAG: u8 = 0x20;
 
 /// What a page says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(crate) struct Header {
     /// The block that follows in the log's chain has been erased for it: from now on it is programmed, and not erased again without a
     /// page that says so.
     pub(crate) next_erased: bool,
+    /// The page says again what a cut may have torn. Until that is committed it proves nothing of the commit before it.
+    pub(crate) again: bool,
     pub(crate) sequence: u64,
     /// How often its block had been erased.
     pub(crate) life: u32,
@@ -67,7 +70,8 @@ impl Header {
         };
         let mut writer = Writer::new(bytes);
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        writer.byte(kind | flag(self.commit, COMMIT_FLAG) | flag(self.next_erased, NEXT_ERASED_FLAG));
+        let flags = flag(self.next_erased, NEXT_ERASED_FLAG) | flag(self.again, AGAIN_FLAG);
+        writer.byte(kind | flag(self.commit, COMMIT_FLAG) | flags);
         writer.uleb(self.sequence);
         writer.uleb(self.life.into());
         writer.uleb(self.first_item.into());
@@ -79,7 +83,7 @@ impl Header {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let kind_byte = reader.byte();
-        let kind = match kind_byte & !(COMMIT_FLAG | NEXT_ERASED_FLAG) {
+        let kind = match kind_byte & !(COMMIT_FLAG | NEXT_ERASED_FLAG | AGAIN_FLAG) {
             1 => PageKind::Front,
             2 => PageKind::Moved,
             3 => PageKind::Anchor,
@@ -92,7 +96,15 @@ impl Header {
         let first_item = reader.uleb32();
         let last_commit = reader.uleb_minus_one();
         let is_set = |flag| kind_byte & flag != 0;
-        let (commit, next_erased) = (is_set(COMMIT_FLAG), is_set(NEXT_ERASED_FLAG));
-        reader.finish(Self { kind, commit, next_erased, sequence, life, first_item, last_commit })
+        reader.finish(Self {
+            kind,
+            commit: is_set(COMMIT_FLAG),
+            next_erased: is_set(NEXT_ERASED_FLAG),
+            again: is_set(AGAIN_FLAG),
+            sequence,
+            life,
+            first_item,
+            last_commit,
+        })
     }
 }

@@ -15,7 +15,7 @@ use crate::chip::{Counters, SimFlash};
 
 const COMMIT_FLAG: u8 = 0x80;
 /// The kind itself: above it are marks.
-const KIND_MASK: u8 = 0x3F;
+const KIND_MASK: u8 = 0x1F;
 
 /// What a page is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

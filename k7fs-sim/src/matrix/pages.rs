@@ -14,7 +14,7 @@ const INTEGER_BYTES_MAX: usize = 10;
 const KIND_FIXED: u8 = 3;
 const KIND_CHECKPOINT: u8 = 4;
 /// The kind itself: above it are marks.
-const KIND_MASK: u8 = 0x3F;
+const KIND_MASK: u8 = 0x1F;
 
 /// Bytes of a block header before its first integer: magic, volume id.
 const BLOCK_HEADER_START_BYTES: usize = 4 + 16;

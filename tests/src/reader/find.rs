@@ -216,7 +216,7 @@ impl Checkpoint {
         let jumps = (0..cursor.number()?).map(|_| Ok((cursor.small()?, cursor.small()?)));
         let jumps = jumps.collect::<Result<_>>()?;
         if flags & 16 != 0 {
-            let _next_block = cursor.number()?;
+            let (_reached, _page) = (cursor.number()?, cursor.number()?);
         }
         let blocks = if cursor.at() < bytes.len() { Some(cursor.small()?) } else { None };
         Ok(Self { clean, tail_sequence, root, front_block, last_commit, tag, transaction, segments, jumps, blocks })

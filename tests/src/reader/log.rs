@@ -111,10 +111,10 @@ impl<'l, 'i> Log<'l, 'i> {
         Ok(follows.then_some(next))
     }
 
-    /// The log's last block: the last of the chain with more than its header.
-    fn last_block(&self) -> Result<u32> {
+    /// The log's blocks behind the checkpoint: those of the chain with more than a header.
+    fn blocks(&self) -> Result<Vec<u32>> {
         let mut block = self.pages.block_of(self.jumped(self.pages.pages_of(self.checkpoint.front_block).start));
-        let mut last = block;
+        let mut blocks = vec![block];
         while let Some(next) = self.next_block(block)? {
             if self.header(next)?.is_none_or(|header| header.sequence <= self.checkpoint.tail_sequence) {
                 break;
@@ -122,22 +122,25 @@ impl<'l, 'i> Log<'l, 'i> {
             block = next;
             let mut behind = self.pages.pages_of(block).skip(1).take(2);
             if behind.any(|page| !self.pages.is_erased(page).unwrap_or(true)) {
-                last = block;
+                blocks.push(block);
             }
         }
-        Ok(last)
+        Ok(blocks)
     }
 
     /// The newest commit of all.
     fn newest(&self) -> Result<Option<u32>> {
-        let mut newest = self.checkpoint.last_commit;
-        for number in self.pages.pages_of(self.last_block()?) {
-            let Some(page) = self.pages.try_get(number)? else { continue };
-            if page.kind.is_log() && page.sequence > self.checkpoint.tail_sequence {
-                newest = if page.has_commit { Some(number) } else { page.last_commit };
+        for block in self.blocks()?.into_iter().rev() {
+            for number in self.pages.pages_of(block).rev() {
+                let Some(page) = self.pages.try_get(number)? else { continue };
+                // What a page says again may have been torn: it may be gone, and then never was.
+                let counts = page.has_commit || !page.says_again;
+                if page.kind.is_log() && page.sequence > self.checkpoint.tail_sequence && counts {
+                    return Ok(if page.has_commit { Some(number) } else { page.last_commit });
+                }
             }
         }
-        Ok(newest)
+        Ok(self.checkpoint.last_commit)
     }
 
     fn commit(&self, number: u32, page: &Page) -> Result<Commit> {

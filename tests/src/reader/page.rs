@@ -117,6 +117,8 @@ impl PageKind {
 pub(super) struct Page {
     pub(super) kind: PageKind,
     pub(super) has_commit: bool,
+    /// It says again what a cut may have torn.
+    pub(super) says_again: bool,
     pub(super) sequence: u64,
     pub(super) first_item: usize,
     /// The page of the newest commit before this page.
@@ -213,6 +215,7 @@ impl<'i> Pages<'i> {
         let mut page = Page {
             kind: PageKind::Front,
             has_commit: kind & 0x80 != 0,
+            says_again: kind & 0x20 != 0,
             sequence: 0,
             first_item: 0,
             last_commit: None,
@@ -225,7 +228,7 @@ impl<'i> Pages<'i> {
         if flips > 0 {
             self.mended.set(self.mended.get() + 1);
         }
-        page.kind = match kind & 0x3F {
+        page.kind = match kind & 0x1F {
             1 => PageKind::Front,
             2 => PageKind::Moved,
             3 => PageKind::Anchor,
