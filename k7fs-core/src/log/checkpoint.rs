@@ -33,27 +33,43 @@ const REACHED_FLAG: u64 = 16;
 const NEXT_ERASED_FLAG: u64 = 32;
 const NEXT_UNERASED_FLAG: u64 = 64;
 
-/// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`.
+/// Replaced log blocks, each with the block that took its place. Copied as it is, unlike a `heapless::Vec`; a block's number fits half a word.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Jumps {
-    list: [(u32, u32); JUMPS_MAX],
-    len: usize,
+    list: [(u16, u16); JUMPS_MAX],
+    len: u8,
 }
 
 impl Jumps {
-    /// Appends one; an error where there is no room.
-    pub(crate) fn push(&mut self, jump: (u32, u32)) -> Result<(), ()> {
-        *self.list.get_mut(self.len).ok_or(())? = jump;
+    /// Appends one; an error where there is no room, or no such block.
+    pub(crate) fn push(&mut self, (from, to): (u32, u32)) -> Result<(), ()> {
+        let half = |block| u16::try_from(block).map_err(|_| ());
+        *self.list.get_mut(usize::from(self.len)).ok_or(())? = (half(from)?, half(to)?);
         self.len += 1;
         Ok(())
+    }
+
+    /// All, in the order in which they came.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u32)> {
+        self.list.get(..self.len()).unwrap_or_default().iter().map(|(from, to)| ((*from).into(), (*to).into()))
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The one that leads to a block from the one that is named in its place, if there is one.
     pub(crate) fn towards(&self, block: u32) -> Self {
         let mut from = block;
         for (replaced, to) in self.iter().rev() {
-            if *to == from {
-                from = *replaced;
+            if to == from {
+                from = replaced;
             }
         }
         let mut jumps = Self::default();
@@ -66,15 +82,7 @@ impl Jumps {
 
     /// Whether a block took the place of another.
     pub(crate) fn leads_to(&self, block: u32) -> bool {
-        self.iter().any(|(_, to)| *to == block)
-    }
-}
-
-impl core::ops::Deref for Jumps {
-    type Target = [(u32, u32)];
-
-    fn deref(&self) -> &Self::Target {
-        self.list.get(..self.len).unwrap_or_default()
+        self.iter().any(|(_, to)| to == block)
     }
 }
 
@@ -230,8 +238,8 @@ impl Checkpoint {
         }
         writer.uleb(self.jumps.len() as u64);
         for (from, to) in self.jumps.iter() {
-            writer.uleb((*from).into());
-            writer.uleb((*to).into());
+            writer.uleb(from.into());
+            writer.uleb(to.into());
         }
         if self.reached.first_sequence != 0 {
             writer.uleb(self.reached.first_sequence);
@@ -301,7 +309,7 @@ impl Checkpoint {
         // A replaced block may have been replaced again, at most once per entry.
         for _ in 0..JUMPS_MAX {
             match self.jumps.iter().find(|(from, _)| *from == block) {
-                Some((_, to)) => block = *to,
+                Some((_, to)) => block = to,
                 None => break,
             }
         }

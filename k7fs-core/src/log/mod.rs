@@ -238,7 +238,7 @@ impl<F: Flash> Log<'_, F> {
         }
         // A block that was replaced must not come back into the chain that names it.
         for (replaced, _) in self.checkpoint.jumps.iter() {
-            self.alloc.keep(*replaced);
+            self.alloc.keep(replaced);
         }
         self.keep_rows();
         self.keep_chain(start.front_block)?;

@@ -502,12 +502,12 @@ impl<'b, F: Flash> Log<'b, F> {
         for (replaced, _) in jumps.iter() {
             // It must not come back into the chain that names it. If it is bad, it will fail again; what it shows may be from before
             // an erase that failed.
-            let first_page = self.pages.space.first_page(*replaced);
+            let first_page = self.pages.space.first_page(replaced);
             match self.pages.header(first_page).and_then(|header| self.learn_life(first_page, &header)) {
                 Err(error) if !error.is_useless() => return Err(error),
                 _ => {}
             }
-            self.mark_tail(*replaced);
+            self.mark_tail(replaced);
         }
         Ok(())
     }
