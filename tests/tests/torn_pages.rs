@@ -16,7 +16,7 @@ use k7fs_tests::sessions::{
 };
 
 /// Lives of a volume, of each kind.
-const LIVES: u64 = 400;
+const LIVES: u64 = 200;
 /// Sessions of a life.
 const SESSIONS: usize = 24;
 
