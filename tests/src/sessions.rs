@@ -1,4 +1,4 @@
-//! A small volume's log under the knife: runs of short sessions, and chips with pages or blocks of the log beyond correction.
+//! Runs of short sessions on a small volume, and its chip with pages or whole blocks of the log beyond correction.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub const WRITES: u32 = 260;
 const EVERY: u64 = 7;
 /// Names that are written to in turn.
 pub const FILES: u32 = 17;
-/// Marks above the kind of a page.
+/// The kind in a page's first byte; above it are marks.
 pub const KIND_MASK: u8 = 0x1F;
 /// Set in the kind of a page that says that the next block is erased.
 pub const NEXT_ERASED: u8 = 0x40;
@@ -99,19 +99,11 @@ pub fn without(flash: &SimFlash, image: &[u8], parts: impl Iterator<Item = Range
     flash.with_chip(Chip::from_bytes(flash.chip().spec(), &image).expect("an image of this chip"))
 }
 
-/// Everything that a mount shows.
-///
-/// # Errors
-/// Why it shows nothing.
-pub fn try_shown(flash: &SimFlash) -> Result<Tree, String> {
-    let (mut flash, mut buffer) = (flash.clone(), buffer_for(flash));
-    let mut volume = mount(&mut flash, &mut buffer).map_err(|error| format!("mount: {error}"))?;
-    look(&mut volume).map_err(|violation| violation.to_string())
-}
-
-/// As [`try_shown`] of what must be shown.
+/// Everything that a mount shows, which must come up.
 pub fn shown(flash: &SimFlash, what: &str) -> Tree {
-    try_shown(flash).unwrap_or_else(|error| panic!("{what}: {error}"))
+    let (mut flash, mut buffer) = (flash.clone(), buffer_for(flash));
+    let mut volume = mount(&mut flash, &mut buffer).unwrap_or_else(|error| panic!("{what}: mount: {error}"));
+    look(&mut volume).unwrap_or_else(|violation| panic!("{what}: {violation}"))
 }
 
 /// Whether a block of an image is one of the log's, in use or left.
